@@ -1,0 +1,105 @@
+"""Every bound of wfe, with its unit, and the relations between them. Nothing else holds a bare limit."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# Payloads and frames
+PAYLOAD_BYTES_MAX: Final = 8 * MIB
+"""One input, output, signal or heartbeat detail, encoded."""
+FRAME_BYTES_MAX: Final = 16 * MIB
+"""One ZeroMQ part (ZMQ_MAXMSGSIZE is per part)."""
+FRAME_PARTS_MAX: Final = 4
+"""identity, client identity, header, body."""
+FRAME_MESSAGES_MAX: Final = 100
+"""Messages of one kind in a body; senders split, receivers refuse more than FRAME_MESSAGES_REFUSED."""
+FRAME_MESSAGES_REFUSED: Final = 10_000
+DRAIN_FRAMES_MAX: Final = 256
+"""Frames that one turn takes from a socket, so that no peer starves another."""
+
+# Definitions
+DEFINITION_BYTES_MAX: Final = 4 * MIB
+DEFINITION_NODES_MAX: Final = 10_000
+DEFINITION_DEPTH_MAX: Final = 50
+EXPRESSION_CHARS_MAX: Final = 10_000
+EXPRESSION_DEPTH_MAX: Final = 100
+COMPREHENSION_DEPTH_MAX: Final = 4
+NAME_CHARS_MAX: Final = 200
+KEY_CHARS_MAX: Final = 400
+TAGS_MAX: Final = 20
+MAP_ITEMS_MAX: Final = 100_000
+"""Items of one map; paging lifts this in a later stage."""
+SUBFLOW_DEPTH_MAX: Final = 50
+SIGNALS_BUFFERED_MAX: Final = 10_000
+COMMANDS_REMEMBERED_MAX: Final = 64
+"""Outcomes of recent commands that a run keeps, so that a repeated command gets the same answer."""
+
+# Runs and partitions
+PARTITIONS_DEFAULT: Final = 32
+PARTITIONS_MAX: Final = 1024
+"""Ten bits of the run id."""
+LOSSES_MAX: Final = 3
+"""Times that a task may be lost with its worker before it counts as poison."""
+ERROR_MESSAGE_CHARS_MAX: Final = 10_000
+TRACEBACK_CHARS_MAX: Final = 30_000
+LIST_LIMIT_DEFAULT: Final = 100
+LIST_LIMIT_MAX: Final = 10_000
+LIVE_RUNS_MAX: Final = 200_000
+"""Runs that one shard keeps in memory before it evicts those that only wait."""
+
+# Time, milliseconds unless the name says otherwise
+HEARTBEAT_MS: Final = 1_000
+LEASE_MS: Final = 10_000
+"""A worker that was silent for this long has lost its tasks."""
+RECOVERY_GRACE_MS: Final = 1_000
+"""After recovery dispatch waits this long for workers to present what they hold."""
+FRESH_ID_MS: Final = 10_000
+"""A start whose id is younger than this needs no look-up in the store."""
+RECENT_RUNS_MS: Final = 25_000
+"""Ids of ended runs stay in memory for this long."""
+CANCEL_GRACE_MS: Final = 10_000
+"""After a cancel a task's result is ignored once this is over."""
+DRAIN_MS: Final = 10_000
+"""On SIGTERM running tasks get this long to finish."""
+REQUEST_RESEND_MS: Final = 1_000
+DURATION_MAX_MS: Final = 100 * 365 * 86_400_000
+
+# Credit: what one worker process may hold of unfinished tasks
+CREDIT_TASKS_MAX: Final = 4_000
+CREDIT_BYTES_MAX: Final = 64 * MIB
+CREDIT_TARGET_MS: Final = 20
+"""Prefetch that much work, by the measured duration of recent tasks."""
+
+# Journal
+CHECKPOINT_BYTES: Final = 256 * KIB
+"""History and snapshots that one checkpoint step writes."""
+CHECKPOINT_RUNS: Final = 256
+LOG_TAIL_BYTES_MAX: Final = 256 * MIB
+"""Recovery replays at most this much; admission stops when the checkpoint falls that far behind."""
+LOG_MAP_BYTES: Final = 64 * 1024 * MIB
+STORE_MAP_BYTES: Final = 32 * 1024 * MIB
+DISK_ALARM_PERCENT: Final = 70
+DISK_REFUSE_PERCENT: Final = 85
+
+# Admission, per shard
+ADMIT_READY_MAX: Final = 500_000
+"""Ready tasks beyond which new runs are refused as busy."""
+ADMIT_RUNS_MAX: Final = 1_000_000
+BUSY_RETRY_MS: Final = 100
+
+# Supervision
+RESTART_INTENSITY: Final = 5
+RESTART_PERIOD_MS: Final = 30_000
+"""More than RESTART_INTENSITY restarts within RESTART_PERIOD_MS: the child is down (OTP's terms)."""
+
+assert PAYLOAD_BYTES_MAX < FRAME_BYTES_MAX, "a payload must fit in a frame with its envelope"
+assert DEFINITION_BYTES_MAX < FRAME_BYTES_MAX
+assert FRAME_MESSAGES_MAX <= FRAME_MESSAGES_REFUSED
+assert RECENT_RUNS_MS > 2 * FRESH_ID_MS, "a repeated start must find the ended run in memory or be looked up"
+assert LEASE_MS >= 3 * HEARTBEAT_MS, "one lost heartbeat must not lose a lease"
+assert RECOVERY_GRACE_MS < LEASE_MS
+assert DISK_ALARM_PERCENT < DISK_REFUSE_PERCENT < 100
+assert CREDIT_BYTES_MAX > PAYLOAD_BYTES_MAX
