@@ -35,7 +35,7 @@ class NodeBase(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unk
     if_: str | None = None
 
 
-class Task(NodeBase, frozen=True, tag="task"):
+class Task(NodeBase, frozen=True, kw_only=True, tag="task"):
     """Calls a registered task. None means: what the task's own registration says."""
 
     task: str
@@ -49,7 +49,7 @@ class Task(NodeBase, frozen=True, tag="task"):
     returns: Schema | None = None
 
 
-class When(NodeBase, frozen=True, tag="when"):
+class When(NodeBase, frozen=True, kw_only=True, tag="when"):
     """An exclusive choice: the first branch whose condition holds is done. ``cond`` None: always (otherwise)."""
 
     branches: tuple[Branch, ...]
@@ -62,19 +62,19 @@ class Branch(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True
     do: tuple[Node, ...]
 
 
-class Parallel(NodeBase, frozen=True, tag="parallel"):
+class Parallel(NodeBase, frozen=True, kw_only=True, tag="parallel"):
     """Its nodes are ordered by data and ``after`` only. The first failure cancels the others; ends when all have."""
 
     do: tuple[Node, ...]
 
 
-class Block(NodeBase, frozen=True, tag="block"):
+class Block(NodeBase, frozen=True, kw_only=True, tag="block"):
     """Several nodes as one, in order: a ``with wf.branch():`` inside `Parallel`."""
 
     do: tuple[Node, ...]
 
 
-class Catch(NodeBase, frozen=True, tag="catch"):
+class Catch(NodeBase, frozen=True, kw_only=True, tag="catch"):
     """Nodes whose failure, if it is of one of these types, ends the block instead of the run.
 
     Its value is ``{failed, type, message, node, attempts}``; ``failed`` is false when nothing was caught.
@@ -84,7 +84,7 @@ class Catch(NodeBase, frozen=True, tag="catch"):
     do: tuple[Node, ...]
 
 
-class Map(NodeBase, frozen=True, tag="map"):
+class Map(NodeBase, frozen=True, kw_only=True, tag="map"):
     """One activation of the body per item, at most ``max_parallel`` at once; the value is the results in item order.
 
     ``output`` gives an item's result (None: the value of the body's last node). With ``tolerate_count`` or
@@ -100,7 +100,7 @@ class Map(NodeBase, frozen=True, tag="map"):
     tolerate_percent: float | None = None
 
 
-class Sleep(NodeBase, frozen=True, tag="sleep"):
+class Sleep(NodeBase, frozen=True, kw_only=True, tag="sleep"):
     """Waits. Exactly one of ``duration_ms``, ``duration`` (an expression: text such as "2d" or seconds), ``until`` (time)."""
 
     duration_ms: int | None = None
@@ -108,7 +108,7 @@ class Sleep(NodeBase, frozen=True, tag="sleep"):
     until: str | None = None
 
 
-class WaitSignal(NodeBase, frozen=True, tag="signal"):
+class WaitSignal(NodeBase, frozen=True, kw_only=True, tag="signal"):
     """Waits for an outside message; one that came early is queued. The value is its payload.
 
     Late: the ``default`` if there is one, else a fault of type ``TimedOut``. ``timeout_ms=0`` polls.
@@ -120,7 +120,7 @@ class WaitSignal(NodeBase, frozen=True, tag="signal"):
     default: Template | UnsetType = UNSET
 
 
-class SubWorkflow(NodeBase, frozen=True, tag="workflow"):
+class SubWorkflow(NodeBase, frozen=True, kw_only=True, tag="workflow"):
     """Runs another definition (or this one) and awaits it. ``version`` None: the current one when it starts."""
 
     workflow: str
@@ -130,7 +130,7 @@ class SubWorkflow(NodeBase, frozen=True, tag="workflow"):
     returns: Schema | None = None
 
 
-class StartWorkflow(NodeBase, frozen=True, tag="start"):
+class StartWorkflow(NodeBase, frozen=True, kw_only=True, tag="start"):
     """Starts another run and does not wait; the value is its run id. ``key`` is a template."""
 
     workflow: str
@@ -139,19 +139,19 @@ class StartWorkflow(NodeBase, frozen=True, tag="start"):
     key: Template | None = None
 
 
-class Set(NodeBase, frozen=True, tag="set"):
+class Set(NodeBase, frozen=True, kw_only=True, tag="set"):
     """A transformation: its value is a template, computed without a worker."""
 
     value: Template
 
 
-class End(NodeBase, frozen=True, tag="end"):
+class End(NodeBase, frozen=True, kw_only=True, tag="end"):
     """Ends the run as completed with this value; whatever else runs is withdrawn."""
 
     value: Template = None
 
 
-class Fail(NodeBase, frozen=True, tag="fail"):
+class Fail(NodeBase, frozen=True, kw_only=True, tag="fail"):
     """Fails with a typed error, which a catch block may take."""
 
     error: str
