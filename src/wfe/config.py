@@ -1,7 +1,7 @@
 """Typed options of every process, where they come from, and the tokens and secrets that peers find by themselves.
 
-May read files and the environment; knows no socket, no loop. Invariants: an option struct is complete (whoever holds one
-needs no environment), is passed down by `bootstrap`, and travels to child processes as JSON. Durations are ms.
+May read files and the environment; knows no socket, no loop. Invariants: an option struct is complete (whoever holds
+one needs no environment), is passed down by `bootstrap`, and travels to child processes as JSON. Durations are ms.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DEFAULT_ADDRESS = "tcp://127.0.0.1:7700"
 DEFAULT_SLOTS = 16
 
 
-# ---- options ----------------------------------------------------------------------------------------------------------
+# ---- options --------------------------------------------------------------------------------------------------------
 
 
 class ServeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -53,8 +53,8 @@ class ServeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
 class ShardOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """One shard process, for roles ``shard`` and ``shard-drain`` (which uses only index, epoch, data, partitions*).
 
-    ``ipc`` ("" none) and ``tcp`` (port 0: any) are what it binds for workers; ``back_endpoint`` is where it connects to the
-    coordinator with the identity ``shard-<index>-<epoch>``. ``token``: what workers must present.
+    ``ipc`` ("" none) and ``tcp`` (port 0: any) are what it binds for workers; ``back_endpoint`` is where it connects to
+    the coordinator with the identity ``shard-<index>-<epoch>``. ``token``: what workers must present.
     """
 
     index: int
@@ -103,7 +103,7 @@ class AppOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     parent_fd: int = -1
 
 
-# ---- tokens -----------------------------------------------------------------------------------------------------------
+# ---- tokens ---------------------------------------------------------------------------------------------------------
 
 
 def state_directory() -> Path:
