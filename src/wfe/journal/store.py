@@ -1,0 +1,200 @@
+"""A partition's store as its readers see it: open and ended runs, history, keys, the partition's own record.
+
+Reads may block on the disk: call them at recovery, or from a reader thread. Writes are lists of `Op` from the row
+builders (`journal.rows`, also found here), which the checkpointer commits; this class itself only writes the meta row
+of a new store. Every method may raise `DataCorrupt` (naming the record), `DataFormat` or `DataError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, TypeVar
+
+from msgspec import DecodeError, Struct, ValidationError
+from msgspec.msgpack import Decoder, Encoder
+
+from wfe.errors import DataError, DataFormat
+from wfe.journal import schema
+from wfe.journal.rows import definition_ops, ended_run_ops, key_digest, key_ops, open_run_ops, record_ops
+from wfe.journal.schema import (
+    EndedRow,
+    EndedSummary,
+    KeyRow,
+    MetaRow,
+    OpenRow,
+    SnapshotRow,
+    after_prefix,
+    history_key,
+    seal,
+    undecodable,
+    unseal,
+)
+from wfe.ports import Op, Store
+
+__all__ = [
+    "EndedRow",
+    "EndedSummary",
+    "OpenRow",
+    "PartitionStore",
+    "definition_ops",
+    "ended_run_ops",
+    "key_ops",
+    "open_run_ops",
+    "record_ops",
+]
+
+PAGE_ROWS: Final = 256
+"""Rows that one range read of a scan takes; a long read transaction would keep LMDB from reusing pages."""
+
+_Row = TypeVar("_Row", bound=Struct)
+
+_meta = Decoder(MetaRow)
+_open = Decoder(OpenRow)
+_snapshot = Decoder(SnapshotRow)
+_ended = Decoder(EndedRow)
+_summary = Decoder(EndedSummary)
+_key = Decoder(KeyRow)
+
+
+class PartitionStore:
+    """Reads one partition's store."""
+
+    def __init__(self, store: Store, partition: int, partitions: int) -> None:
+        """Checks that the store is this partition's, or makes a new one so. `DataFormat` when it is of a newer wfe."""
+        self._store = store
+        self.partition = partition
+        value = store.get(schema.META, schema.META_KEY)
+        if value is None:
+            row = MetaRow(schema.FORMAT_VERSION, partition, partitions)
+            payload = Encoder().encode(row)
+            store.commit([Op(schema.META, schema.META_KEY, seal(schema.META, schema.META_KEY, payload))])
+            return
+        meta = _decode(_meta, schema.META, schema.META_KEY, value)
+        if meta.format > schema.FORMAT_VERSION:
+            raise DataFormat(
+                f"the store of partition {partition} has format {meta.format}, this version of wfe reads up to "
+                f"{schema.FORMAT_VERSION}; upgrade wfe"
+            )
+        if (meta.partition, meta.partitions) != (partition, partitions):
+            raise DataError(
+                f"this is the store of partition {meta.partition} of {meta.partitions}, not of {partition} of "
+                f"{partitions}; directories under partitions/ must keep their names"
+            )
+
+    def open_runs(self) -> Iterator[OpenRow]:
+        """Every open run, oldest first."""
+        for key, value in self._scan(schema.OPEN):
+            yield _decode(_open, schema.OPEN, key, value)
+
+    def open_run(self, run_id: str) -> OpenRow | None:
+        """The row of one open run."""
+        return self._row(_open, schema.OPEN, run_id.encode())
+
+    def snapshot(self, run_id: str) -> tuple[int, bytes] | None:
+        """``(seq, state)`` of an open run."""
+        row = self._row(_snapshot, schema.SNAPSHOTS, run_id.encode())
+        return (row.seq, row.state) if row else None
+
+    def ended(self, run_id: str) -> EndedRow | None:
+        """An ended run with its snapshot; its history is here only when it is small (use `history`)."""
+        row = self._row(_ended, schema.ENDED, run_id.encode())
+        if row and row.snapshot_spilled:
+            spilled = self._row(_snapshot, schema.SNAPSHOTS, run_id.encode())
+            row.snapshot = spilled.state if spilled else b""
+        return row
+
+    def seq_of(self, run_id: str) -> int | None:
+        """The last event of an open or ended run that this store holds; None: the run is unknown here."""
+        key = run_id.encode()
+        row: OpenRow | EndedSummary | None = self._row(_open, schema.OPEN, key) or self._row(
+            _summary, schema.ENDED, key
+        )
+        return row.seq if row else None
+
+    def history(self, run_id: str, after_seq: int = 0, limit: int = PAGE_ROWS) -> list[tuple[int, bytes]]:
+        """At most ``limit`` chunks ``(first_seq, events)`` that hold events above ``after_seq``, in order."""
+        ended = self._row(_ended, schema.ENDED, run_id.encode())
+        if ended and not ended.spilled:
+            return [chunk for chunk in ended.history if _last_seq(chunk) > after_seq][:limit]
+        start, stop = history_key(run_id, 0), after_prefix(run_id.encode())
+        around = self._store.range(schema.HISTORY, start, history_key(run_id, after_seq + 1), limit=1, reverse=True)
+        rows = self._store.range(schema.HISTORY, history_key(run_id, after_seq + 1), stop, limit=limit)
+        chunks = [
+            (int.from_bytes(key[-8:], "big"), unseal(schema.HISTORY, key, value)) for key, value in [*around, *rows]
+        ]
+        return [chunk for chunk in chunks if _last_seq(chunk) > after_seq][:limit]
+
+    def key(self, namespace: str, workflow: str, key: str) -> tuple[str, bytes] | None:
+        """``(run_id, input_digest)`` of the run that this idempotency key names."""
+        row = self._row(_key, schema.KEYS, key_digest(namespace, workflow, key))
+        if row is None or (row.namespace, row.workflow, row.key) != (namespace, workflow, key):
+            return None
+        return row.run_id, row.input_digest
+
+    def record(self) -> tuple[int, bytes] | None:
+        """``(seq, state)`` of the partition's own record."""
+        row = self._row(_snapshot, schema.RECORD, schema.RECORD_KEY)
+        return (row.seq, row.state) if row else None
+
+    def definition(self, definition_hash: str) -> bytes | None:
+        """A definition's canonical JSON."""
+        key = definition_hash.encode()
+        value = self._store.get(schema.DEFINITIONS, key)
+        return None if value is None else unseal(schema.DEFINITIONS, key, value)
+
+    def definitions(self) -> list[str]:
+        """The hashes of all definitions kept here."""
+        return [key.decode() for key, _ in self._scan(schema.DEFINITIONS)]
+
+    def list_ended(self, *, after: str = "", limit: int = 100) -> list[EndedSummary]:
+        """Ended runs, newest first; ``after`` (a run id) pages on towards older ones."""
+        stop = after.encode() if after else None
+        rows = self._store.range(schema.ENDED, b"", stop, limit=limit, reverse=True)
+        return [_decode(_summary, schema.ENDED, key, value) for key, value in rows]
+
+    def counts(self) -> dict[str, int]:
+        """Rows by kind: open, ended, keys, definitions, history (chunks)."""
+        tables = (schema.OPEN, schema.ENDED, schema.KEYS, schema.DEFINITIONS, schema.HISTORY)
+        return {schema.TABLE_NAMES[table]: self._store.count(table) for table in tables}
+
+    def size_bytes(self) -> int:
+        """Bytes in use on disk."""
+        return self._store.size_bytes()
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _row(self, decoder: Decoder[_Row], table: int, key: bytes) -> _Row | None:
+        value = self._store.get(table, key)
+        return None if value is None else _decode(decoder, table, key, value)
+
+    def _scan(self, table: int) -> Iterator[tuple[bytes, bytes]]:
+        start = b""
+        while rows := self._store.range(table, start, None, limit=PAGE_ROWS):
+            yield from rows
+            start = rows[-1][0] + b"\0"
+
+
+def _decode(decoder: Decoder[_Row], table: int, key: bytes, value: bytes) -> _Row:
+    payload = unseal(table, key, value)
+    try:
+        return decoder.decode(payload)
+    except (DecodeError, ValidationError, RecursionError) as error:
+        raise undecodable(table, key, error) from error
+
+
+def _last_seq(chunk: tuple[int, bytes]) -> int:
+    first_seq, events = chunk
+    return first_seq + array_length(events) - 1
+
+
+def array_length(packed: bytes | memoryview[Any]) -> int:
+    """The number of elements of a msgpack array, from its header; 0 when it is no array."""
+    head = packed[0] if packed else 0
+    if head & 0xF0 == 0x90:
+        return head & 0x0F
+    if head == 0xDC:
+        return int.from_bytes(packed[1:3], "big")
+    if head == 0xDD:
+        return int.from_bytes(packed[1:5], "big")
+    return 0

@@ -1,0 +1,94 @@
+"""Opening LMDB environments, and their errors in our terms. May touch the file system below the given path only.
+
+Invariants: ``writemap`` is never used (a full disk would be SIGBUS); with durability "sync" both syncs stay on, since
+anything less lost acknowledged data in simulated power failures.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import lmdb
+from wfe.errors import DataCorrupt, DataError, DataFull, WfeError
+from wfe.limits import MIB
+
+Durability: TypeAlias = Literal["sync", "os", "none"]
+"""sync: survives power loss. os: survives the death of the process, not of the machine, after which the file may even
+be unreadable. none: the same settings as "os", with no promise at all; for tests."""
+
+DATA_FILE: Final = "data.mdb"
+FULL_BYTES: Final = MIB
+"""A write that failed on a file system with less room than this met a full disk: LMDB calls a short write EIO."""
+SPARSE: Final = sys.platform == "linux"
+"""Elsewhere a large map costs address space or disk (Windows allocates the file), so maps are smaller there."""
+OTHER_MAP_BYTES_MAX: Final = 1024 * MIB
+
+_FULL_TEXTS: Final = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT))
+
+
+def open_environment(
+    path: Path, *, map_bytes: int, tables: int, durability: Durability = "sync", readonly: bool = False
+) -> lmdb.Environment:
+    """Opens (or makes) the environment in the directory ``path``. ``tables`` 0: only the unnamed database.
+
+    `DataError` when the directory cannot be used, `DataFull` when there is no room, `DataCorrupt` when the file is no
+    LMDB file. ``readonly`` takes no lock: only for directories that no server uses.
+    """
+    with translated(path, "open"):
+        if not readonly:
+            path.mkdir(parents=True, exist_ok=True)
+        env = lmdb.open(
+            str(path),
+            map_size=map_bytes if SPARSE else min(map_bytes, OTHER_MAP_BYTES_MAX),
+            max_dbs=tables,
+            subdir=True,
+            readonly=readonly,
+            lock=not readonly,
+            create=not readonly,
+            sync=durability == "sync",
+            metasync=durability == "sync",
+            readahead=False,
+            mode=0o600,
+        )
+        if not readonly:
+            env.reader_check()
+        return env
+
+
+@contextmanager
+def translated(path: Path, action: str) -> Iterator[None]:
+    """Turns LMDB's and the system's errors into ours; ``action`` is a verb for the message."""
+    try:
+        yield
+    except WfeError:
+        raise
+    except (lmdb.Error, OSError) as error:
+        raise error_of(error, path, action) from error
+
+
+def error_of(error: Exception, path: Path, action: str) -> DataError:
+    """Our error for one of LMDB's or the system's."""
+    text = str(error)
+    if isinstance(error, lmdb.MapFullError):
+        return DataFull(f"cannot {action} {path}: it has reached its largest size (the map is full)")
+    if isinstance(error, (lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.VersionMismatchError)):
+        return DataCorrupt(f"cannot {action} {path}: {text}; restore a backup", str(path / DATA_FILE))
+    full = isinstance(error, lmdb.DiskError) or any(full in text for full in _FULL_TEXTS)
+    if full or (isinstance(error, lmdb.Error) and _free_bytes(path) < FULL_BYTES):
+        return DataFull(f"cannot {action} {path}: no space left on its disk; make room and start again")
+    return DataError(f"cannot {action} {path}: {text}; check that the directory exists and may be written")
+
+
+def _free_bytes(path: Path) -> int:
+    """Room on the file system for this user; unknown counts as plenty."""
+    try:
+        stat = os.statvfs(path)
+    except OSError:
+        return sys.maxsize
+    return stat.f_bavail * stat.f_frsize

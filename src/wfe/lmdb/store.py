@@ -1,0 +1,115 @@
+"""`Store` on one LMDB environment: one named database per table number.
+
+Reads open short transactions of their own and may run in any thread; commits must come from one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import lmdb
+from wfe.errors import DataError
+from wfe.journal.schema import PARTITION_TABLES
+from wfe.limits import STORE_MAP_BYTES
+from wfe.lmdb.environment import Durability, open_environment, translated
+from wfe.ports import Op
+
+
+class LmdbStore:
+    """A partition's store, or the catalogue's (``tables`` says which tables it has)."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        tables: Sequence[int] = PARTITION_TABLES,
+        durability: Durability = "sync",
+        map_bytes: int = STORE_MAP_BYTES,
+        readonly: bool = False,
+    ) -> None:
+        self._path = path
+        self._env = open_environment(
+            path, map_bytes=map_bytes, tables=len(tables), durability=durability, readonly=readonly
+        )
+        self._failed = False
+        with translated(path, "open"):
+            self._tables = self._open_tables(tables, readonly)
+
+    def get(self, table: int, key: bytes) -> bytes | None:
+        with translated(self._path, "read"), self._env.begin(db=self._tables[table]) as txn:
+            value: bytes | None = txn.get(key)
+            return value
+
+    def range(
+        self, table: int, start: bytes, stop: bytes | None, *, limit: int, reverse: bool = False
+    ) -> list[tuple[bytes, bytes]]:
+        """At most ``limit`` rows with ``start <= key < stop``, ascending, or descending when reverse."""
+        with (
+            translated(self._path, "read"),
+            self._env.begin(db=self._tables[table]) as txn,
+            txn.cursor() as cursor,
+        ):
+            return _descending(cursor, start, stop, limit) if reverse else _ascending(cursor, start, stop, limit)
+
+    def commit(self, ops: Sequence[Op]) -> None:
+        """One transaction, durable when it returns. After an error this object refuses further commits."""
+        if self._failed:
+            raise DataError(f"an earlier write to {self._path} failed; this process must stop and recover from disk")
+        self._failed = True
+        with translated(self._path, "write to"), self._env.begin(write=True) as txn:
+            for table, key, value in ops:
+                if value is None:
+                    txn.delete(key, db=self._tables[table])
+                else:
+                    txn.put(key, value, db=self._tables[table])
+        self._failed = False
+
+    def count(self, table: int) -> int:
+        with translated(self._path, "read"), self._env.begin() as txn:
+            return int(txn.stat(self._tables[table])["entries"])
+
+    def size_bytes(self) -> int:
+        """Bytes of the file up to its last page, free pages inside included."""
+        with translated(self._path, "read"):
+            return (int(self._env.info()["last_pgno"]) + 1) * int(self._env.stat()["psize"])
+
+    def close(self) -> None:
+        self._env.close()
+
+    def _open_tables(self, tables: Sequence[int], readonly: bool) -> dict[int, lmdb._Database]:
+        if readonly:
+            return {table: self._env.open_db(_name(table), create=False) for table in tables}
+        with self._env.begin(write=True) as txn:
+            return {table: self._env.open_db(_name(table), txn=txn) for table in tables}
+
+
+def _name(table: int) -> bytes:
+    return b"t%03d" % table
+
+
+def _ascending(cursor: lmdb.Cursor, start: bytes, stop: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
+    rows: list[tuple[bytes, bytes]] = []
+    found = cursor.set_range(start) if start else cursor.first()
+    while found and len(rows) < limit:
+        key, value = bytes(cursor.key()), bytes(cursor.value())
+        if stop is not None and key >= stop:
+            break
+        rows.append((key, value))
+        found = cursor.next()
+    return rows
+
+
+def _descending(cursor: lmdb.Cursor, start: bytes, stop: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
+    rows: list[tuple[bytes, bytes]] = []
+    if stop is not None and cursor.set_range(stop):
+        found = cursor.prev()
+    else:
+        found = cursor.last()
+    while found and len(rows) < limit:
+        key, value = bytes(cursor.key()), bytes(cursor.value())
+        if key < start:
+            break
+        rows.append((key, value))
+        found = cursor.prev()
+    return rows
