@@ -95,6 +95,22 @@ RESTART_INTENSITY: Final = 5
 RESTART_PERIOD_MS: Final = 30_000
 """More than RESTART_INTENSITY restarts within RESTART_PERIOD_MS: the child is down (OTP's terms)."""
 
+# Sockets
+SOCKET_QUEUE_FRAMES: Final = 10_000
+"""Send and receive high-water mark per peer: a stop, not a budget (credit is the budget)."""
+SOCKET_LINGER_MS: Final = 1_000
+"""How long a closing socket tries to deliver what it still holds."""
+SOCKET_HANDSHAKE_MS: Final = 5_000
+SOCKET_HEARTBEAT_MS: Final = 5_000
+SOCKET_SILENCE_MS: Final = 15_000
+"""A connection without any sign of life for this long is closed, so that its identity is free again."""
+SOCKET_RECONNECT_MS: Final = 50
+SOCKET_RECONNECT_MAX_MS: Final = 1_000
+ZERO_COPY_BYTES: Final = 64 * KIB
+"""Parts above this size are sent without a copy; below, copying is cheaper than keeping count of references."""
+IPC_PATH_BYTES_MAX: Final = 100
+"""sun_path holds 107 bytes on Linux and 103 on macOS."""
+
 assert PAYLOAD_BYTES_MAX < FRAME_BYTES_MAX, "a payload must fit in a frame with its envelope"
 assert DEFINITION_BYTES_MAX < FRAME_BYTES_MAX
 assert FRAME_MESSAGES_MAX <= FRAME_MESSAGES_REFUSED
@@ -103,3 +119,5 @@ assert LEASE_MS >= 3 * HEARTBEAT_MS, "one lost heartbeat must not lose a lease"
 assert RECOVERY_GRACE_MS < LEASE_MS
 assert DISK_ALARM_PERCENT < DISK_REFUSE_PERCENT < 100
 assert CREDIT_BYTES_MAX > PAYLOAD_BYTES_MAX
+assert SOCKET_SILENCE_MS >= 2 * SOCKET_HEARTBEAT_MS
+assert SOCKET_LINGER_MS <= 2_000, "longer than that looks like a hang at shutdown"
