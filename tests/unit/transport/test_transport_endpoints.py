@@ -27,10 +27,22 @@ def test_an_address_is_read_and_written_back(address: str, host: str, port: int)
 
 @pytest.mark.parametrize(
     "address",
-    """
-    7700 127.0.0.1:7700 http://127.0.0.1:7700 tcp://:7700 tcp://127.0.0.1 tcp://::1:7700 tcp:// :// tcp://127.0.0.1:
-    tcp://127.0.0.1:65536 tcp://127.0.0.1:x tcp://127.0.0.1:-1 tcp://[::1:7700 tcp://127.0.0.1:²
-    """.split(),
+    [
+        "7700",
+        "127.0.0.1:7700",
+        "http://127.0.0.1:7700",
+        "tcp://:7700",
+        "tcp://127.0.0.1",
+        "tcp://::1:7700",
+        "tcp://",
+        "://",
+        "tcp://127.0.0.1:",
+        "tcp://127.0.0.1:65536",
+        "tcp://127.0.0.1:x",
+        "tcp://127.0.0.1:-1",
+        "tcp://[::1:7700",
+        "tcp://127.0.0.1:²",
+    ],
 )
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ConfigError):
