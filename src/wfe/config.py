@@ -6,14 +6,20 @@ one needs no environment), is passed down by `bootstrap`, and travels to child p
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
+import msgspec
 from msgspec import Struct
 
-from wfe.limits import LEASE_MS, PARTITIONS_DEFAULT, RECOVERY_GRACE_MS
+from wfe.errors import ConfigError
+from wfe.limits import KIB, LEASE_MS, MIB, PARTITIONS_DEFAULT, RECOVERY_GRACE_MS
 
 Durability = Literal["sync", "os", "none"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -131,3 +137,169 @@ def find_token(address: str) -> str:
         return token_path(address).read_text(encoding="ascii").strip()
     except OSError:
         return ""
+
+
+# ---- reading: file, environment, flags ------------------------------------------------------------------------------
+
+Options = TypeVar("Options", bound=Struct)
+
+SECTIONS: dict[type[Struct], str] = {ServeOptions: "serve", WorkerOptions: "worker"}
+"""The options that people may set, and their table in a configuration file."""
+_INTERNAL = frozenset({"parent_fd", "token", "index", "worker", "local", "board"})
+"""Set by a parent process, never by people (a token comes from `find_token`, so that no file holds one)."""
+_VARIABLES = {"connect": "WFE_ADDRESS"}
+"""Where the variable is not WFE_ and the field: one name for the server, for clients and workers alike."""
+_SIZE_UNITS = {"b": 1, "kib": KIB, "mib": MIB, "gib": 1024 * MIB}
+
+
+def load_options(
+    kind: type[Options],
+    flags: Mapping[str, object] | None = None,
+    *,
+    file: str | Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Options:
+    """Options from defaults < configuration file < environment < command line.
+
+    A field is ``shards`` in the file's table, ``WFE_SHARDS`` in the environment (lists split at commas; a worker's
+    ``connect`` is ``WFE_ADDRESS``). A field that ends in ``_ms`` or ``_bytes`` is written without that, as text:
+    ``lease = "10s"``. Flags are by field name, integers in the field's own unit allowed; None, and an empty list, mean
+    that the flag was not given. ``file`` None: what WFE_CONFIG names, if anything.
+    Raises ConfigError naming the file and key, the variable or the flag.
+    """
+    values: dict[str, Any] = {}
+    names = _public_names(kind)
+    file = file or environ.get("WFE_CONFIG") or None
+    if file is not None:
+        for key, value in _read_table(Path(file), SECTIONS[kind]).items():
+            if key not in names:
+                raise ConfigError(
+                    f"{file}: [{SECTIONS[kind]}] has no setting {key!r}; it has {', '.join(sorted(names))}"
+                )
+            values[names[key]] = _checked(kind, names[key], value, f"{file}: {SECTIONS[kind]}.{key}")
+    for key, field in names.items():
+        variable = _VARIABLES.get(key, f"WFE_{key.upper()}")
+        if text := environ.get(variable):
+            is_list = isinstance(_default(kind, field), list)
+            given: object = [part.strip() for part in text.split(",") if part.strip()] if is_list else text
+            values[field] = _checked(kind, field, given, f"environment variable {variable}")
+    for field, value in (flags or {}).items():
+        if value is not None and value not in ([], ()):
+            values[field] = _checked(kind, field, value, f"--{_public(field).replace('_', '-')}")
+    return kind(**values)
+
+
+def parse_size(text: str) -> int:
+    """Bytes from text such as ``"512 KiB"`` or ``"8MiB"``; a bare number is refused (ValueError)."""
+    match = re.fullmatch(r"\s*(\d+)\s*([A-Za-z]+)\s*", text)
+    factor = _SIZE_UNITS.get(match[2].lower()) if match else None
+    if match is None or factor is None:
+        raise ValueError(f'{text!r} is not a size: write for example "512KiB", "8MiB" or "1GiB"')
+    return int(match[1]) * factor
+
+
+def _public(field: str) -> str:
+    return field.removesuffix("_ms").removesuffix("_bytes")
+
+
+def _public_names(kind: type[Struct]) -> dict[str, str]:
+    return {_public(field): field for field in kind.__struct_fields__ if field not in _INTERNAL}
+
+
+def _default(kind: type[Struct], field: str) -> object:
+    found = next(f for f in msgspec.structs.fields(kind) if f.name == field)
+    return found.default_factory() if found.default_factory is not msgspec.NODEFAULT else found.default
+
+
+def _read_table(file: Path, section: str) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: is not TOML: {error}") from error
+    for name in document:
+        if name not in SECTIONS.values():
+            raise ConfigError(f"{file}: unknown table or key {name!r}; there are {', '.join(SECTIONS.values())}")
+    table = document.get(section, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{file}: {section!r} must be a table: [{section}]")
+    return table
+
+
+def _checked(kind: type[Struct], field: str, value: object, source: str) -> object:
+    from wfe.model.durations import parse_duration
+
+    try:
+        if field.endswith(("_ms", "_bytes")) and not (source.startswith("--") and isinstance(value, int)):
+            if not isinstance(value, str):
+                raise ValueError(f'{value!r} has no unit: write text with a unit, for example "10s" or "8MiB"')
+            value = parse_duration(value) if field.endswith("_ms") else parse_size(value)
+        wanted = next(f.type for f in msgspec.structs.fields(kind) if f.name == field)
+        return msgspec.convert(value, wanted, strict=False)
+    except StopIteration:
+        raise ConfigError(f"{source}: there is no such setting") from None
+    except (msgspec.ValidationError, ValueError) as error:
+        raise ConfigError(f"{source}: {error}") from error
+
+
+# ---- secrets --------------------------------------------------------------------------------------------------------
+
+SECRETS_DIRECTORY = "/run/secrets"
+_MASK = "********"
+_MASKED_CHARS_MIN = 4
+_SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+
+
+class _Secrets:
+    """Values that must not show up in a log. One per process on purpose: any task may read a secret at any time."""
+
+    def __init__(self) -> None:
+        self._values: frozenset[str] = frozenset()
+        self._pattern: re.Pattern[str] | None = None
+
+    def add(self, value: str) -> None:
+        # Values of a few characters are left alone: masking every "1" would hide the log, not the secret.
+        forms = {f for f in (value, value.strip(), json.dumps(value)[1:-1]) if len(f) >= _MASKED_CHARS_MIN}
+        if not forms <= self._values:
+            self._values |= forms
+            longest_first = sorted(self._values, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def mask(self, text: str) -> str:
+        return text if self._pattern is None else self._pattern.sub(_MASK, text)
+
+
+_secrets = _Secrets()
+
+
+def read_secret(name: str, *, environ: Mapping[str, str] = os.environ) -> str:
+    """A secret: the environment variable ``name``, else the file ``name`` in WFE_SECRETS_DIR (default /run/secrets).
+
+    The value is masked in this process's log from then on. Raises ConfigError when there is none; the message names
+    both places and never a value.
+    """
+    if not _SECRET_NAME.fullmatch(name):
+        raise ConfigError(f"{name!r} cannot name a secret: use letters, digits, '_', '.' and '-'")
+    value = environ.get(name)
+    if value is None:
+        file = Path(environ.get("WFE_SECRETS_DIR") or SECRETS_DIRECTORY) / name
+        try:
+            # Editors and `echo` end a file with a newline that is not part of the secret.
+            value = file.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+        except (OSError, UnicodeDecodeError):
+            raise ConfigError(
+                f"no secret {name!r}: set the environment variable {name} or make the file {file}"
+            ) from None
+    add_secret(value)
+    return value
+
+
+def add_secret(value: str) -> None:
+    """Mask this text in the log from now on (a token, a password that came another way)."""
+    _secrets.add(value)
+
+
+def mask_secrets(text: str) -> str:
+    """The text with every known secret replaced; what `observe.configure(mask=...)` takes."""
+    return _secrets.mask(text)

@@ -1,0 +1,261 @@
+"""What wfe says about itself: structured log lines, counters and latencies.
+
+May touch: the standard error stream, structlog, contextvars. No asyncio, no zmq, no clock but the log's timestamp:
+`LatencyWindow` takes the time as an argument, so that actors stay simulatable.
+
+Invariants: a log line is one line of JSON (or console text) and passes the masker whole, so that a secret never leaves
+in any field; the hot-path parts (`Counters`, `LatencyWindow.record`) allocate nothing per call. Metrics are never
+labelled by run.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import IO, Any, Literal, TextIO
+
+import msgspec
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from wfe.errors import ConfigError
+from wfe.wire.messages import Latency
+
+LogFormat = Literal["auto", "json", "console"]
+Mask = Callable[[str], str]
+ContextProvider = Callable[[], Mapping[str, object] | None]
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+_FIRST_KEYS = ("time", "level", "logger", "event")
+
+_task_context: ContextVar[Mapping[str, object] | None] = ContextVar("wfe_task_context", default=None)
+
+
+# ---- the log --------------------------------------------------------------------------------------------------------
+
+
+def configure(
+    level: str = "info",
+    format: LogFormat = "auto",
+    *,
+    stream: TextIO | None = None,
+    mask: Mask | None = None,
+    context: ContextProvider | None = None,
+    **fields: object,
+) -> None:
+    """Set up this process's log; the last call wins.
+
+    ``format``: "json" (one object a line), "console" (for people), "auto" (console on a terminal, else JSON).
+    ``stream``: standard error when None. ``mask`` is applied to each finished line (`config.mask_secrets`).
+    ``context`` is asked at each line for further fields (a worker's current task), so that a task that logs nothing
+    pays nothing. ``fields`` go into every line (``process="shard", index=0``). The standard library's `logging` is led
+    into the same stream. Raises ConfigError for an unknown level or format.
+    """
+    number = LEVELS.get(level.lower())
+    if number is None:
+        raise ConfigError(f"unknown log level {level!r}: choose one of {', '.join(LEVELS)}")
+    if format not in ("auto", "json", "console"):
+        raise ConfigError(f"unknown log format {format!r}: choose auto, json or console")
+    out = stream if stream is not None else sys.stderr
+    as_console = format == "console" or (format == "auto" and out.isatty())
+    render = _console_renderer(colors=out.isatty()) if as_console else _render_json
+    structlog.configure(
+        processors=[
+            _add_context(context, fields),
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            _masked(render, mask),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=_WriterFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    _lead_standard_logging(number)
+
+
+def get_logger(name: str) -> FilteringBoundLogger:
+    """A logger whose lines carry ``logger=name``. May be made at import time; `configure` later still applies."""
+    logger: FilteringBoundLogger = structlog.get_logger(logger=name)
+    return logger
+
+
+@contextmanager
+def task_context(run: str, node: str, attempt: int) -> Iterator[None]:
+    """Lines logged inside carry the run, node and attempt (per thread, and per asyncio task)."""
+    token = _task_context.set({"run": run, "node": node, "attempt": attempt})
+    try:
+        yield
+    finally:
+        _task_context.reset(token)
+
+
+class StandardHandler(logging.Handler):
+    """Leads records of the standard library's `logging` into wfe's log, with the same context and masking."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            logger = get_logger(record.name)
+            exc_info = record.exc_info if record.exc_info and record.exc_info[0] else None
+            logger.log(record.levelno, record.getMessage(), **({"exc_info": exc_info} if exc_info else {}))
+        except (ValueError, TypeError, OSError):  # a bad format string, or a closed stream: logging's own convention
+            self.handleError(record)
+
+
+def _lead_standard_logging(level: int) -> None:
+    root = logging.getLogger()
+    root.handlers = [h for h in root.handlers if not isinstance(h, StandardHandler)]
+    root.addHandler(StandardHandler())
+    root.setLevel(level)
+
+
+class _Writer:
+    """One write per line, so that lines of several processes on one stream do not mix."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (BrokenPipeError, ValueError):
+            # Whoever read our standard error is gone. A log that nobody reads must not end the process.
+            return
+
+    debug = info = warning = warn = error = critical = exception = fatal = log = msg
+
+
+class _WriterFactory:
+    def __init__(self, stream: IO[str]) -> None:
+        self._writer = _Writer(stream)
+
+    def __call__(self, *args: object) -> _Writer:
+        return self._writer
+
+
+Event = MutableMapping[str, Any]
+
+
+def _add_context(provider: ContextProvider | None, fields: Mapping[str, object]) -> Callable[..., Event]:
+    def add(_logger: object, _method: str, event: Event) -> Event:
+        found = (provider() if provider is not None else None) or _task_context.get()
+        for source in (found, fields):
+            for key, value in (source or {}).items():
+                event.setdefault(key, value)
+        return event
+
+    return add
+
+
+def _masked(render: Callable[[Event], str], mask: Mask | None) -> Callable[..., str]:
+    if mask is None:
+        return lambda _logger, _method, event: render(event)
+    return lambda _logger, _method, event: mask(render(event))
+
+
+def _render_json(event: Event) -> str:
+    ordered = {key: event.pop(key) for key in _FIRST_KEYS if key in event}
+    ordered.update(event)
+    return msgspec.json.encode(ordered, enc_hook=repr).decode()
+
+
+def _console_renderer(*, colors: bool) -> Callable[[Event], str]:
+    console = structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time", pad_event_to=0)
+    return lambda event: str(console(None, "", event))
+
+
+# ---- counters and latencies -----------------------------------------------------------------------------------------
+
+
+class Counters(dict[str, int]):
+    """Plain integers by name, in a dict: ``counters["tasks_done"] += n``. Only ever counted up."""
+
+    def __missing__(self, name: str) -> int:
+        return 0
+
+    def snapshot(self) -> dict[str, int]:
+        """A copy that later increments leave alone."""
+        return dict(self)
+
+
+class LatencyWindow:
+    """Percentiles over the recent past, from log-scaled buckets (16 per octave: at most 6.25 % too high).
+
+    The past is kept in slices; the oldest is dropped when a new one begins. Prior art: HdrHistogram's bucket layout.
+    ``record`` takes no clock: values land in the slice that the last ``summary(now_ms)`` or ``turn(now_ms)`` left open.
+    """
+
+    __slots__ = ("_maxima", "_open", "_slice_ms", "_slices", "_turned_ms")
+
+    OCTAVES = 36  # 16 us << 32 is about 19 hours
+    BUCKETS = OCTAVES * 16
+
+    def __init__(self, window_ms: int = 10_000, slices: int = 5) -> None:
+        self._slice_ms = max(1, window_ms // slices)
+        self._slices = [[0] * self.BUCKETS for _ in range(slices)]
+        self._maxima = [0] * slices
+        self._open = 0
+        self._turned_ms: int | None = None
+
+    def record(self, value_us: int, count: int = 1) -> None:
+        """Count a latency; negative values (a clock that stepped) count as 0."""
+        if value_us < 16:
+            index = value_us if value_us > 0 else 0
+        else:
+            shift = value_us.bit_length() - 5
+            index = (shift << 4) + (value_us >> shift)
+            if index >= self.BUCKETS:
+                index = self.BUCKETS - 1
+        self._slices[self._open][index] += count
+        if value_us > self._maxima[self._open]:  # noqa: PLR1730  (a call of max would cost more than the rest)
+            self._maxima[self._open] = value_us
+
+    def turn(self, now_ms: int) -> None:
+        """Let time pass: slices that are older than the window are emptied."""
+        if self._turned_ms is None or now_ms < self._turned_ms:
+            self._turned_ms = now_ms
+            return
+        steps = (now_ms - self._turned_ms) // self._slice_ms
+        self._turned_ms += steps * self._slice_ms
+        for _ in range(min(steps, len(self._slices))):
+            self._open = (self._open + 1) % len(self._slices)
+            self._slices[self._open] = [0] * self.BUCKETS
+            self._maxima[self._open] = 0
+
+    def percentile(self, percent: float) -> int:
+        """The value in microseconds that this share of the window does not exceed; 0 when the window is empty."""
+        totals = self._totals()
+        return self._percentile(totals, sum(totals), percent, max(self._maxima))
+
+    def summary(self, now_ms: int) -> Latency:
+        """The window as it goes into `ShardStats.latencies`."""
+        self.turn(now_ms)
+        totals = self._totals()
+        count, largest = sum(totals), max(self._maxima)
+        return Latency(
+            count=count,
+            p50_us=self._percentile(totals, count, 50, largest),
+            p99_us=self._percentile(totals, count, 99, largest),
+            max_us=largest,
+        )
+
+    def _totals(self) -> list[int]:
+        return [sum(column) for column in zip(*self._slices, strict=True)]
+
+    @staticmethod
+    def _percentile(totals: list[int], count: int, percent: float, largest: int) -> int:
+        if not count:
+            return 0
+        wanted = max(1, -(-count * percent // 100))
+        seen = 0
+        for index, number in enumerate(totals):
+            seen += number
+            if seen >= wanted:
+                shift = max(0, (index >> 4) - 1)
+                return int(min(((index - (shift << 4) + 1) << shift) - 1, largest))
+        return largest
