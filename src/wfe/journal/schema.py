@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 from zlib import crc32
 
-from msgspec import DecodeError, Struct, ValidationError
+from msgspec import Struct
 
 from wfe.errors import DataCorrupt, DataFormat
 from wfe.limits import KIB
@@ -177,11 +177,6 @@ def unseal(table: int, key: bytes, value: bytes) -> bytes:
             f"this one reads {ROW_VERSION}); upgrade wfe"
         )
     return payload
-
-
-def undecodable(table: int, key: bytes, error: DecodeError | ValidationError | RecursionError) -> DataCorrupt:
-    """The error for a payload with a good checksum that does not decode: it was written wrong."""
-    return DataCorrupt(f"a stored record does not decode: {error}", name_of(table, key))
 
 
 def name_of(table: int, key: bytes) -> str:

@@ -8,9 +8,7 @@ of a new store. Every method may raise `DataCorrupt` (naming the record), `DataF
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, TypeVar
 
-from msgspec import DecodeError, Struct, ValidationError
 from msgspec.msgpack import Decoder, Encoder
 
 from wfe.errors import DataError, DataFormat
@@ -26,9 +24,9 @@ from wfe.journal.schema import (
     after_prefix,
     history_key,
     seal,
-    undecodable,
     unseal,
 )
+from wfe.journal.tables import PAGE_ROWS, Tables, decode_row
 from wfe.ports import Op, Store
 
 __all__ = [
@@ -42,11 +40,6 @@ __all__ = [
     "open_run_ops",
     "record_ops",
 ]
-
-PAGE_ROWS: Final = 256
-"""Rows that one range read of a scan takes; a long read transaction would keep LMDB from reusing pages."""
-
-_Row = TypeVar("_Row", bound=Struct)
 
 _meta = Decoder(MetaRow)
 _open = Decoder(OpenRow)
@@ -62,6 +55,7 @@ class PartitionStore:
     def __init__(self, store: Store, partition: int, partitions: int) -> None:
         """Checks that the store is this partition's, or makes a new one so. `DataFormat` when it is of a newer wfe."""
         self._store = store
+        self._tables = Tables(store)
         self.partition = partition
         value = store.get(schema.META, schema.META_KEY)
         if value is None:
@@ -69,7 +63,7 @@ class PartitionStore:
             payload = Encoder().encode(row)
             store.commit([Op(schema.META, schema.META_KEY, seal(schema.META, schema.META_KEY, payload))])
             return
-        meta = _decode(_meta, schema.META, schema.META_KEY, value)
+        meta = decode_row(_meta, schema.META, schema.META_KEY, value)
         if meta.format > schema.FORMAT_VERSION:
             raise DataFormat(
                 f"the store of partition {partition} has format {meta.format}, this version of wfe reads up to "
@@ -83,74 +77,73 @@ class PartitionStore:
 
     def open_runs(self) -> Iterator[OpenRow]:
         """Every open run, oldest first."""
-        for key, value in self._scan(schema.OPEN):
-            yield _decode(_open, schema.OPEN, key, value)
+        for _, row in self._tables.rows(_open, schema.OPEN):
+            yield row
 
     def open_run(self, run_id: str) -> OpenRow | None:
         """The row of one open run."""
-        return self._row(_open, schema.OPEN, run_id.encode())
+        return self._tables.row(_open, schema.OPEN, run_id.encode())
 
     def snapshot(self, run_id: str) -> tuple[int, bytes] | None:
-        """``(seq, state)`` of an open run."""
-        row = self._row(_snapshot, schema.SNAPSHOTS, run_id.encode())
+        """``(seq, state)`` of an open run; of an ended one use `ended`."""
+        row = self._tables.row(_snapshot, schema.SNAPSHOTS, run_id.encode())
         return (row.seq, row.state) if row else None
 
     def ended(self, run_id: str) -> EndedRow | None:
         """An ended run with its snapshot; its history is here only when it is small (use `history`)."""
-        row = self._row(_ended, schema.ENDED, run_id.encode())
+        row = self._tables.row(_ended, schema.ENDED, run_id.encode())
         if row and row.snapshot_spilled:
-            spilled = self._row(_snapshot, schema.SNAPSHOTS, run_id.encode())
+            spilled = self._tables.row(_snapshot, schema.SNAPSHOTS, run_id.encode())
             row.snapshot = spilled.state if spilled else b""
         return row
 
     def seq_of(self, run_id: str) -> int | None:
         """The last event of an open or ended run that this store holds; None: the run is unknown here."""
         key = run_id.encode()
-        row: OpenRow | EndedSummary | None = self._row(_open, schema.OPEN, key) or self._row(
+        row: OpenRow | EndedSummary | None = self._tables.row(_open, schema.OPEN, key) or self._tables.row(
             _summary, schema.ENDED, key
         )
         return row.seq if row else None
 
     def history(self, run_id: str, after_seq: int = 0, limit: int = PAGE_ROWS) -> list[tuple[int, bytes]]:
         """At most ``limit`` chunks ``(first_seq, events)`` that hold events above ``after_seq``, in order."""
-        ended = self._row(_ended, schema.ENDED, run_id.encode())
-        if ended and not ended.spilled:
-            return [chunk for chunk in ended.history if _last_seq(chunk) > after_seq][:limit]
         start, stop = history_key(run_id, 0), after_prefix(run_id.encode())
         around = self._store.range(schema.HISTORY, start, history_key(run_id, after_seq + 1), limit=1, reverse=True)
         rows = self._store.range(schema.HISTORY, history_key(run_id, after_seq + 1), stop, limit=limit)
         chunks = [
             (int.from_bytes(key[-8:], "big"), unseal(schema.HISTORY, key, value)) for key, value in [*around, *rows]
         ]
+        # Read last: a run that ended between these reads has moved its chunks into its single row.
+        ended = self._tables.row(_ended, schema.ENDED, run_id.encode())
+        if ended and not ended.spilled:
+            chunks = ended.history
         return [chunk for chunk in chunks if _last_seq(chunk) > after_seq][:limit]
 
     def key(self, namespace: str, workflow: str, key: str) -> tuple[str, bytes] | None:
         """``(run_id, input_digest)`` of the run that this idempotency key names."""
-        row = self._row(_key, schema.KEYS, key_digest(namespace, workflow, key))
+        row = self._tables.row(_key, schema.KEYS, key_digest(namespace, workflow, key))
         if row is None or (row.namespace, row.workflow, row.key) != (namespace, workflow, key):
             return None
         return row.run_id, row.input_digest
 
     def record(self) -> tuple[int, bytes] | None:
         """``(seq, state)`` of the partition's own record."""
-        row = self._row(_snapshot, schema.RECORD, schema.RECORD_KEY)
+        row = self._tables.row(_snapshot, schema.RECORD, schema.RECORD_KEY)
         return (row.seq, row.state) if row else None
 
     def definition(self, definition_hash: str) -> bytes | None:
         """A definition's canonical JSON."""
-        key = definition_hash.encode()
-        value = self._store.get(schema.DEFINITIONS, key)
-        return None if value is None else unseal(schema.DEFINITIONS, key, value)
+        return self._tables.payload(schema.DEFINITIONS, definition_hash.encode())
 
     def definitions(self) -> list[str]:
         """The hashes of all definitions kept here."""
-        return [key.decode() for key, _ in self._scan(schema.DEFINITIONS)]
+        return [key.decode() for key, _ in self._tables.sealed(schema.DEFINITIONS)]
 
     def list_ended(self, *, after: str = "", limit: int = 100) -> list[EndedSummary]:
         """Ended runs, newest first; ``after`` (a run id) pages on towards older ones."""
         stop = after.encode() if after else None
         rows = self._store.range(schema.ENDED, b"", stop, limit=limit, reverse=True)
-        return [_decode(_summary, schema.ENDED, key, value) for key, value in rows]
+        return [decode_row(_summary, schema.ENDED, key, value) for key, value in rows]
 
     def counts(self) -> dict[str, int]:
         """Rows by kind: open, ended, keys, definitions, history (chunks)."""
@@ -164,31 +157,13 @@ class PartitionStore:
     def close(self) -> None:
         self._store.close()
 
-    def _row(self, decoder: Decoder[_Row], table: int, key: bytes) -> _Row | None:
-        value = self._store.get(table, key)
-        return None if value is None else _decode(decoder, table, key, value)
-
-    def _scan(self, table: int) -> Iterator[tuple[bytes, bytes]]:
-        start = b""
-        while rows := self._store.range(table, start, None, limit=PAGE_ROWS):
-            yield from rows
-            start = rows[-1][0] + b"\0"
-
-
-def _decode(decoder: Decoder[_Row], table: int, key: bytes, value: bytes) -> _Row:
-    payload = unseal(table, key, value)
-    try:
-        return decoder.decode(payload)
-    except (DecodeError, ValidationError, RecursionError) as error:
-        raise undecodable(table, key, error) from error
-
 
 def _last_seq(chunk: tuple[int, bytes]) -> int:
     first_seq, events = chunk
     return first_seq + array_length(events) - 1
 
 
-def array_length(packed: bytes | memoryview[Any]) -> int:
+def array_length(packed: bytes) -> int:
     """The number of elements of a msgpack array, from its header; 0 when it is no array."""
     head = packed[0] if packed else 0
     if head & 0xF0 == 0x90:

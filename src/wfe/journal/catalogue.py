@@ -1,0 +1,224 @@
+"""The coordinator's catalogue over a `Store`: definitions, workflow names and versions, owners of partitions, epochs.
+
+Each change is one commit. Names, versions and owners are also in memory, so only `definition` reads the store.
+
+Invariants: a definition is never changed or removed; a version, once given to a graph, keeps it (unless development
+mode replaces it); epochs only grow; the number of partitions and the server's id are fixed when the catalogue is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+from msgspec.msgpack import Decoder, Encoder
+
+from wfe.errors import DataFormat, VersionConflict
+from wfe.journal import schema
+from wfe.journal.schema import seal
+from wfe.journal.tables import Tables
+from wfe.limits import PARTITIONS_DEFAULT, PARTITIONS_MAX
+from wfe.ports import Op, Store
+
+SERVER_KEY: Final = b"server"
+EPOCH_KEY: Final = b"epoch"
+
+
+class ServerRow(Struct, array_like=True):
+    """What is fixed when a data directory is made."""
+
+    format: int
+    partitions: int
+    server_id: str
+
+
+class VersionRow(Struct, array_like=True):
+    """One version of a workflow. ``deployed_at`` in ms since 1970."""
+
+    hash: str
+    deployed_at: int
+
+
+class WorkflowRow(Struct, array_like=True):
+    """A workflow's versions; starts without a version use ``current``."""
+
+    name: str
+    current: int
+    versions: dict[int, VersionRow]
+
+
+class OwnerRow(Struct, array_like=True):
+    """The shard that owns a partition, and the partition's epoch, which grows when the owner changes."""
+
+    shard: int
+    epoch: int
+
+
+class Listed(Struct):
+    """One version of a workflow, as lists show it."""
+
+    name: str
+    version: int
+    hash: str
+    deployed_at: int
+    current: bool
+
+
+Listing: TypeAlias = list[Listed]
+
+_encode = Encoder().encode
+_server = Decoder(ServerRow)
+_workflow = Decoder(WorkflowRow)
+_owner = Decoder(OwnerRow)
+_number = Decoder(int)
+
+
+class Catalogue:
+    """Opens a catalogue, or makes a new one with ``partitions`` partitions and the given id."""
+
+    def __init__(self, store: Store, *, partitions: int = PARTITIONS_DEFAULT, server_id: str = "") -> None:
+        """An existing catalogue keeps its own ``partitions`` and ``server_id``. `DataFormat`: a newer wfe made it."""
+        self._tables = Tables(store)
+        server = self._tables.row(_server, schema.CATALOGUE_META, SERVER_KEY)
+        if server is None:
+            if not 1 <= partitions <= PARTITIONS_MAX:
+                raise ValueError(f"partitions must be 1 to {PARTITIONS_MAX}, not {partitions}")
+            server = ServerRow(schema.FORMAT_VERSION, partitions, server_id)
+            self._commit([(schema.CATALOGUE_META, SERVER_KEY, _encode(server))])
+        if server.format > schema.FORMAT_VERSION:
+            raise DataFormat(
+                f"the catalogue has format {server.format}, this version of wfe reads up to {schema.FORMAT_VERSION}; "
+                "upgrade wfe"
+            )
+        self.partitions = server.partitions
+        self.server_id = server.server_id
+        self._epoch = self._tables.row(_number, schema.CATALOGUE_META, EPOCH_KEY) or 0
+        self._workflows: dict[str, WorkflowRow] = {}
+        for _, row in self._tables.rows(_workflow, schema.CATALOGUE_WORKFLOWS):
+            self._workflows[row.name] = row
+        self._owners = {
+            int.from_bytes(key, "big"): row for key, row in self._tables.rows(_owner, schema.CATALOGUE_OWNERS)
+        }
+
+    # ---- definitions ------------------------------------------------------------------------------------------------
+
+    def plan(
+        self, definition_hash: str, name: str, explicit_version: int | None, replace: bool = False
+    ) -> tuple[int, bool]:
+        """What `register` would answer, without changing anything (``deploy --check``)."""
+        row = self._workflows.get(name)
+        versions = row.versions if row else {}
+        if explicit_version is not None:
+            known = versions.get(explicit_version)
+            if known is None or known.hash == definition_hash:
+                return explicit_version, known is None
+            if not replace:
+                raise VersionConflict(
+                    f"version {explicit_version} of workflow {name!r} is registered with another graph; raise the "
+                    "version, or leave it out and the server counts up"
+                )
+            return explicit_version, True
+        same = [version for version, known in versions.items() if known.hash == definition_hash]
+        if row and row.current in same:
+            return row.current, False
+        return (max(same), False) if same else (max(versions, default=0) + 1, True)
+
+    def register(
+        self,
+        definition_hash: str,
+        canonical: bytes,
+        name: str,
+        explicit_version: int | None,
+        now_ms: int,
+        replace: bool = False,
+    ) -> tuple[int, bool]:
+        """Makes the definition a version of workflow ``name``, the current one; returns ``(version, changed)``.
+
+        The same graph again is unchanged (and becomes current). Without an explicit version another graph gets the
+        highest version plus one; an explicit version that has another graph is `VersionConflict`, unless ``replace``
+        (development mode) lets it take the version over. Runs keep the definition they started with either way.
+        """
+        version, changed = self.plan(definition_hash, name, explicit_version, replace)
+        row = self._workflows.get(name)
+        if row and not changed and row.current == version:
+            return version, False
+        versions = dict(row.versions) if row else {}
+        changes = []
+        if changed:
+            versions[version] = VersionRow(definition_hash, now_ms)
+            changes.append((schema.CATALOGUE_DEFINITIONS, definition_hash.encode(), canonical))
+        fresh = WorkflowRow(name, version, versions)
+        changes.append((schema.CATALOGUE_WORKFLOWS, _name_key(name), _encode(fresh)))
+        self._commit(changes)
+        self._workflows[name] = fresh
+        return version, changed
+
+    def resolve(self, name: str, version: int = 0) -> tuple[str, int] | None:
+        """``(hash, version)`` of a workflow's version (0: the current one); None when there is none."""
+        row = self._workflows.get(name)
+        if row is None:
+            return None
+        wanted = version or row.current
+        found = row.versions.get(wanted)
+        return (found.hash, wanted) if found else None
+
+    def definition(self, definition_hash: str) -> bytes | None:
+        """A definition's canonical JSON."""
+        return self._tables.payload(schema.CATALOGUE_DEFINITIONS, definition_hash.encode())
+
+    def list(self) -> Listing:
+        """Every version of every workflow, by name, newest version first."""
+        return [
+            Listed(name, version, row.versions[version].hash, row.versions[version].deployed_at, version == row.current)
+            for name, row in sorted(self._workflows.items())
+            for version in sorted(row.versions, reverse=True)
+        ]
+
+    # ---- partitions and epochs --------------------------------------------------------------------------------------
+
+    def assign(self, owners: Mapping[int, int]) -> None:
+        """Gives partitions to shards, in one commit; the epoch of each partition whose owner changes goes up by one."""
+        fresh = {}
+        for partition, shard in owners.items():
+            if not 0 <= partition < self.partitions:
+                raise ValueError(f"there is no partition {partition}; this directory has {self.partitions}")
+            old = self._owners.get(partition)
+            if old is None or old.shard != shard:
+                fresh[partition] = OwnerRow(shard, old.epoch + 1 if old else 1)
+        if fresh:
+            self._commit([(schema.CATALOGUE_OWNERS, _owner_key(p), _encode(row)) for p, row in fresh.items()])
+            self._owners.update(fresh)
+
+    def owners(self) -> dict[int, int]:
+        """partition -> the shard that owns it; empty in a new catalogue."""
+        return {partition: row.shard for partition, row in sorted(self._owners.items())}
+
+    def partition_epoch(self, partition: int) -> int:
+        """How often the partition has changed its owner, the first time included; 0: never assigned."""
+        row = self._owners.get(partition)
+        return row.epoch if row else 0
+
+    def next_epoch(self) -> int:
+        """A number that was never given out before, durably: the epoch of a shard that starts."""
+        epoch = self._epoch + 1
+        self._commit([(schema.CATALOGUE_META, EPOCH_KEY, _encode(epoch))])
+        self._epoch = epoch
+        return epoch
+
+    def close(self) -> None:
+        self._tables.store.close()
+
+    def _commit(self, changes: Sequence[tuple[int, bytes, bytes]]) -> None:
+        self._tables.store.commit([Op(table, key, seal(table, key, payload)) for table, key, payload in changes])
+
+
+def _name_key(name: str) -> bytes:
+    """A name as a store key (LMDB's keys end at 511 bytes; names are bounded in characters, not bytes)."""
+    raw = name.encode()
+    return raw if len(raw) <= 400 else blake2b(raw, digest_size=32).digest()
+
+
+def _owner_key(partition: int) -> bytes:
+    return partition.to_bytes(2, "big")
