@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import IO, Any, Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import msgspec
 import structlog
@@ -59,28 +59,25 @@ def configure(
         raise ConfigError(f"unknown log level {level!r}: choose one of {', '.join(LEVELS)}")
     if format not in ("auto", "json", "console"):
         raise ConfigError(f"unknown log format {format!r}: choose auto, json or console")
-    out = stream if stream is not None else sys.stderr
-    as_console = format == "console" or (format == "auto" and out.isatty())
-    render = _console_renderer(colors=out.isatty()) if as_console else _render_json
-    structlog.configure(
-        processors=[
-            _add_context(context, fields),
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-            structlog.processors.StackInfoRenderer(),
-            structlog.processors.format_exc_info,
-            _masked(render, mask),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=_WriterFactory(out),
-        cache_logger_on_first_use=False,
-    )
+    _log.set_up(number, format, stream, mask, context, fields)
     _lead_standard_logging(number)
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
     """A logger whose lines carry ``logger=name``. May be made at import time; `configure` later still applies."""
-    logger: FilteringBoundLogger = structlog.get_logger(logger=name)
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        _Named(name),
+        processors=[
+            _log.begin,
+            structlog.processors.add_log_level,
+            _add_time,
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            _log.end,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+        cache_logger_on_first_use=True,
+    )
     return logger
 
 
@@ -113,49 +110,66 @@ def _lead_standard_logging(level: int) -> None:
     root.setLevel(level)
 
 
-class _Writer:
-    """One write per line, so that lines of several processes on one stream do not mix."""
+Event = MutableMapping[str, Any]
+_add_time = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
 
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
+
+class _Named:
+    """What structlog hands a finished line to; `_Log.end` has written it by then."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def msg(self, line: str) -> None:
-        try:
-            self._stream.write(line + "\n")
-            self._stream.flush()
-        except (BrokenPipeError, ValueError):
-            # Whoever read our standard error is gone. A log that nobody reads must not end the process.
-            return
+        """Nothing is left to do."""
 
     debug = info = warning = warn = error = critical = exception = fatal = log = msg
 
 
-class _WriterFactory:
-    def __init__(self, stream: IO[str]) -> None:
-        self._writer = _Writer(stream)
+class _Log:
+    """This process's log. Apart from structlog's own configuration, which belongs to the users' tasks."""
 
-    def __call__(self, *args: object) -> _Writer:
-        return self._writer
+    def __init__(self) -> None:
+        self.set_up(LEVELS["warning"], "auto", None, None, None, {})
 
+    def set_up(
+        self,
+        level: int,
+        format: LogFormat,
+        stream: TextIO | None,
+        mask: Mask | None,
+        context: ContextProvider | None,
+        fields: Mapping[str, object],
+    ) -> None:
+        out = stream if stream is not None else sys.stderr
+        as_console = format == "console" or (format == "auto" and out.isatty())
+        self._level, self._stream, self._mask, self._context, self._fields = level, stream, mask, context, fields
+        self._render = _console_renderer(colors=out.isatty()) if as_console else _render_json
 
-Event = MutableMapping[str, Any]
-
-
-def _add_context(provider: ContextProvider | None, fields: Mapping[str, object]) -> Callable[..., Event]:
-    def add(_logger: object, _method: str, event: Event) -> Event:
-        found = (provider() if provider is not None else None) or _task_context.get()
-        for source in (found, fields):
+    def begin(self, logger: _Named, method: str, event: Event) -> Event:
+        """Drops what is below the level, before anything costs; adds the context."""
+        if LEVELS.get(method, LEVELS["error"]) < self._level:
+            raise structlog.DropEvent
+        event["logger"] = logger.name
+        found = (self._context() if self._context is not None else None) or _task_context.get()
+        for source in (found, self._fields):
             for key, value in (source or {}).items():
                 event.setdefault(key, value)
         return event
 
-    return add
-
-
-def _masked(render: Callable[[Event], str], mask: Mask | None) -> Callable[..., str]:
-    if mask is None:
-        return lambda _logger, _method, event: render(event)
-    return lambda _logger, _method, event: mask(render(event))
+    def end(self, _logger: _Named, _method: str, event: Event) -> str:
+        """One write per line, so that lines of several processes on one stream do not mix."""
+        line = self._render(event)
+        if self._mask is not None:
+            line = self._mask(line)
+        stream = self._stream if self._stream is not None else sys.stderr
+        try:
+            stream.write(line + "\n")
+            stream.flush()
+        except (BrokenPipeError, ValueError):
+            # Whoever read our standard error is gone. A log that nobody reads must not end the process.
+            return line
+        return line
 
 
 def _render_json(event: Event) -> str:
@@ -259,3 +273,6 @@ class LatencyWindow:
                 shift = max(0, (index >> 4) - 1)
                 return int(min(((index - (shift << 4) + 1) << shift) - 1, largest))
         return largest
+
+
+_log = _Log()
