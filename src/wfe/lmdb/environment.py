@@ -12,15 +12,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import lmdb
+from wfe.config import Durability
 from wfe.errors import DataCorrupt, DataError, DataFull, WfeError
 from wfe.limits import MIB
-
-Durability: TypeAlias = Literal["sync", "os", "none"]
-"""sync: survives power loss. os: survives the death of the process, not of the machine, after which the file may even
-be unreadable. none: the same settings as "os", with no promise at all; for tests."""
 
 DATA_FILE: Final = "data.mdb"
 FULL_BYTES: Final = MIB

@@ -20,10 +20,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final
 
+from wfe.config import Durability
 from wfe.errors import DataError, DataFormat, DataInUse
 from wfe.journal.schema import CATALOGUE_TABLES, FORMAT_VERSION, PARTITION_TABLES
 from wfe.limits import LOG_MAP_BYTES, MIB, STORE_MAP_BYTES
-from wfe.lmdb.environment import DATA_FILE, Durability, translated
+from wfe.lmdb.environment import DATA_FILE, translated
 from wfe.lmdb.log import LmdbLog
 from wfe.lmdb.store import LmdbStore
 

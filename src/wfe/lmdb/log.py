@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Final
 
 import lmdb
+from wfe.config import Durability
 from wfe.errors import DataError, Fenced
 from wfe.limits import LOG_MAP_BYTES, MIB
-from wfe.lmdb.environment import Durability, open_environment, translated
+from wfe.lmdb.environment import open_environment, translated
 
 FENCE_KEY: Final = b"\0"
 FIRST_KEY: Final = bytes(8)

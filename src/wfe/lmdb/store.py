@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import lmdb
+from wfe.config import Durability
 from wfe.errors import DataError
 from wfe.journal.schema import PARTITION_TABLES
 from wfe.limits import STORE_MAP_BYTES
-from wfe.lmdb.environment import Durability, open_environment, translated
+from wfe.lmdb.environment import open_environment, translated
 from wfe.ports import Op
 
 
