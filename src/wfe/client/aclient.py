@@ -1,0 +1,362 @@
+"""The async client: what `wfe.aconnect()` gives. The sync client is a thin face over it.
+
+One client is one connection and belongs to one loop; it may be shared by any number of tasks. Every call is retried
+idempotently until the client's ``request_timeout_s``; Busy and Unavailable are waited out within it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from wfe.client.arguments import Args
+from wfe.client.calls import Target, target_of
+from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Connection, LinkFactory
+from wfe.client.runs import AsyncRun, check_run_id, fetch_view
+from wfe.client.starts import StartBatch
+from wfe.client.views import run_info
+from wfe.client.watches import Watch
+from wfe.config import DEFAULT_ADDRESS, find_token
+from wfe.errors import Disconnected, InvalidInput, Unavailable, UnknownRun, WfeError
+from wfe.limits import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX
+from wfe.model.definition import Definition
+from wfe.model.ids import partition_of_key
+from wfe.wire.frames import Kind
+from wfe.wire.messages import (
+    DefinitionFound,
+    DefinitionQuery,
+    Deploy,
+    Deployed,
+    DeployOutcome,
+    FindRun,
+    ListRuns,
+    RunPage,
+    RunView,
+    ServerStatus,
+    StartRun,
+)
+
+NAMESPACE = "default"
+LIST_TIMEOUT_S = 5.0
+"""A list does not wait longer for one partition: it names it in ``incomplete``."""
+
+_decode_view = msgspec.msgpack.Decoder(RunView).decode
+_decode_page = msgspec.msgpack.Decoder(RunPage).decode
+_decode_deployed = msgspec.msgpack.Decoder(DeployOutcome).decode
+_decode_definitions = msgspec.msgpack.Decoder(list[DefinitionFound]).decode
+_decode_definition = msgspec.msgpack.Decoder(DefinitionFound).decode
+_decode_status = msgspec.msgpack.Decoder(ServerStatus).decode
+
+
+class _Pending(NamedTuple):
+    """A single start that waits for the end of this loop turn, so that its neighbours can share its frame."""
+
+    run: StartRun
+    future: asyncio.Future[Watch | None]
+
+
+class RunList(list[AsyncRun[Any]]):
+    """Runs, newest first. ``incomplete``: partitions that could not be asked; ``more``: there are further runs."""
+
+    def __init__(
+        self, runs: Iterable[AsyncRun[Any]] = (), *, incomplete: Iterable[int] = (), more: bool = False
+    ) -> None:
+        super().__init__(runs)
+        self.incomplete, self.more = list(incomplete), more
+
+
+class AsyncClient:
+    """A connection to a server. Made by `aconnect`; use it as ``async with``."""
+
+    def __init__(
+        self,
+        open_link: LinkFactory,
+        address: str,
+        token: Callable[[], str],
+        *,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> None:
+        self.address = address
+        self._open_link, self._token = open_link, token
+        self._connect_timeout_s, self._request_timeout_s = connect_timeout_s, request_timeout_s
+        self._connection: Connection | None = None
+        self._pending: dict[tuple[str, int], list[_Pending]] = {}
+
+    # ---- connecting ----
+
+    async def open(self) -> AsyncClient:
+        """Connects. Disconnected when no server answers within the connect timeout; Unauthorized."""
+        if self._connection is None:
+            self._connection = Connection(
+                self._open_link,
+                self.address,
+                self._token,
+                software=f"wfe-python pid {os.getpid()}",
+                request_timeout_s=self._request_timeout_s,
+            )
+            try:
+                await self._connection.opened(self._connect_timeout_s)
+            except BaseException:
+                self._connection.close()
+                self._connection = None
+                raise
+        return self
+
+    async def close(self) -> None:
+        """Disconnects; runs go on. Idempotent."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    async def __aenter__(self) -> AsyncClient:
+        return await self.open()
+
+    def __await__(self) -> Any:
+        return self.open().__await__()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            raise Disconnected("this client is not connected: use `async with wfe.aconnect() as client`")
+        return self._connection
+
+    # ---- starting ----
+
+    async def start(
+        self,
+        workflow: Any,
+        *args: Any,
+        key: str | None = None,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncRun[Any]:
+        """Starts a run; returns once the start is durable. Starts of one loop turn share frames.
+
+        ``key``: (workflow, key) names one run while it is kept; a start with the same input gives that run, with
+        another one KeyConflict. A workflow's own parameter called key, priority or tags goes by position, or in `Args`.
+        """
+        target = target_of(workflow)
+        run = StartRun("", _input(target, args, kwargs), key or "", priority, dict(tags or {}), True)
+        watch = await self._start_soon(target, run)
+        return AsyncRun(self._open(), run.run_id, target.returns, watch=watch)
+
+    def _start_soon(self, target: Target, run: StartRun) -> asyncio.Future[Watch | None]:
+        self._open()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Watch | None] = loop.create_future()
+        waiting = self._pending.get((target.name, target.version))
+        if waiting is None:
+            self._pending[target.name, target.version] = [_Pending(run, future)]
+            loop.call_soon(self._flush, target.name, target.version)
+        else:
+            waiting.append(_Pending(run, future))
+        return future
+
+    def _flush(self, name: str, version: int) -> None:
+        pending = self._pending.pop((name, version))
+
+        def each(index: int, error: WfeError | None) -> None:
+            future = pending[index].future
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(batch.watches[index])
+
+        batch = StartBatch([start.run for start in pending], each=each)
+        try:
+            self._open().submit(name, version, batch)
+        except WfeError as error:
+            for index in range(len(pending)):
+                each(index, error)
+
+    async def start_many(
+        self,
+        workflow: Any,
+        items: Iterable[Any],
+        *,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> list[AsyncRun[Any]]:
+        """Starts one run per item (its single input, or ``wfe.args(a, b, c=1)``); returns when all are durable.
+
+        The order of the runs is that of the items. If the server refuses any, the first refusal is raised; the others
+        have been started all the same.
+        """
+        connection, target = self._open(), target_of(workflow)
+        encode, shared = target.input_of_item, dict(tags or {})
+        runs = [StartRun("", encode(item), "", priority, shared, True) for item in items]
+        if not runs:
+            return []
+        batch = await connection.start(target.name, target.version, runs)
+        if batch.errors:
+            raise batch.errors[min(batch.errors)]
+        returns = target.returns
+        return [
+            AsyncRun(connection, run.run_id, returns, watch=watch)
+            for run, watch in zip(runs, batch.watches, strict=True)
+        ]
+
+    # ---- finding ----
+
+    def handle(self, run_id: str, workflow: Any = None) -> AsyncRun[Any]:
+        """The handle of a run without asking the server. ``workflow`` types its result."""
+        returns = Any if workflow is None else target_of(workflow).returns
+        return AsyncRun(self._open(), check_run_id(run_id), returns)
+
+    async def get(self, run_id: str, workflow: Any = None) -> AsyncRun[Any]:
+        """A run by id. UnknownRun when it is not kept. ``workflow`` types its result."""
+        run = self.handle(run_id, workflow)
+        run.info = await run.describe()
+        return run
+
+    async def find(self, workflow: Any, key: str) -> AsyncRun[Any]:
+        """The run that (workflow, key) names. UnknownRun when there is none."""
+        connection, target = self._open(), target_of(workflow)
+        partition = partition_of_key(NAMESPACE, target.name, key, connection.welcome.partitions)
+        reply = await connection.ask(Kind.FIND, FindRun(target.name, key, NAMESPACE), partition=partition)
+        info = run_info(_decode_view(reply))
+        return AsyncRun(connection, info.id, target.returns, info=info)
+
+    async def list(
+        self,
+        *,
+        status: str | None = None,
+        workflow: Any = None,
+        key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int = LIST_LIMIT_DEFAULT,
+    ) -> RunList:
+        """Runs, newest first, each with its ``info`` (no payloads). Partitions that don't answer: ``incomplete``."""
+        if not 1 <= limit <= LIST_LIMIT_MAX:
+            raise InvalidInput(f"limit must be between 1 and {LIST_LIMIT_MAX}", "limit")
+        connection = self._open()
+        name = "" if workflow is None else target_of(workflow).name
+        count = connection.welcome.partitions
+        partitions = [partition_of_key(NAMESPACE, name, key, count)] if name and key else list(range(count))
+        query = ListRuns(status or "", name, key or "", dict(tags or {}), limit)
+
+        async def page_of(partition: int) -> RunPage | None:
+            try:
+                reply = await connection.ask(
+                    Kind.LIST, query, partition=partition, timeout_s=LIST_TIMEOUT_S, patient=False
+                )
+            except (Unavailable, Disconnected):
+                return None
+            return _decode_page(reply)
+
+        pages = await asyncio.gather(*(page_of(partition) for partition in partitions))
+        incomplete = [partition for partition, page in zip(partitions, pages, strict=True) if page is None]
+        if len(incomplete) == len(partitions):
+            raise Unavailable("no partition can be asked at the moment: see `wfe status`")
+        views = [view for page in pages if page is not None for view in page.runs]
+        views.sort(key=lambda view: (view.started_at, view.id), reverse=True)
+        more = len(views) > limit or any(page.more for page in pages if page is not None)
+        runs = [AsyncRun[Any](connection, view.id, info=run_info(view)) for view in views[:limit]]
+        return RunList(runs, incomplete=incomplete, more=more)
+
+    # ---- signals ----
+
+    async def signal(
+        self,
+        workflow: Any,
+        key: str,
+        name: str,
+        payload: Any = None,
+        *,
+        event_id: str | None = None,
+        start: Args | None = None,
+    ) -> AsyncRun[Any]:
+        """Signals the run that (workflow, key) names; ``start=wfe.args(...)``: starts it first if there is none."""
+        try:
+            run = await self.find(workflow, key)
+        except UnknownRun:
+            if start is None:
+                raise
+            target = target_of(workflow)
+            fresh = StartRun("", target.input_of(start.args, start.kwargs), key, 0, {}, True)
+            watch = await self._start_soon(target, fresh)
+            run = AsyncRun(self._open(), fresh.run_id, target.returns, watch=watch)
+        await run.signal(name, payload, event_id=event_id)
+        return run
+
+    # ---- definitions and the server ----
+
+    async def deploy(self, *workflows: Any, check: bool = False, replace: bool = False) -> Deployments:
+        """Registers definitions and makes them current. Takes decorated workflows, `Definition`s, or their JSON.
+
+        ``check``: only says what would happen. DefinitionError (all findings), VersionConflict.
+        """
+        body = Deploy([definition_json(workflow) for workflow in workflows], check, replace)
+        return _decode_deployed(await self._open().ask(Kind.DEPLOY, body)).deployed
+
+    async def definitions(self) -> Definitions:
+        """Every registered version of every workflow, without its graph."""
+        return _decode_definitions(await self._open().ask(Kind.DEFINITION, DefinitionQuery()))
+
+    async def definition(self, workflow: Any = "", *, version: int = 0, hash: str = "") -> Definition:
+        """A registered definition by name (and version), or by hash. UnknownWorkflow."""
+        target = target_of(workflow) if workflow else None
+        query = DefinitionQuery(target.name if target else "", version or (target.version if target else 0), hash)
+        found = _decode_definition(await self._open().ask(Kind.DEFINITION, query))
+        return msgspec.json.decode(found.definition, type=Definition)
+
+    async def status(self) -> ServerStatus:
+        """The server, its shards with their counters and latencies, its workers."""
+        return _decode_status(await self._open().ask(Kind.STATUS))
+
+    async def view(self, run_id: str) -> RunView:
+        """A run as it travels, payloads still encoded."""
+        return await fetch_view(self._open(), run_id)
+
+
+Deployments = list[Deployed]
+Definitions = list[DefinitionFound]
+
+
+def definition_json(workflow: Any) -> bytes:
+    """The JSON of what a caller wants deployed. GraphError when it cannot be drawn."""
+    if isinstance(workflow, bytes):
+        return workflow
+    if not isinstance(workflow, Definition):
+        target_of(workflow)
+        workflow = workflow.definition()
+    return msgspec.json.encode(workflow)
+
+
+def _input(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Raw:
+    if len(args) == 1 and not kwargs and isinstance(args[0], Args):
+        return target.input_of(args[0].args, args[0].kwargs)
+    return target.input_of(args, kwargs)
+
+
+def aconnect_with(
+    open_link: LinkFactory,
+    address: str | None = None,
+    token: str | None = None,
+    *,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    request_timeout_s: float = REQUEST_TIMEOUT_S,
+) -> AsyncClient:
+    """An async client over this transport. The address: the argument, WFE_ADDRESS, or the default.
+
+    The token: the argument, WFE_TOKEN, or what a server of this user left (looked up at every hello).
+    """
+    where = address or os.environ.get("WFE_ADDRESS", "").strip() or DEFAULT_ADDRESS
+    return AsyncClient(
+        open_link,
+        where,
+        lambda: token if token is not None else find_token(where),
+        connect_timeout_s=connect_timeout_s,
+        request_timeout_s=request_timeout_s,
+    )

@@ -1,0 +1,68 @@
+"""What a caller names (a decorated workflow, or ``"name"`` or ``"name@version"``) as what the wire carries.
+
+Invariant: only a name and an input leave a client, never a graph; types are used on this side alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from msgspec import Raw
+
+from wfe.client.arguments import Args
+from wfe.errors import InvalidInput, WfeError
+from wfe.model.registered import RegisteredWorkflow
+from wfe.wire.payload import Param, bind_input, encode_value, params_of, return_type_of
+
+
+class Target(NamedTuple):
+    """A workflow to start: ``version`` 0 is the current one; ``params`` None: not known here."""
+
+    name: str
+    version: int
+    params: tuple[Param, ...] | None
+    returns: Any
+
+    def input_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Raw:
+        """The encoded input of a run started with these arguments. InvalidInput when they do not fit."""
+        return encode_value(bind_input(self.params, args, kwargs, f"workflow {self.name!r}"))
+
+    def input_of_item(self, item: Any) -> Raw:
+        """The same for one item of ``start_many``: `Args`, or the single input."""
+        if isinstance(item, Args):
+            return self.input_of(item.args, item.kwargs)
+        return self.input_of((item,), {})
+
+
+def target_of(workflow: object) -> Target:
+    """The target that a decorated workflow or a name stands for. A plain function or a task is refused."""
+    if isinstance(workflow, str):
+        return _by_name(workflow)
+    registered = getattr(workflow, "__wfe_workflow__", None)
+    if isinstance(registered, RegisteredWorkflow):
+        return _registered(registered.name, registered.function)
+    if getattr(workflow, "__wfe_task__", None) is not None:
+        raise InvalidInput(f"{workflow!r} is a task: call it in a @wfe.workflow, and start that")
+    raise InvalidInput(f"{workflow!r} is no workflow: pass a function decorated with @wfe.workflow, or its name")
+
+
+def _by_name(text: str) -> Target:
+    name, at, version = text.partition("@")
+    if at and not version.isdecimal():
+        raise InvalidInput(f"{text!r}: the version after the @ must be a number")
+    if not name:
+        raise InvalidInput("the name of the workflow is empty")
+    return Target(name, int(version) if at else 0, None, Any)
+
+
+@lru_cache(maxsize=1024)
+def _registered(name: str, function: Any) -> Target:
+    try:
+        return Target(name, 0, params_of(function, skip=1), return_type_of(function))
+    except NameError as error:
+        raise WfeError(
+            f"the annotations of workflow {name!r} name {error.name!r}, which its module has only for type checkers: "
+            "import it at run time"
+        ) from error

@@ -1,0 +1,147 @@
+"""A run's handle: its id, its end, and what can be done to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from wfe.client.connection import Connection
+from wfe.client.views import HistoryItem, RunInfo, history_item, run_info
+from wfe.client.watches import ENDED, Watch
+from wfe.errors import RunCancelled, RunFailed, UnknownRun, WfeError
+from wfe.model.ids import is_run_id, partition_of
+from wfe.wire.frames import Kind
+from wfe.wire.messages import ControlRun, GetRun, HistoryPage, HistoryQuery, RunOutcome, RunView, SignalRun
+from wfe.wire.payload import decode_as, encode_value
+
+R_co = TypeVar("R_co", covariant=True)
+
+HISTORY_PAGE = 1_000
+
+_decode_view = msgspec.msgpack.Decoder(RunView).decode
+_decode_page = msgspec.msgpack.Decoder(HistoryPage).decode
+
+
+class AsyncRun(Generic[R_co]):
+    """One run on the server. ``info``: the run as of the request that found it, if one did (`describe` asks anew)."""
+
+    __slots__ = ("_connection", "_returns", "_watch", "id", "info")
+
+    def __init__(
+        self,
+        connection: Connection,
+        run_id: str,
+        returns: Any = Any,
+        *,
+        watch: Watch | None = None,
+        info: RunInfo | None = None,
+    ) -> None:
+        self._connection, self.id, self._returns, self._watch, self.info = connection, run_id, returns, watch, info
+
+    def __repr__(self) -> str:
+        return f"<wfe run {self.id}>"
+
+    async def describe(self) -> RunInfo:
+        """The run as it is now. UnknownRun when it is not kept."""
+        return run_info(await fetch_view(self._connection, self.id))
+
+    async def status(self) -> str:
+        """pending running waiting paused completed failed cancelled."""
+        return (await fetch_view(self._connection, self.id)).status
+
+    async def result(self, timeout_s: float | None = None) -> R_co:
+        """The run's output in the workflow's return type. RunFailed, RunCancelled; TimeoutError: the run goes on."""
+        outcome = await self.outcome(timeout_s)
+        if outcome.status == "completed":
+            value: R_co = decode_as(self._returns, outcome.output)
+            return value
+        raise failure_of(outcome)
+
+    async def outcome(self, timeout_s: float | None = None) -> RunOutcome:
+        """How the run ended, whichever way, with its output still encoded."""
+        if self._watch is None:
+            self._watch = self._connection.watch(self.id)
+        return await self._connection.ended(self._watch, timeout_s)
+
+    async def signal(self, name: str, payload: Any = None, *, event_id: str | None = None) -> None:
+        """Sends a signal; one that comes early is queued. Equal ``event_id``s count once. RunClosed once it ended."""
+        body = SignalRun(self.id, name, encode_value(payload), event_id or fresh_id(self._connection))
+        await self._connection.ask(Kind.SIGNAL, body, partition=partition_of(self.id))
+
+    async def cancel(self, *, compensate: bool = True) -> None:
+        """Asks the run to stop; running tasks are told. RunClosed when it has ended."""
+        await self._control("cancel", compensate)
+
+    async def pause(self) -> None:
+        """Nothing more is dispatched until `resume`; results, signals and expiries are recorded meanwhile."""
+        await self._control("pause")
+
+    async def resume(self) -> None:
+        await self._control("resume")
+
+    async def _control(self, action: str, compensate: bool = True) -> None:
+        body = ControlRun(self.id, action, fresh_id(self._connection), compensate)
+        await self._connection.ask(Kind.CONTROL, body, partition=partition_of(self.id))
+
+    def history(self, follow: bool = False) -> History:
+        """The run's events: await it for a list, or ``async for`` over it; with ``follow`` until the run has ended."""
+        return History(self._connection, self.id, follow)
+
+
+class History:
+    """A run's events, fetched page by page."""
+
+    def __init__(self, connection: Connection, run_id: str, follow: bool) -> None:
+        self._connection, self._run_id, self._follow = connection, run_id, follow
+
+    def __await__(self) -> Generator[Any, None, list[HistoryItem]]:
+        return self._list().__await__()
+
+    async def _list(self) -> list[HistoryItem]:
+        return [item async for item in self]
+
+    async def __aiter__(self) -> AsyncIterator[HistoryItem]:
+        after = 0
+        while True:
+            query = HistoryQuery(self._run_id, after, HISTORY_PAGE, self._follow)
+            partition = partition_of(self._run_id)
+            reply = await self._connection.ask(Kind.HISTORY, query, partition=partition, forever=self._follow)
+            page = _decode_page(reply)
+            for event in page.events:
+                yield history_item(event)
+                after = event.seq
+            if page.ended or (not self._follow and len(page.events) < HISTORY_PAGE):
+                return
+
+
+async def fetch_view(connection: Connection, run_id: str) -> RunView:
+    """A run by id, as the server sees it."""
+    reply = await connection.ask(Kind.GET, GetRun(run_id), partition=partition_of(check_run_id(run_id)))
+    return _decode_view(reply)
+
+
+def check_run_id(run_id: str) -> str:
+    """UnknownRun when the text cannot be the id of a run."""
+    if not is_run_id(run_id):
+        raise UnknownRun(f"{run_id!r} is no run id (26 characters, as `wfe start` prints it)")
+    return run_id
+
+
+def failure_of(outcome: RunOutcome) -> WfeError:
+    """The exception for a run that did not complete."""
+    assert outcome.status in ENDED
+    error = outcome.error
+    if outcome.status == "cancelled":
+        reason = f": {error.message}" if error is not None and error.message else ""
+        return RunCancelled(f"run {outcome.run_id} was cancelled{reason}", outcome.run_id)
+    if error is None:
+        return RunFailed(f"run {outcome.run_id} failed", outcome.run_id)
+    where = f" at node {error.node!r}" if error.node else ""
+    return RunFailed(f"run {outcome.run_id} failed{where}: {error.type}: {error.message}", outcome.run_id, error)
+
+
+def fresh_id(connection: Connection) -> str:
+    """An id for a command or an event: 128 random bits."""
+    return f"{connection.dice.bits(128):032x}"

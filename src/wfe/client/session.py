@@ -1,0 +1,457 @@
+"""The client's side of the protocol as a state machine: hello, requests and their answers, resends, watches.
+
+Sans-IO: frames and the time (a millisecond clock that never steps) come in as arguments, frames leave through ``send``.
+The simulator drives this class as it is. Invariants: every request is answered exactly once through its ``done``, by a
+reply, a typed error, or its deadline; a request is sent again unchanged (starts say ``resent``), so whatever it does is
+idempotent; nothing but HELLO leaves before the first WELCOME.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from wfe.client.replies import error_of
+from wfe.client.starts import START_WINDOW, Spread, StartBatch, frames_of
+from wfe.client.watches import Watch, Watches
+from wfe.errors import Busy, Disconnected, ProtocolError, Unavailable, WfeError
+from wfe.limits import REQUEST_RESEND_MS
+from wfe.model.ids import partition_of
+from wfe.ports import Random
+from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header, header
+from wfe.wire.messages import ErrorReply, Hello, RunOutcome, StartOutcome, StartRun, Welcome
+
+NEVER = 1 << 62
+HELLO_FIRST_MS = 5
+HELLO_MAX_MS = 500
+PROBE_MS = 1_000
+"""While something is outstanding, HELLO is repeated: its answer shows restarted shards, its absence a lost server."""
+SILENCE_MS = 3_000
+"""No answer to probes for this long: the connection counts as lost."""
+RESEND_MAX_MS = 8_000
+REWATCH_FIRST_MS = 5_000
+REWATCH_MAX_MS = 60_000
+AWAIT_FRAMES_PER_TICK = 100
+AWAITS_REMEMBERED = 1_000
+
+Done = Callable[[bytes | None, WfeError | None], None]
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_outcomes = msgspec.msgpack.Decoder(list[RunOutcome]).decode
+_decode_started = msgspec.msgpack.Decoder(list[StartOutcome]).decode
+_decode_welcome = msgspec.msgpack.Decoder(Welcome).decode
+_decode_error = msgspec.msgpack.Decoder(ErrorReply).decode
+
+
+def _ignore(body: bytes | None, error: WfeError | None) -> None:
+    """Starts are answered through their batch."""
+
+
+class Request:
+    """A question under way. ``timeout_ms`` None: no deadline; it counts from the first send."""
+
+    __slots__ = (
+        "attempt",
+        "body",
+        "deadline_ms",
+        "done",
+        "due_ms",
+        "head",
+        "id",
+        "last_error",
+        "patient",
+        "timeout_ms",
+    )
+
+    def __init__(self, id: int, head: bytes, body: bytes, done: Done, timeout_ms: int | None, patient: bool) -> None:
+        self.id, self.head, self.body, self.done = id, head, body, done
+        self.timeout_ms, self.patient = timeout_ms, patient
+        self.deadline_ms = NEVER
+        self.due_ms = 0
+        self.attempt = 0
+        self.last_error: WfeError | None = None
+
+    def encoded(self) -> bytes:
+        return self.body
+
+
+class StartRequest(Request):
+    """One START frame: ``indices`` of a batch that are still open."""
+
+    __slots__ = ("batch", "indices")
+
+    def __init__(self, id: int, head: bytes, batch: StartBatch, indices: list[int], timeout_ms: int | None) -> None:
+        super().__init__(id, head, b"", _ignore, timeout_ms, True)
+        self.batch, self.indices = batch, indices
+
+    def encoded(self) -> bytes:
+        runs = [self.batch.runs[index] for index in self.indices]
+        if self.attempt > 1:
+            for run in runs:
+                run.resent = True
+        return _encode(runs)
+
+
+class Session:
+    """One client's conversation with one server."""
+
+    def __init__(
+        self,
+        send: Callable[[list[bytes]], bool],
+        random: Random,
+        token: Callable[[], str],
+        *,
+        software: str = "",
+        on_welcome: Callable[[], None] | None = None,
+    ) -> None:
+        self._send, self._bits, self._token, self._software = send, random.bits, token, software
+        self._on_welcome = on_welcome
+        self.welcome: Welcome | None = None
+        self.connected = False
+        self.failed: WfeError | None = None
+        self.due_ms = NEVER
+        self.watches = Watches()
+        self._clock_offset_ms = 0
+        self._spread: Spread | None = None
+        self._last_request = 0
+        self._requests: dict[int, Request] = {}
+        self._backlog: deque[StartRequest] = deque()
+        self._starts_under_way = 0
+        self._awaits: dict[int, list[str]] = {}
+        self._hello_request = 0
+        self._unanswered_since_ms = NEVER
+        self._hello_due_ms = NEVER
+        self._hello_delay_ms = HELLO_FIRST_MS
+        self._rewatch_due_ms = NEVER
+        self._rewatch_delay_ms = REWATCH_FIRST_MS
+
+    # ---- what callers do ----
+
+    def open(self, now_ms: int) -> None:
+        """Says hello; go on calling `on_tick` at `due_ms`, and `on_frame`."""
+        self._lost(now_ms)
+        self.on_tick(now_ms)
+
+    def reopened(self, now_ms: int) -> None:
+        """The link was replaced by a fresh one: hello comes first again."""
+        self._lost(now_ms)
+        self.on_tick(now_ms)
+
+    def silent_ms(self, now_ms: int) -> int:
+        """For how long the server has answered nothing, though it was asked."""
+        return max(0, now_ms - self._unanswered_since_ms)
+
+    def request(
+        self,
+        kind: Kind,
+        body: bytes,
+        done: Done,
+        now_ms: int,
+        *,
+        partition: int = -1,
+        timeout_ms: int | None = 30_000,
+        patient: bool = True,
+    ) -> int:
+        """Asks, and asks again until there is an answer or the deadline. Not ``patient``: Unavailable is an answer."""
+        number = self._number()
+        request = Request(number, header(kind, partition, number), body, done, timeout_ms, patient)
+        self._requests[number] = request
+        self._transmit(request, now_ms)
+        return number
+
+    def forget(self, number: int) -> None:
+        """Nobody waits for this answer any more."""
+        self._requests.pop(number, None)
+
+    def start(
+        self,
+        workflow: str,
+        version: int,
+        batch: StartBatch,
+        now_ms: int,
+        *,
+        timeout_ms: int | None = 30_000,
+    ) -> None:
+        """Starts runs (their ids are minted here), after the first WELCOME. The batch's callbacks get the answers."""
+        assert self._spread is not None, "starts need the server's number of partitions: wait for WELCOME"
+        self._spread.mint(workflow, batch.runs, now_ms + self._clock_offset_ms, self._bits)
+        for index, run in enumerate(batch.runs):
+            if run.watch:
+                watch = batch.watches[index] = Watch(run.run_id)
+                self.watches.add(watch)
+        for partition, indices in frames_of(batch.runs):
+            number = self._number()
+            head = encode_header(Header(PROTOCOL, int(Kind.START), partition, number, workflow, version))
+            self._backlog.append(StartRequest(number, head, batch, indices, timeout_ms))
+        self._pump_starts(now_ms)
+
+    def watch(self, run_id: str, now_ms: int) -> Watch:
+        """The watch for a run's end; asks the server for it unless somebody here did already."""
+        watch = self.watches.get(run_id)
+        if self.watches.asking:
+            self._wake(now_ms)
+        return watch
+
+    def close(self, error: WfeError) -> None:
+        """Answers everything that is open with this error."""
+        self.failed = self.failed or error
+        requests, self._requests = list(self._requests.values()) + list(self._backlog), {}
+        self._backlog.clear()
+        for request in requests:
+            self._answer(request, None, self.failed)
+        self.due_ms = NEVER
+
+    # ---- frames ----
+
+    def on_frame(self, parts: list[bytes], now_ms: int) -> None:
+        """One frame from the server. Frames that make no sense are ignored: resends and deadlines take care."""
+        if len(parts) != 2 or self.failed is not None:
+            return
+        try:
+            head = decode_header(parts[0])
+            kind = head.kind
+            if kind == Kind.OUTCOMES:
+                outcomes = _decode_outcomes(parts[1])
+                self._unanswered_since_ms = NEVER
+                self.watches.settle(outcomes)
+            elif kind == Kind.REPLY:
+                self._unanswered_since_ms = NEVER
+                self._on_reply(head.request, parts[1], now_ms)
+            elif kind == Kind.WELCOME:
+                self._on_welcomed(_decode_welcome(parts[1]), now_ms)
+            elif kind == Kind.ERROR:
+                self._on_error(head, error_of(_decode_error(parts[1])), parts[1], now_ms)
+        except ProtocolError as error:
+            if not self.connected:
+                self.close(error)
+        except msgspec.MsgspecError:
+            return
+
+    def _on_reply(self, number: int, body: bytes, now_ms: int) -> None:
+        request = self._requests.pop(number, None)
+        if isinstance(request, StartRequest):
+            self._starts_under_way -= 1
+            self._on_started(request, _decode_started(body), now_ms)
+            self._pump_starts(now_ms)
+        elif request is not None:
+            request.done(body, None)
+
+    def _on_started(self, request: StartRequest, outcomes: list[StartOutcome], now_ms: int) -> None:
+        batch, again = request.batch, []
+        if len(outcomes) != len(request.indices):
+            error = ProtocolError(f"{len(outcomes)} answers to {len(request.indices)} starts")
+            self._answer(request, None, error)
+            return
+        retry_after_ms = 0
+        for index, outcome in zip(request.indices, outcomes, strict=True):
+            run = batch.runs[index]
+            if outcome.error is None:
+                if outcome.run_id != run.run_id:
+                    self._renamed(run, outcome.run_id, now_ms)
+                batch.created[index] = outcome.created
+                batch.answered(index, None)
+                continue
+            error_here = error_of(outcome.error)
+            if isinstance(error_here, (Busy, Unavailable)) and now_ms < request.deadline_ms:
+                request.last_error = error_here
+                retry_after_ms = max(retry_after_ms, outcome.error.retry_after_ms, 1)
+                again.append(index)
+            else:
+                self.watches.drop(run.run_id)
+                batch.answered(index, error_here)
+        if again:
+            request.indices = again
+            self._requests[request.id] = request
+            self._starts_under_way += 1
+            self._put_off(request, retry_after_ms, now_ms)
+
+    def _renamed(self, run: StartRun, run_id: str, now_ms: int) -> None:
+        if run.watch:
+            self.watches.rename(run.run_id, run_id)
+            self._wake(now_ms)
+        run.run_id = run_id
+
+    def _on_error(self, head: Header, error: WfeError, body: bytes, now_ms: int) -> None:
+        number = head.request
+        if not self.connected and number in (0, self._hello_request) and number not in self._requests:
+            if error.code in ("unauthorized", "protocol"):
+                self.close(error)
+            return
+        self._unanswered_since_ms = NEVER
+        if error.code == "unauthorized":
+            if self.connected:
+                self._lost(now_ms)
+            return
+        if number in self._awaits:
+            self._on_await_refused(self._awaits.pop(number), error, now_ms)
+            return
+        request = self._requests.get(number)
+        if request is None:
+            return
+        if isinstance(error, Busy) or (isinstance(error, Unavailable) and request.patient):
+            request.last_error = error
+            self._put_off(request, _decode_error(body).retry_after_ms, now_ms)
+            return
+        self._finish(request, None, error, now_ms)
+
+    def _on_await_refused(self, run_ids: list[str], error: WfeError, now_ms: int) -> None:
+        if isinstance(error, (Busy, Unavailable)):
+            self._rewatch_due_ms = min(self._rewatch_due_ms, now_ms + REQUEST_RESEND_MS)
+            self._wake(self._rewatch_due_ms)
+        elif len(run_ids) == 1:
+            self.watches.fail(run_ids[0], error)
+        else:
+            for run_id in run_ids:
+                self._send_await(partition_of(run_id), [run_id])
+
+    # ---- hello ----
+
+    def _on_welcomed(self, welcome: Welcome, now_ms: int) -> None:
+        known, self.welcome = self.welcome, welcome
+        self._unanswered_since_ms = NEVER
+        self._clock_offset_ms = welcome.time_ms - now_ms
+        if self._spread is None or self._spread.partitions != welcome.partitions:
+            self._spread = Spread(welcome.partitions, self._bits(16))
+        fresh = not self.connected or known is None or known.server != welcome.server
+        self.connected = True
+        self._hello_delay_ms = HELLO_FIRST_MS
+        self._hello_due_ms = now_ms + PROBE_MS
+        up = {(shard.index, shard.epoch) for shard in welcome.shards if shard.up}
+        was = {(shard.index, shard.epoch) for shard in known.shards if shard.up} if known else set()
+        if fresh or up - was:
+            for request in list(self._requests.values()):
+                self._transmit(request, now_ms)
+            self._rewatch_delay_ms = REWATCH_FIRST_MS
+            self._rewatch_due_ms = now_ms if known is not None else now_ms + REWATCH_FIRST_MS
+        self._pump_starts(now_ms)
+        self._wake(now_ms)
+        if fresh and self._on_welcome is not None:
+            self._on_welcome()
+
+    def _lost(self, now_ms: int) -> None:
+        self.connected = False
+        self._hello_delay_ms = HELLO_FIRST_MS
+        self._hello_due_ms = now_ms
+        self._wake(now_ms)
+
+    def _say_hello(self, now_ms: int) -> None:
+        self._hello_request = self._number()
+        self._unanswered_since_ms = min(self._unanswered_since_ms, now_ms)
+        hello = Hello(self._token(), "client", self._software)
+        self._send([header(Kind.HELLO, -1, self._hello_request), _encode(hello)])
+        if self.connected:
+            self._hello_due_ms = now_ms + PROBE_MS
+        else:
+            self._hello_due_ms = now_ms + self._hello_delay_ms
+            self._hello_delay_ms = min(self._hello_delay_ms * 2, HELLO_MAX_MS)
+
+    # ---- time ----
+
+    def on_tick(self, now_ms: int) -> None:
+        """Does what is due: hello, resends, deadlines, watches; sets `due_ms` anew."""
+        if now_ms < self.due_ms or self.failed is not None:
+            return
+        busy = bool(self._requests or self._backlog or len(self.watches))
+        if self._hello_due_ms <= now_ms and (busy or not self.connected):
+            if self.connected and self.silent_ms(now_ms) > SILENCE_MS:
+                self._lost(now_ms)
+            self._say_hello(now_ms)
+        for request in [r for r in self._requests.values() if r.due_ms <= now_ms or r.deadline_ms <= now_ms]:
+            if request.deadline_ms <= now_ms:
+                self._finish(request, None, self._overdue(request), now_ms)
+            else:
+                self._transmit(request, now_ms)
+        self._pump_starts(now_ms)
+        if self.connected:
+            self._ask_for_ends(now_ms)
+        self._set_due(busy)
+
+    def _set_due(self, busy: bool) -> None:
+        due = self._hello_due_ms if busy or not self.connected else NEVER
+        for request in self._requests.values():
+            due = min(due, request.due_ms, request.deadline_ms)
+        if len(self.watches):
+            due = min(due, self._rewatch_due_ms)
+        if self.watches.asking and self.connected:
+            due = min(due, 0)
+        self.due_ms = due
+
+    def _wake(self, at_ms: int) -> None:
+        self.due_ms = min(self.due_ms, at_ms)
+
+    def _overdue(self, request: Request) -> WfeError:
+        seconds = (request.timeout_ms or 0) / 1000
+        return request.last_error or Disconnected(f"no answer from the server within {seconds:g} s")
+
+    def _ask_for_ends(self, now_ms: int) -> None:
+        if self._rewatch_due_ms <= now_ms:
+            self.watches.ask_all(self._ids_under_way())
+            self._rewatch_delay_ms = min(self._rewatch_delay_ms * 2, REWATCH_MAX_MS)
+            self._rewatch_due_ms = now_ms + self._rewatch_delay_ms
+        for partition, run_ids in self.watches.take(AWAIT_FRAMES_PER_TICK):
+            self._send_await(partition, run_ids)
+
+    def _ids_under_way(self) -> frozenset[str]:
+        starts = [request for request in self._requests.values() if isinstance(request, StartRequest)]
+        return frozenset(r.batch.runs[index].run_id for r in (*starts, *self._backlog) for index in r.indices)
+
+    def _send_await(self, partition: int, run_ids: list[str]) -> None:
+        number = self._number()
+        if self._send([header(Kind.AWAIT, partition, number), _encode(run_ids)]):
+            self._awaits[number] = run_ids
+            if len(self._awaits) > AWAITS_REMEMBERED:
+                del self._awaits[next(iter(self._awaits))]
+        else:
+            self._rewatch_due_ms = min(self._rewatch_due_ms, self._hello_due_ms)
+
+    # ---- sending ----
+
+    def _number(self) -> int:
+        self._last_request += 1
+        return self._last_request
+
+    def _pump_starts(self, now_ms: int) -> None:
+        while self._backlog and self._starts_under_way < START_WINDOW and self.connected:
+            request = self._backlog.popleft()
+            self._requests[request.id] = request
+            self._starts_under_way += 1
+            self._transmit(request, now_ms)
+
+    def _transmit(self, request: Request, now_ms: int) -> None:
+        if request.deadline_ms == NEVER and request.timeout_ms is not None:
+            request.deadline_ms = now_ms + request.timeout_ms
+        if self.connected:
+            request.attempt += 1
+            self._send([request.head, request.encoded()])
+            delay = min(REQUEST_RESEND_MS << min(request.attempt - 1, 4), RESEND_MAX_MS)
+            request.due_ms = now_ms + self._jittered(delay)
+        else:
+            request.due_ms = NEVER
+        self._wake(min(request.due_ms, request.deadline_ms))
+        if len(self._requests) == 1:
+            self._wake(max(now_ms, self._hello_due_ms))
+
+    def _put_off(self, request: Request, retry_after_ms: int, now_ms: int) -> None:
+        delay = max(retry_after_ms, 10) << min(max(request.attempt - 1, 0), 4)
+        request.due_ms = now_ms + self._jittered(min(delay, RESEND_MAX_MS))
+        self._wake(min(request.due_ms, request.deadline_ms))
+
+    def _jittered(self, delay_ms: int) -> int:
+        """Between 75 % and 125 %, so that clients that were put off together do not come back together."""
+        return delay_ms * (768 + self._bits(9)) // 1024
+
+    def _finish(self, request: Request, body: bytes | None, error: WfeError | None, now_ms: int) -> None:
+        if self._requests.pop(request.id, None) is not None and isinstance(request, StartRequest):
+            self._starts_under_way -= 1
+        self._answer(request, body, error)
+        self._pump_starts(now_ms)
+
+    def _answer(self, request: Request, body: bytes | None, error: WfeError | None) -> None:
+        if isinstance(request, StartRequest):
+            for index in request.indices:
+                self.watches.drop(request.batch.runs[index].run_id)
+                request.batch.answered(index, error)
+        else:
+            request.done(body, error)

@@ -1,0 +1,266 @@
+"""The sync client: what `wfe.connect()` gives. A thin face over the async one, with its loop in a background thread.
+
+No logic here: every method hands its coroutine to the loop and waits. Invariant: the loop's thread is a daemon and ends
+with `close`, so a client that is never closed does not keep a program alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+from wfe.client.aclient import AsyncClient, Definitions, Deployments, aconnect_with
+from wfe.client.arguments import Args
+from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, LinkFactory
+from wfe.client.runs import AsyncRun
+from wfe.client.views import HistoryItem, RunInfo
+from wfe.errors import Disconnected
+from wfe.limits import LIST_LIMIT_DEFAULT
+from wfe.model.definition import Definition
+from wfe.wire.messages import RunOutcome, RunView, ServerStatus
+
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class _Loop:
+    """An event loop in a daemon thread."""
+
+    def __init__(self) -> None:
+        self._loop = _new_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="wfe-client", daemon=True)
+        self._thread.start()
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine there and waits for it here. An interrupt (Ctrl-C) cancels it."""
+        if self._loop.is_closed():
+            work.close()
+            raise Disconnected("this client is closed")
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError("the sync client was called from its own loop: use wfe.aconnect() in async code")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        if self._loop.is_closed():
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # no wheel on Windows
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+class Run(Generic[R_co]):
+    """One run on the server. ``info``: the run as of the request that found it, if one did (`describe` asks anew)."""
+
+    __slots__ = ("_loop", "_run", "id")
+
+    def __init__(self, loop: _Loop, run: AsyncRun[R_co]) -> None:
+        self._loop, self._run, self.id = loop, run, run.id
+
+    def __repr__(self) -> str:
+        return repr(self._run)
+
+    @property
+    def info(self) -> RunInfo | None:
+        return self._run.info
+
+    def describe(self) -> RunInfo:
+        """The run as it is now. UnknownRun when it is not kept."""
+        return self._loop.call(self._run.describe())
+
+    def status(self) -> str:
+        """pending running waiting paused completed failed cancelled."""
+        return self._loop.call(self._run.status())
+
+    def result(self, timeout_s: float | None = None) -> R_co:
+        """The run's output in the workflow's return type. RunFailed, RunCancelled; TimeoutError: the run goes on."""
+        return self._loop.call(self._run.result(timeout_s))
+
+    def outcome(self, timeout_s: float | None = None) -> RunOutcome:
+        """How the run ended, whichever way, with its output still encoded."""
+        return self._loop.call(self._run.outcome(timeout_s))
+
+    def signal(self, name: str, payload: Any = None, *, event_id: str | None = None) -> None:
+        """Sends a signal; one that comes early is queued. Equal ``event_id``s count once. RunClosed once it ended."""
+        self._loop.call(self._run.signal(name, payload, event_id=event_id))
+
+    def cancel(self, *, compensate: bool = True) -> None:
+        """Asks the run to stop; running tasks are told. RunClosed when it has ended."""
+        self._loop.call(self._run.cancel(compensate=compensate))
+
+    def pause(self) -> None:
+        """Nothing more is dispatched until `resume`; results, signals and expiries are recorded meanwhile."""
+        self._loop.call(self._run.pause())
+
+    def resume(self) -> None:
+        self._loop.call(self._run.resume())
+
+    def history(self, follow: bool = False) -> list[HistoryItem] | Iterator[HistoryItem]:
+        """The run's events as a list; with ``follow`` an iterator that goes on until the run has ended."""
+        if follow:
+            return self._follow()
+        return self._loop.call(_listed(self._run))
+
+    def _follow(self) -> Iterator[HistoryItem]:
+        items = aiter(self._run.history(follow=True))
+        while (item := self._loop.call(_next_of(items))) is not None:
+            yield item
+
+
+async def _listed(run: AsyncRun[Any]) -> list[HistoryItem]:
+    return await run.history()
+
+
+async def _next_of(items: Any) -> HistoryItem | None:
+    item: HistoryItem | None = await anext(items, None)
+    return item
+
+
+class RunList(list[Run[Any]]):
+    """Runs, newest first. ``incomplete``: partitions that could not be asked; ``more``: there are further runs."""
+
+    def __init__(self, runs: Iterable[Run[Any]], incomplete: list[int], more: bool) -> None:
+        super().__init__(runs)
+        self.incomplete, self.more = incomplete, more
+
+
+class Client:
+    """A connection to a server. Made by `connect`; use it as a context manager. Threads may share it."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+        self._loop = _Loop()
+        try:
+            self._loop.call(client.open())
+        except BaseException:
+            self._loop.close()
+            raise
+
+    @property
+    def address(self) -> str:
+        return self._client.address
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnects; runs go on. Idempotent."""
+        try:
+            self._loop.call(self._client.close())
+        except Disconnected:
+            return
+        self._loop.close()
+
+    def start(
+        self,
+        workflow: Any,
+        *args: Any,
+        key: str | None = None,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> Run[Any]:
+        """See `AsyncClient.start`."""
+        started = self._client.start(workflow, *args, key=key, priority=priority, tags=tags, **kwargs)
+        return Run(self._loop, self._loop.call(started))
+
+    def start_many(
+        self, workflow: Any, items: Iterable[Any], *, priority: int = 0, tags: Mapping[str, str] | None = None
+    ) -> list[Run[Any]]:
+        """See `AsyncClient.start_many`."""
+        runs = self._loop.call(self._client.start_many(workflow, items, priority=priority, tags=tags))
+        return [Run(self._loop, run) for run in runs]
+
+    def handle(self, run_id: str, workflow: Any = None) -> Run[Any]:
+        """See `AsyncClient.handle`."""
+        return Run(self._loop, self._client.handle(run_id, workflow))
+
+    def get(self, run_id: str, workflow: Any = None) -> Run[Any]:
+        """See `AsyncClient.get`."""
+        return Run(self._loop, self._loop.call(self._client.get(run_id, workflow)))
+
+    def find(self, workflow: Any, key: str) -> Run[Any]:
+        """See `AsyncClient.find`."""
+        return Run(self._loop, self._loop.call(self._client.find(workflow, key)))
+
+    def list(
+        self,
+        *,
+        status: str | None = None,
+        workflow: Any = None,
+        key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int = LIST_LIMIT_DEFAULT,
+    ) -> RunList:
+        """See `AsyncClient.list`."""
+        asked = self._client.list(status=status, workflow=workflow, key=key, tags=tags, limit=limit)
+        runs = self._loop.call(asked)
+        return RunList((Run(self._loop, run) for run in runs), runs.incomplete, runs.more)
+
+    def signal(
+        self,
+        workflow: Any,
+        key: str,
+        name: str,
+        payload: Any = None,
+        *,
+        event_id: str | None = None,
+        start: Args | None = None,
+    ) -> Run[Any]:
+        """See `AsyncClient.signal`."""
+        sent = self._client.signal(workflow, key, name, payload, event_id=event_id, start=start)
+        return Run(self._loop, self._loop.call(sent))
+
+    def deploy(self, *workflows: Any, check: bool = False, replace: bool = False) -> Deployments:
+        """See `AsyncClient.deploy`."""
+        return self._loop.call(self._client.deploy(*workflows, check=check, replace=replace))
+
+    def definitions(self) -> Definitions:
+        """See `AsyncClient.definitions`."""
+        return self._loop.call(self._client.definitions())
+
+    def definition(self, workflow: Any = "", *, version: int = 0, hash: str = "") -> Definition:
+        """See `AsyncClient.definition`."""
+        return self._loop.call(self._client.definition(workflow, version=version, hash=hash))
+
+    def status(self) -> ServerStatus:
+        """See `AsyncClient.status`."""
+        return self._loop.call(self._client.status())
+
+    def view(self, run_id: str) -> RunView:
+        """See `AsyncClient.view`."""
+        return self._loop.call(self._client.view(run_id))
+
+
+def connect_with(
+    open_link: LinkFactory,
+    address: str | None = None,
+    token: str | None = None,
+    *,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    request_timeout_s: float = REQUEST_TIMEOUT_S,
+) -> Client:
+    """A sync client over this transport, connected. See `aconnect_with` for the address and the token."""
+    return Client(
+        aconnect_with(
+            open_link, address, token, connect_timeout_s=connect_timeout_s, request_timeout_s=request_timeout_s
+        )
+    )
