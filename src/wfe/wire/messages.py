@@ -465,10 +465,14 @@ class Credit(Struct, array_like=True):
 
 
 class TaskBeat(Struct, array_like=True):
-    """A running task's own heartbeat with what the next attempt shall find in ``previous``."""
+    """A running task's own heartbeat with what the next attempt shall find in ``previous``.
+
+    ``progress``: 0 to 1, below 0 when the task did not say.
+    """
 
     ref: TaskRef
     details: Raw = NULL
+    progress: float = -1.0
 
 
 class WorkerHeartbeat(Struct, array_like=True):

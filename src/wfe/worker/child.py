@@ -1,0 +1,169 @@
+"""The child process of a ``run_in="process"`` task: ``python -m wfe.worker.child FD``.
+
+The main thread runs attempts; a second thread reads the stream, so that a cancel arrives in the middle of one and the
+end of the stream ends the process at once. Invariants: a child never outlives its worker; an attempt always answers,
+unless the process dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import importlib
+import importlib.util
+import inspect
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from queue import SimpleQueue
+
+from msgspec import Raw
+
+from wfe import observe
+from wfe.config import mask_secrets
+from wfe.errors import AppError, TaskCancelled
+from wfe.model.registered import RegisteredTask
+from wfe.wire.messages import TaskResult
+from wfe.worker import capture
+from wfe.worker.failure import error_info
+from wfe.worker.functions import TaskFunction, encode_result
+from wfe.worker.ipc import Beat, Cancel, Ended, Pipe, Prepare, Run, Stop, decode_to_child
+from wfe.worker.job import CURRENT, Job, current_fields
+from wfe.worker.resources import close_resources
+
+_PR_SET_PDEATHSIG = 1
+
+
+class ChildProcess:
+    """Reads messages, runs attempts one after the other."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        self._work: SimpleQueue[Run | None] = SimpleQueue()
+        self._functions: dict[tuple[str, str], TaskFunction] = {}
+        self._job: Job | None = None
+
+    def serve(self) -> None:
+        """Until a Stop arrives."""
+        threading.Thread(target=self._read, name="wfe-stream", daemon=True).start()
+        while (run := self._work.get()) is not None:
+            self._pipe.send(Ended(self._attempt(run)))
+        close_resources()
+
+    def _read(self) -> None:
+        while (data := self._pipe.receive()) is not None:
+            message = decode_to_child(data)
+            if isinstance(message, Run):
+                self._work.put(message)
+            elif isinstance(message, Cancel):
+                if self._job is not None:
+                    self._job.cancelled = True
+            elif isinstance(message, Stop):
+                self._work.put(None)
+                return
+        os.killpg(0, signal.SIGKILL)  # the worker is gone: so is everything that the task has started
+
+    def _attempt(self, run: Run) -> TaskResult:
+        try:
+            function = self._function(run)
+        except BaseException as error:  # noqa: BLE001  importing a module runs user code
+            return _failed(run, error)
+        job = self._job = Job(run.spec, function)
+        job.beat = self._beat
+        job.start(time.monotonic_ns())
+        CURRENT.set(job)
+        try:
+            value = function.invoke(run.spec.input)
+            if inspect.iscoroutine(value):
+                value = asyncio.run(value)
+            result = job.done(encode_result(value), time.monotonic_ns())
+        except BaseException as error:  # noqa: BLE001  the failure travels to the run; the process is reused
+            now_ns = time.monotonic_ns()
+            withdrawn = job.cancelled and isinstance(error, TaskCancelled)
+            result = job.withdrawn(now_ns) if withdrawn else job.failed(error_info(error, run.spec.node_id), now_ns)
+        finally:
+            CURRENT.set(None)
+            self._job = None
+        capture.flush(job)
+        return result
+
+    def _beat(self, job: Job, details: Raw, progress: float) -> None:
+        job.extend(time.monotonic_ns())
+        self._pipe.send(Beat(details, progress))
+
+    def _function(self, run: Run) -> TaskFunction:
+        place = (run.module, run.qualname)
+        found = self._functions.get(place)
+        if found is None:
+            found = self._functions[place] = TaskFunction(find_task(run.module, run.qualname, run.file))
+        return found
+
+
+def find_task(module: str, qualname: str, file: str) -> RegisteredTask:
+    """The task that a module defines under this name. AppError when there is none."""
+    try:
+        target: object = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise
+        target = _import_file(module, file)
+    for name in qualname.split("."):
+        target = getattr(target, name, None)
+    registered = getattr(target, "__wfe_task__", None)
+    if not isinstance(registered, RegisteredTask):
+        raise AppError(f"{module}:{qualname} is no task that a process can import: define it at module level ({file})")
+    return registered
+
+
+def _import_file(module: str, file: str) -> object:
+    spec = importlib.util.spec_from_file_location(module, file)
+    if spec is None or spec.loader is None:
+        raise AppError(f"module {module} cannot be imported from {file}")
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[module] = loaded
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def _failed(run: Run, error: BaseException) -> TaskResult:
+    spec = run.spec
+    info = error_info(error, spec.node_id)
+    return TaskResult(spec.run_id, spec.node, spec.activation, spec.attempt, status=1, error=info)
+
+
+def _die_with_the_worker() -> None:
+    """Linux: a task stuck in C code never lets the stream's thread run, so the kernel has to end it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main(descriptor: int) -> int:
+    """Serves the stream on an inherited descriptor."""
+    _die_with_the_worker()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = socket.socket(fileno=descriptor)
+    connection.set_inheritable(False)
+    pipe = Pipe(connection)
+    first = pipe.receive()
+    if first is None:
+        return 0
+    prepare = decode_to_child(first)
+    assert isinstance(prepare, Prepare)
+    sys.path[:] = prepare.sys_path
+    observe.configure(
+        prepare.log_level, _log_format(prepare.log_format), mask=mask_secrets, context=current_fields, process="task"
+    )
+    capture.install()
+    ChildProcess(pipe).serve()
+    return 0
+
+
+def _log_format(name: str) -> observe.LogFormat:
+    return "json" if name == "json" else "console" if name == "console" else "auto"
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

@@ -1,0 +1,117 @@
+"""Task functions made ready to run: decoders compiled once per task, so that an attempt pays only for its values.
+
+May touch the user's function and its annotations; no threads, no loop. Invariants: a task whose annotations cannot be
+compiled is still a task, one that fails each attempt with the reason; a secret is put in only here, on the way to the
+function, never into anything that is sent or logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from inspect import Parameter, signature
+from typing import Any, NotRequired, TypedDict
+
+import msgspec
+from msgspec import Raw
+
+from wfe.config import read_secret
+from wfe.errors import Fatal
+from wfe.model.registered import SECRET_KEY, RegisteredTask
+from wfe.wire import payload
+from wfe.wire.messages import NULL
+
+NO_ARGUMENTS = Raw(b"\x80")
+"""The encoded empty map."""
+_SECRET_MARK = SECRET_KEY.encode()
+_ESTIMATE_UNKNOWN_US = 1_000.0
+
+TaskName = tuple[str, int]
+Decode = Callable[[Raw | bytes], Any]
+
+
+class TaskFunction:
+    """One registered task: `invoke(input)` decodes, calls and gives the plain return value (or a coroutine).
+
+    ``estimate_us``: a running average of what a call takes, by which the runner chooses how many threads to wake. It is
+    written by several threads without a lock: a lost update makes an estimate a little older, nothing else.
+    """
+
+    __slots__ = ("_by_position", "_decode", "_function", "_takes_nothing", "estimate_us", "registered")
+
+    def __init__(self, registered: RegisteredTask) -> None:
+        self.registered = registered
+        self.estimate_us = _ESTIMATE_UNKNOWN_US
+        self._function = registered.function
+        parameters = signature(registered.function).parameters.values()
+        self._takes_nothing = all(p.default is not Parameter.empty for p in parameters)
+        self._by_position = tuple(p.name for p in parameters if p.kind is Parameter.POSITIONAL_ONLY)
+        self._decode = _arguments_decoder(registered)
+
+    def invoke(self, raw: Raw) -> Any:
+        """Calls the function with the arguments in an encoded map. InvalidInput when they do not fit."""
+        if self._takes_nothing and raw in (NO_ARGUMENTS, NULL):
+            return self._function()
+        data: Raw | bytes = raw
+        encoded = bytes(raw)
+        if _SECRET_MARK in encoded:
+            data = msgspec.msgpack.encode(_with_secrets(payload.decode_any(encoded)))
+        arguments = self._decode(data)
+        positional = [arguments.pop(name) for name in self._by_position if name in arguments]
+        return self._function(*positional, **arguments)
+
+    def took(self, elapsed_us: int) -> None:
+        """Learns from a call."""
+        self.estimate_us += (elapsed_us - self.estimate_us) * 0.125
+
+
+class TaskTable(Mapping[TaskName, TaskFunction]):
+    """The tasks of a worker by (name, version), compiled at first use."""
+
+    def __init__(self, registered: Mapping[TaskName, RegisteredTask]) -> None:
+        self._registered = registered
+        self._functions: dict[TaskName, TaskFunction] = {}
+
+    def __getitem__(self, name: TaskName) -> TaskFunction:
+        found = self._functions.get(name)
+        if found is None:
+            found = self._functions[name] = TaskFunction(self._registered[name])
+        return found
+
+    def __iter__(self) -> Any:
+        return iter(self._registered)
+
+    def __len__(self) -> int:
+        return len(self._registered)
+
+
+def encode_result(value: Any) -> Raw:
+    """A return value as a payload. InvalidInput or PayloadTooLarge when it cannot be one."""
+    return NULL if value is None else payload.encode_value(value)
+
+
+def _arguments_decoder(registered: RegisteredTask) -> Decode:
+    """Decodes a map of arguments by name into the function's annotated types; unknown names are ignored."""
+    try:
+        params = payload.params_of(registered.function)
+        fields: dict[str, Any] = {p.name: p.type if p.required else NotRequired[p.type] for p in params}
+        form = TypedDict(f"{registered.qualname}_arguments", fields)  # type: ignore[misc]
+        return payload.decoder_for(form)
+    except (NameError, TypeError, AttributeError) as error:
+        reason = (
+            f"the annotations of task {registered.name!r} ({registered.file}:{registered.line}) cannot be used: {error}"
+        )
+
+        def refuse(raw: Raw | bytes) -> Any:
+            raise Fatal(reason)
+
+        return refuse
+
+
+def _with_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        if len(value) == 1 and isinstance(name := value.get(SECRET_KEY), str):
+            return read_secret(name)
+        return {key: _with_secrets(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_with_secrets(part) for part in value]
+    return value
