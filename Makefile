@@ -1,0 +1,47 @@
+# make help lists the targets. Every target sets up .venv by itself (Python 3.11 or newer must be installed).
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+STAMP   := $(VENV)/.installed
+TESTS   ?= tests
+JOBS    ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench fmt lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: $(STAMP)  ## make .venv from requirements-dev.lock (uv if it is there, else pip)
+
+$(STAMP): requirements-dev.lock pyproject.toml .ci/setup
+	@.ci/setup $(VENV)
+	@touch $@
+
+demo: $(STAMP)  ## census of the standard library and hundreds of orders, through two kill -9 (under a minute)
+	@$(BIN)/python bench/demo/run.py
+
+test: $(STAMP)  ## every test (TESTS=tests/unit/core for some, JOBS=4 for more processes)
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup $(TESTS)
+
+check: $(STAMP)  ## lint, format, import layers, types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/mypy
+
+bench: $(STAMP)  ## the figures of docs/performance.md on this machine
+	@$(BIN)/wfe bench chain
+	@$(BIN)/wfe bench fanout
+	@$(BIN)/wfe bench latency
+
+fmt: $(STAMP)  ## format, and fix what can be fixed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock:  ## renew requirements-dev.lock from pyproject.toml
+	@.ci/lock requirements-dev.lock
+
+clean:  ## remove everything that was made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
