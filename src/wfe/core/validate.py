@@ -1,0 +1,126 @@
+"""Validation of a definition: every finding at once, each with its place and, where there is one, a way out.
+
+Pure. `validate` is the judge of what the engine may be given: `core.compile` assumes what is checked here. The order:
+bounds, names and schemas; then each block on its own (what waits for what, circles, nodes that can never run); then
+names in expressions (`core.visibility`) and the types along edges (`core.value_types`).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from wfe.core.checks import NodeChecker, check_schemas, identifier_problem, name_problem
+from wfe.core.findings import Finding, Findings
+from wfe.core.flow import FlowChecker
+from wfe.limits import DEFINITION_BYTES_MAX, DEFINITION_DEPTH_MAX, DEFINITION_NODES_MAX, TAGS_MAX
+from wfe.model.definition import Definition, Map, Node, When, children
+
+__all__ = ["Finding", "validate"]
+
+
+def validate(definition: Definition) -> list[Finding]:
+    """All findings about a definition, in the order of its text. Those of severity "error" forbid registering it."""
+    findings = Findings()
+    if not _within_bounds(definition, findings):
+        return findings.items
+    problem = name_problem(definition.workflow)
+    if problem is not None:
+        findings.error(None, "workflow", problem)
+    if definition.version is not None and definition.version < 1:
+        findings.error(None, "version", "a version is a number from 1 on")
+    if definition.timeout_ms is not None and definition.timeout_ms < 1:
+        findings.error(None, "timeout", "the timeout must be longer than zero")
+    if len(definition.tags) > TAGS_MAX:
+        findings.error(None, "tags", f"{len(definition.tags)} tags, the limit is {TAGS_MAX}")
+    if not definition.nodes:
+        findings.error(None, "nodes", "the workflow has no nodes", "a workflow needs at least one")
+    sound = check_schemas(definition, findings)
+    _check_names(definition, findings)
+    unique = msgspec.structs.replace(definition, nodes=_with_unique_ids(definition.nodes, set()))
+    FlowChecker(unique, findings, typed=sound).check()
+    checker = NodeChecker(findings, definition.types)
+    for node, where in places(definition.nodes):
+        checker.check(node, where)
+    return findings.items
+
+
+def places(nodes: tuple[Node, ...], prefix: str = "nodes") -> list[tuple[Node, str]]:
+    """Every node with its path, in the order of positions (`model.definition.walk`)."""
+    found: list[tuple[Node, str]] = []
+    for index, node in enumerate(nodes):
+        where = f"{prefix}[{index}]"
+        found.append((node, where))
+        for block, place in zip(children(node), block_places(node, where), strict=True):
+            found += places(block, place)
+    return found
+
+
+def block_places(node: Node, where: str) -> list[str]:
+    """The paths of the blocks directly inside a node, matching `model.definition.children`."""
+    if isinstance(node, When):
+        return [f"{where}.branches[{index}].do" for index in range(len(node.branches))]
+    return [f"{where}.do" for _ in children(node)]
+
+
+def _within_bounds(definition: Definition, findings: Findings) -> bool:
+    count = 0
+    level: list[tuple[Node, ...]] = [definition.nodes]
+    depth = 0
+    while level:
+        depth += 1
+        count += sum(len(nodes) for nodes in level)
+        if depth > DEFINITION_DEPTH_MAX:
+            findings.error(None, "nodes", f"blocks are nested deeper than {DEFINITION_DEPTH_MAX} levels")
+            return False
+        if count > DEFINITION_NODES_MAX:
+            message = f"more than {DEFINITION_NODES_MAX} nodes"
+            findings.error(None, "nodes", message, "move a part into a workflow of its own and call it")
+            return False
+        level = [block for nodes in level for node in nodes for block in children(node)]
+    try:
+        size = len(msgspec.json.encode(definition))
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        findings.error(None, "", f"the definition holds a value that JSON does not have: {error}")
+        return False
+    if size > DEFINITION_BYTES_MAX:
+        findings.error(None, "", f"the definition has {size} bytes, the limit is {DEFINITION_BYTES_MAX}")
+        return False
+    return True
+
+
+def _check_names(definition: Definition, findings: Findings) -> None:
+    """Node ids are names of their own in the whole tree."""
+    seen: dict[str, str] = {}
+    all_places = places(definition.nodes)
+    items = {node.as_: where for node, where in all_places if isinstance(node, Map)}
+    for node, where in all_places:
+        problem = identifier_problem(node.id)
+        if problem is not None:
+            findings.error(node.id, f"{where}.id", problem)
+        elif node.id in definition.params:
+            findings.error(node.id, f"{where}.id", f"{node.id!r} is also a parameter", "choose another id")
+        elif node.id in items:
+            findings.error(node.id, f"{where}.id", f"{node.id!r} is also the item name of a map", "choose another id")
+        if node.id in seen:
+            findings.error(node.id, f"{where}.id", f"the id {node.id!r} is already used at {seen[node.id]}")
+        seen.setdefault(node.id, where)
+        if isinstance(node, Map) and node.as_ in definition.params:
+            findings.error(node.id, f"{where}.as", f"the item name {node.as_!r} is also a parameter", "choose another")
+
+
+def _with_unique_ids(nodes: tuple[Node, ...], taken: set[str]) -> tuple[Node, ...]:
+    """The tree with every repeated id changed into one that nothing can name, so that the rest can still be judged."""
+    found: list[Node] = []
+    for node in nodes:
+        id_ = node.id
+        while id_ in taken:
+            id_ += " (again)"
+        taken.add(id_)
+        if isinstance(node, When):
+            arms = tuple(msgspec.structs.replace(arm, do=_with_unique_ids(arm.do, taken)) for arm in node.branches)
+            found.append(msgspec.structs.replace(node, id=id_, branches=arms))
+        elif children(node):
+            found.append(msgspec.structs.replace(node, id=id_, do=_with_unique_ids(children(node)[0], taken)))
+        else:
+            found.append(msgspec.structs.replace(node, id=id_))
+    return tuple(found)

@@ -1,0 +1,232 @@
+"""The types of values along the edges of a definition, as JSON Schemas. None: not known, and then nothing is reported.
+
+Pure. Nodes are visited in an order in which each comes after those it depends on, so the types of what an expression
+names are known when it is reached, as far as they can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from msgspec import UNSET
+
+from wfe.core.expressions import Expression, compile_expression, compile_template
+from wfe.core.findings import Findings
+from wfe.core.references import Expected, Site
+from wfe.errors import ExpressionError
+from wfe.model.definition import (
+    Catch,
+    Definition,
+    End,
+    Map,
+    Node,
+    Schema,
+    Set,
+    StartWorkflow,
+    SubWorkflow,
+    Task,
+    WaitSignal,
+)
+
+try:
+    from wfe.core.expressions.typing import fits, infer
+except ImportError:  # the room next door is being furnished
+
+    def infer(*_: Any) -> Any:
+        return None, []
+
+    def fits(*_: Any) -> Any:
+        return None
+
+
+RUN_SCHEMA: Schema = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "key": {"type": ["string", "null"]},
+        "workflow": {"type": "string"},
+        "version": {"type": ["integer", "null"]},
+        "started_at": {},
+        "scheduled_at": {},
+    },
+    "required": ["id", "key", "workflow", "version", "started_at", "scheduled_at"],
+    "additionalProperties": False,
+}
+_NULLABLE_TEXT: Schema = {"type": ["string", "null"]}
+ERROR_SCHEMA: Schema = {
+    "type": "object",
+    "properties": {
+        "failed": {"type": "boolean"},
+        "type": _NULLABLE_TEXT,
+        "message": _NULLABLE_TEXT,
+        "node": _NULLABLE_TEXT,
+        "attempts": {"type": ["integer", "null"]},
+    },
+    "required": ["failed", "type", "message", "node", "attempts"],
+    "additionalProperties": False,
+}
+"""What a catch block's value looks like."""
+_WANTED: dict[Expected, tuple[Schema, str]] = {
+    "condition": ({"type": "boolean"}, "a condition must be true or false"),
+    "list": ({"type": "array"}, "a map needs a list of items"),
+    "duration": ({"type": ["string", "number"]}, 'a duration is text such as "2d", or seconds'),
+    "time": ({"type": ["string", "number"]}, "a time to sleep until is a timestamp"),
+}
+
+
+class ValueTypes:
+    """Knows the type of each name while `core.flow` walks a definition; findings go to ``findings``."""
+
+    def __init__(self, definition: Definition, findings: Findings, *, active: bool) -> None:
+        self._definition = definition
+        self._findings = findings
+        self._active = active
+        self._known: dict[str, Schema | None] = {**definition.params, "run": RUN_SCHEMA}
+        self._item_results: dict[str, Schema | None] = {}
+
+    # ---- what names are ---------------------------------------------------------------------------------------------
+
+    def node(self, node: Node, where: str) -> None:
+        """Books the type of a node's value, and checks it where the definition says what it must be."""
+        if not self._active:
+            return
+        known = self._value_of(node)
+        self._known[node.id] = None if node.if_ is not None else known
+        if isinstance(node, End):
+            self.check_result(node.id, f"{where}.value", node.value)
+        if isinstance(node, WaitSignal) and node.schema is not None and node.default is not UNSET:
+            self._check_fit(
+                node.id, f"{where}.default", node.default, node.schema, "the default does not fit the schema"
+            )
+
+    @contextmanager
+    def item(self, node: Map) -> Iterator[None]:
+        """Within this context the item of a map has its type."""
+        outer = self._known.get(node.as_)
+        items = self._resolved(self._expression(node.items)) if self._active else None
+        inner = items.get("items") if items is not None else None
+        self._known[node.as_] = inner if isinstance(inner, dict) else None
+        yield
+        self._known[node.as_] = outer
+
+    def body(self, node: Map) -> None:
+        """Books the type of one result of a map, while the names of its body are known."""
+        if not self._active:
+            return
+        if node.output is not UNSET:
+            self._item_results[node.id] = self.template(node.output)
+        elif node.do:
+            self._item_results[node.id] = self._known.get(node.do[-1].id)
+
+    def _value_of(self, node: Node) -> Schema | None:
+        match node:
+            case Task() | SubWorkflow():
+                return node.returns
+            case WaitSignal():
+                return node.schema
+            case StartWorkflow():
+                return {"type": "string"}
+            case Set():
+                return self.template(node.value)
+            case Catch():
+                return ERROR_SCHEMA
+            case Map():
+                return self._map_value(node)
+            case _:
+                return None
+
+    def _map_value(self, node: Map) -> Schema:
+        result = self._item_results.get(node.id)
+        results: Schema = {"type": "array"} if result is None else {"type": "array", "items": result}
+        if node.tolerate_count is None and node.tolerate_percent is None:
+            return results
+        indexes = {"type": "array", "items": {"type": "integer"}}
+        return {
+            "type": "object",
+            "properties": {"values": results, "indexes": indexes, "errors": {"type": "array"}},
+            "required": ["values", "indexes", "errors"],
+            "additionalProperties": False,
+        }
+
+    # ---- what expressions give --------------------------------------------------------------------------------------
+
+    def site(self, node: str | None, site: Site) -> None:
+        """Checks the operations inside an expression, and that it gives what its place needs."""
+        if not self._active:
+            return
+        expressions = (site.what,) if isinstance(site.what, Expression) else site.what.expressions
+        for expression in expressions:
+            result, problems = infer(expression.ast, self._known.get, self._definition.types)
+            for problem in problems:
+                self._findings.error(node, site.where, problem.message, problem.suggestion)
+            if site.expected in _WANTED and not problems:
+                wanted, rule = _WANTED[site.expected]
+                misfit = fits(result, wanted, self._definition.types)
+                if misfit is not None:
+                    self._findings.error(node, site.where, f"{rule}: {misfit}")
+
+    def check_result(self, node: str | None, where: str, value: Any) -> None:
+        """Checks a value that the run may end with against the declared result."""
+        if self._active and self._definition.returns is not None:
+            message = "the result does not fit returns"
+            self._check_fit(node, where, value, self._definition.returns, message)
+
+    def _check_fit(self, node: str | None, where: str, value: Any, target: Schema, message: str) -> None:
+        misfit = fits(self.template(value), target, self._definition.types)
+        if misfit is not None:
+            self._findings.error(node, where, f"{message}: {misfit}")
+
+    def _expression(self, text: str) -> Schema | None:
+        try:
+            return infer(compile_expression(text).ast, self._known.get, self._definition.types)[0]
+        except ExpressionError:
+            return None
+
+    def template(self, value: Any) -> Schema | None:
+        """The type of a template's value."""
+        match value:
+            case str():
+                return self._text(value)
+            case dict():
+                members = {str(name): self.template(member) for name, member in value.items()}
+                return {
+                    "type": "object",
+                    "properties": {name: member or {} for name, member in members.items()},
+                    "required": list(members),
+                    "additionalProperties": False,
+                }
+            case list() | tuple():
+                return {"type": "array", "prefixItems": [self.template(item) or {} for item in value], "items": False}
+            case None | bool() | int() | float():
+                return {"const": value}
+            case _:
+                return None
+
+    def _text(self, value: str) -> Schema | None:
+        try:
+            compiled = compile_template(value)
+        except ExpressionError:
+            return None
+        if compiled.constant:
+            return {"const": compiled.evaluate(_no_names)}
+        if len(compiled.expressions) == 1 and value == "${" + compiled.expressions[0].text + "}":
+            return infer(compiled.expressions[0].ast, self._known.get, self._definition.types)[0]
+        return {"type": "string"}
+
+    def _resolved(self, schema: Schema | None) -> Schema | None:
+        return resolve(schema, self._definition.types)
+
+
+def resolve(schema: Schema | None, types: Mapping[str, Schema]) -> Schema | None:
+    """A schema with its outermost reference followed, as long as nothing stands next to it."""
+    for _ in range(len(types) + 1):
+        if schema is None or set(schema) != {"$ref"}:
+            return schema
+        schema = types.get(str(schema["$ref"]).removeprefix("#/types/"))
+    return None
+
+
+def _no_names(name: str) -> object:
+    raise AssertionError(f"a constant template named {name!r}")
