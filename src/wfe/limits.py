@@ -27,6 +27,12 @@ DEFINITION_DEPTH_MAX: Final = 50
 EXPRESSION_CHARS_MAX: Final = 10_000
 EXPRESSION_DEPTH_MAX: Final = 100
 COMPREHENSION_DEPTH_MAX: Final = 4
+EXPRESSION_STEPS_MAX: Final = 5_000_000
+"""Parts of comprehension bodies that one evaluation computes, about a second of work at most."""
+EXPRESSIONS_CACHED_MAX: Final = 10_000
+REGEX_CHARS_MAX: Final = 1_000
+REGEX_BYTES_MAX: Final = MIB
+"""A compiled regular expression."""
 NAME_CHARS_MAX: Final = 200
 KEY_CHARS_MAX: Final = 400
 TAGS_MAX: Final = 20
@@ -94,6 +100,20 @@ BUSY_RETRY_MS: Final = 100
 RESTART_INTENSITY: Final = 5
 RESTART_PERIOD_MS: Final = 30_000
 """More than RESTART_INTENSITY restarts within RESTART_PERIOD_MS: the child is down (OTP's terms)."""
+RESTART_BACKOFF_MS: Final = 100
+"""The first restart within a period is immediate, the second waits this long, each further one twice as long."""
+RESTART_BACKOFF_MAX_MS: Final = 5_000
+STALLED_MS: Final = 5_000
+"""A shard that lives but was silent for this long is reported as stalled (a slow disk, a stopped process)."""
+
+# Front door
+PEERS_MAX: Final = 50_000
+"""Identities that the coordinator remembers; beyond that the client that was silent longest says hello again."""
+PEER_IDLE_MS: Final = 600_000
+PEER_PROBE_MS: Final = 10_000
+"""How often connected workers are looked for, and how recent a client must be to hear of shards that come and go."""
+DEPLOY_DEFINITIONS_MAX: Final = 1_000
+UNAVAILABLE_RETRY_MS: Final = 200
 
 # Sockets
 SOCKET_QUEUE_FRAMES: Final = 10_000
