@@ -1,0 +1,121 @@
+"""Definitions at the front door: read, validate and register what is deployed; answer questions about it.
+
+A deploy is all or nothing as far as refusals go: every definition is read, validated and planned before the first one
+is registered. Errors are the author's (`DefinitionError` with all findings) or the caller's (`VersionConflict`).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from wfe.core.canonical import canonical, decode, definition_hash
+from wfe.core.validate import validate
+from wfe.errors import DefinitionError, PayloadTooLarge, UnknownWorkflow
+from wfe.journal.catalogue import Catalogue, Listed
+from wfe.limits import DEFINITION_BYTES_MAX, DEPLOY_DEFINITIONS_MAX
+from wfe.model.definition import Definition
+from wfe.wire.messages import DefinitionFound, DefinitionQuery, Deploy, Deployed, DeployOutcome, Resolve, Resolved
+
+
+class Deploys:
+    """The catalogue as frames see it."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def deploy(self, request: Deploy, wall_ms: int) -> DeployOutcome:
+        """Registers definitions and makes them current; ``check``: only says what would happen."""
+        if len(request.definitions) > DEPLOY_DEFINITIONS_MAX:
+            raise PayloadTooLarge(f"at most {DEPLOY_DEFINITIONS_MAX} definitions in one deploy; send several")
+        definitions = _read(request.definitions)
+        outcomes = []
+        for definition in definitions:
+            digest = definition_hash(definition)
+            version, changed = self._catalogue.plan(digest, definition.workflow, definition.version, request.replace)
+            outcomes.append(Deployed(definition.workflow, version, digest, changed))
+        if not request.check:
+            for definition, outcome in zip(definitions, outcomes, strict=True):
+                self._catalogue.register(
+                    outcome.hash,
+                    canonical(definition),
+                    definition.workflow,
+                    definition.version,
+                    wall_ms,
+                    request.replace,
+                )
+        return DeployOutcome(outcomes)
+
+    def resolve_start(self, workflow: str, version: int) -> tuple[str, int]:
+        """``(hash, version)`` that a start of this name and version (0: the current one) means."""
+        found = self._catalogue.resolve(workflow, version)
+        if found is None:
+            raise self._unknown(workflow, version)
+        return found
+
+    def resolve(self, question: Resolve) -> Resolved:
+        """Answers a shard; an unknown name or hash is an answer, too (an empty ``found_hash``)."""
+        answer = Resolved(question.workflow, question.version, question.hash)
+        if question.hash:
+            found, answer.found_version = question.hash, question.version
+        else:
+            found, answer.found_version = self._catalogue.resolve(question.workflow, question.version) or ("", 0)
+        definition = self._catalogue.definition(found) if found else None
+        if definition is not None:
+            answer.found_hash, answer.definition = found, definition
+        return answer
+
+    def find(self, query: DefinitionQuery) -> DefinitionFound | list[DefinitionFound]:
+        """One definition by hash, or by name and version; without either the list of all, without their graphs."""
+        if query.hash:
+            return self._by_hash(query.hash)
+        if not query.workflow:
+            return [_summary(listed) for listed in self._catalogue.list()]
+        digest, version = self.resolve_start(query.workflow, query.version)
+        listed = next(x for x in self._catalogue.list() if (x.name, x.version) == (query.workflow, version))
+        return msgspec.structs.replace(_summary(listed), definition=self._catalogue.definition(digest) or b"")
+
+    def count(self) -> int:
+        """Workflows, by name."""
+        return len({listed.name for listed in self._catalogue.list()})
+
+    def _by_hash(self, digest: str) -> DefinitionFound:
+        definition = self._catalogue.definition(digest)
+        if definition is None:
+            raise UnknownWorkflow(f"no definition with the hash {digest} is registered")
+        listed = next((x for x in self._catalogue.list() if x.hash == digest), None)
+        if listed is None:
+            # Its version was taken over by another graph (development mode); runs of it still name it by hash.
+            return DefinitionFound(decode(definition).workflow, 0, digest, definition, False)
+        return msgspec.structs.replace(_summary(listed), definition=definition)
+
+    def _unknown(self, workflow: str, version: int) -> UnknownWorkflow:
+        versions = sorted(x.version for x in self._catalogue.list() if x.name == workflow)
+        if not versions:
+            return UnknownWorkflow(f"no workflow {workflow!r} is registered; deploy it first (`wfe deploy APP`)")
+        known = ", ".join(str(known) for known in versions)
+        return UnknownWorkflow(f"workflow {workflow!r} has no version {version}; it has {known}")
+
+
+def _summary(listed: Listed) -> DefinitionFound:
+    return DefinitionFound(listed.name, listed.version, listed.hash, b"", listed.current, listed.deployed_at)
+
+
+def _read(raw: list[bytes]) -> list[Definition]:
+    definitions: list[Definition] = []
+    findings: list[str] = []
+    for position, data in enumerate(raw):
+        if len(data) > DEFINITION_BYTES_MAX:
+            findings.append(f"definition {position + 1}: {len(data)} bytes are above {DEFINITION_BYTES_MAX}")
+            continue
+        try:
+            definition = decode(data)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            findings.append(f"definition {position + 1}: {error}")
+            continue
+        definitions.append(definition)
+        findings += [f"{definition.workflow}: {f}" for f in validate(definition) if f.severity == "error"]
+    names = [definition.workflow for definition in definitions]
+    findings += [f"{name}: deployed twice in one request" for name in sorted({n for n in names if names.count(n) > 1})]
+    if findings:
+        raise DefinitionError(findings)
+    return definitions

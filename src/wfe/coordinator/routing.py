@@ -1,0 +1,154 @@
+"""The front door: who may speak, and which shard a frame goes to. Bodies for shards are passed on undecoded.
+
+Invariants: a frame is answered, passed on, or refused with a typed error, whatever its bytes are; what the sender wrote
+into ``principal`` and ``definition`` of a header is replaced here; no frame of one peer costs another peer anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from wfe.coordinator.deploys import Deploys
+from wfe.coordinator.effects import Effects
+from wfe.coordinator.peers import Peer, Peers
+from wfe.coordinator.replies import error_reply, reply
+from wfe.coordinator.topology import Topology
+from wfe.errors import Busy, ProtocolError, Unauthorized, Unavailable, WfeError
+from wfe.limits import BUSY_RETRY_MS, UNAVAILABLE_RETRY_MS
+from wfe.ports import Clock
+from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header
+from wfe.wire.messages import DefinitionQuery, Deploy, Hello, ServerStatus, Welcome
+
+_ROUTED = frozenset(
+    int(kind)
+    for kind in (
+        *(Kind.START, Kind.AWAIT, Kind.GET, Kind.FIND),
+        *(Kind.HISTORY, Kind.LIST, Kind.SIGNAL, Kind.CONTROL),
+    )
+)
+_hello = msgspec.msgpack.Decoder(Hello)
+_deploy = msgspec.msgpack.Decoder(Deploy)
+_query = msgspec.msgpack.Decoder(DefinitionQuery)
+
+_Body = TypeVar("_Body")
+
+
+class FrontDoor:
+    """Handles the frames of clients and workers. ``on_workers`` is called when a worker came or went."""
+
+    def __init__(
+        self,
+        *,
+        effects: Effects,
+        clock: Clock,
+        peers: Peers,
+        topology: Topology,
+        deploys: Deploys,
+        welcome: Callable[[], list[bytes]],
+        status: Callable[[int], ServerStatus],
+        on_workers: Callable[[], None],
+    ) -> None:
+        self._effects, self._clock = effects, clock
+        self._peers, self._topology, self._deploys = peers, topology, deploys
+        self._welcome, self._status, self._on_workers = welcome, status, on_workers
+        self.draining = False
+        self.refused = 0
+        """Frames that were answered with an error by the front door itself."""
+
+    def on_frame(self, identity: bytes, parts: list[bytes], now_ms: int) -> None:
+        """One frame of a client or worker."""
+        request = 0
+        try:
+            if len(parts) != 2:
+                raise ProtocolError("a frame has two parts, a header and a body")
+            head = decode_header(parts[0])
+            request = head.request
+            answer = self._handle(identity, head, parts[1], now_ms)
+        except WfeError as error:
+            retry_after_ms = UNAVAILABLE_RETRY_MS if isinstance(error, Unavailable) else 0
+            self.refused += 1
+            answer = error_reply(request, error, retry_after_ms)
+        if answer is not None:
+            self._effects.send_front(identity, answer)
+
+    def _handle(self, identity: bytes, head: Header, body: bytes, now_ms: int) -> list[bytes] | None:
+        if head.kind == Kind.HELLO:
+            return self._on_hello(identity, head, body, now_ms)
+        peer = self._peers.get(identity)
+        if peer is None:
+            raise Unauthorized("say hello first, with the server's token (WFE_TOKEN, or the account that started it)")
+        peer.seen_ms = now_ms
+        if head.kind in _ROUTED:
+            self._route(identity, peer, head, body)
+            return None
+        return self._answer(identity, head, body, now_ms)
+
+    def _route(self, identity: bytes, peer: Peer, head: Header, body: bytes) -> None:
+        """Hands a frame to the shard of its partition, with what only the coordinator may say in its header."""
+        if not 0 <= head.partition < self._topology.partitions:
+            raise ProtocolError(f"there is no partition {head.partition}; this server has {self._topology.partitions}")
+        definition, version = "", head.version
+        if head.kind == Kind.START:
+            if self.draining:
+                raise Unavailable("the server is shutting down")
+            definition, version = self._deploys.resolve_start(head.workflow, head.version)
+        shard = self._topology.routes[head.partition]
+        if shard is None:
+            owner = self._topology.shards[self._topology.owners[head.partition]]
+            what = "is down" if owner.state == "down" else "starts"
+            raise Unavailable(f"partition {head.partition} is not served at the moment: shard {owner.index} {what}")
+        header = encode_header(
+            Header(
+                PROTOCOL, head.kind, head.partition, head.request, head.workflow, version, definition, peer.principal
+            )
+        )
+        if not self._effects.send_back(shard, [identity, header, body]):
+            raise Busy("the shard's queue is full", BUSY_RETRY_MS / 1000)
+
+    def _on_hello(self, identity: bytes, head: Header, body: bytes, now_ms: int) -> list[bytes]:
+        hello = _decoded(_hello, body)
+        before = len(self._peers.workers())
+        if not self._peers.admit(identity, hello, now_ms):
+            raise Unauthorized(
+                "the token is wrong: set WFE_TOKEN to the content of the file `token` in the server's data directory, "
+                "or use the account that started the server"
+            )
+        if len(self._peers.workers()) != before:
+            self._on_workers()
+        welcome = self._welcome()
+        return [encode_header(Header(PROTOCOL, int(Kind.WELCOME), request=head.request)), welcome[1]]
+
+    def _answer(self, identity: bytes, head: Header, body: bytes, now_ms: int) -> list[bytes] | None:
+        """Everything that the coordinator answers itself."""
+        match head.kind:
+            case Kind.PING:
+                return reply(head.request, None)
+            case Kind.STATUS:
+                return reply(head.request, self._status(now_ms))
+            case Kind.DEPLOY:
+                return reply(head.request, self._deploys.deploy(_decoded(_deploy, body), self._clock.wall_ms()))
+            case Kind.DEFINITION:
+                return reply(head.request, self._deploys.find(_decoded(_query, body)))
+            case Kind.HEARTBEAT:
+                return None
+            case Kind.BYE:
+                if self._peers.forget(identity):
+                    self._on_workers()
+                return None
+        raise ProtocolError(f"frames of kind {head.kind} are not spoken here")
+
+
+def welcome_frame(server: str, topology: Topology, time_ms: int, payload_bytes_max: int, lease_ms: int) -> list[bytes]:
+    """WELCOME, unasked: what peers need to know of the server."""
+    body = Welcome(server, topology.partitions, time_ms, topology.endpoints(), payload_bytes_max, lease_ms)
+    return [encode_header(Header(PROTOCOL, int(Kind.WELCOME))), msgspec.msgpack.encode(body)]
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[_Body], body: bytes) -> _Body:
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ProtocolError(f"malformed frame body: {error}") from error
