@@ -13,85 +13,33 @@ from collections.abc import Callable
 
 import msgspec
 
+from wfe.client.questions import NEVER, Done, Request, StartRequest, pause_ms, resend_ms
 from wfe.client.replies import error_of
 from wfe.client.starts import START_WINDOW, Spread, StartBatch, frames_of
 from wfe.client.watches import Watch, Watches
-from wfe.errors import Busy, Disconnected, ProtocolError, Unavailable, WfeError
+from wfe.errors import Busy, ProtocolError, Unavailable, WfeError
 from wfe.limits import REQUEST_RESEND_MS
 from wfe.model.ids import partition_of
 from wfe.ports import Random
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header, header
 from wfe.wire.messages import ErrorReply, Hello, RunOutcome, StartOutcome, StartRun, Welcome
 
-NEVER = 1 << 62
 HELLO_FIRST_MS = 5
 HELLO_MAX_MS = 500
 PROBE_MS = 1_000
 """While something is outstanding, HELLO is repeated: its answer shows restarted shards, its absence a lost server."""
 SILENCE_MS = 3_000
 """No answer to probes for this long: the connection counts as lost."""
-RESEND_MAX_MS = 8_000
 REWATCH_FIRST_MS = 5_000
 REWATCH_MAX_MS = 60_000
 AWAIT_FRAMES_PER_TICK = 100
 AWAITS_REMEMBERED = 1_000
-
-Done = Callable[[bytes | None, WfeError | None], None]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_outcomes = msgspec.msgpack.Decoder(list[RunOutcome]).decode
 _decode_started = msgspec.msgpack.Decoder(list[StartOutcome]).decode
 _decode_welcome = msgspec.msgpack.Decoder(Welcome).decode
 _decode_error = msgspec.msgpack.Decoder(ErrorReply).decode
-
-
-def _ignore(body: bytes | None, error: WfeError | None) -> None:
-    """Starts are answered through their batch."""
-
-
-class Request:
-    """A question under way. ``timeout_ms`` None: no deadline; it counts from the first send."""
-
-    __slots__ = (
-        "attempt",
-        "body",
-        "deadline_ms",
-        "done",
-        "due_ms",
-        "head",
-        "id",
-        "last_error",
-        "patient",
-        "timeout_ms",
-    )
-
-    def __init__(self, id: int, head: bytes, body: bytes, done: Done, timeout_ms: int | None, patient: bool) -> None:
-        self.id, self.head, self.body, self.done = id, head, body, done
-        self.timeout_ms, self.patient = timeout_ms, patient
-        self.deadline_ms = NEVER
-        self.due_ms = 0
-        self.attempt = 0
-        self.last_error: WfeError | None = None
-
-    def encoded(self) -> bytes:
-        return self.body
-
-
-class StartRequest(Request):
-    """One START frame: ``indices`` of a batch that are still open."""
-
-    __slots__ = ("batch", "indices")
-
-    def __init__(self, id: int, head: bytes, batch: StartBatch, indices: list[int], timeout_ms: int | None) -> None:
-        super().__init__(id, head, b"", _ignore, timeout_ms, True)
-        self.batch, self.indices = batch, indices
-
-    def encoded(self) -> bytes:
-        runs = [self.batch.runs[index] for index in self.indices]
-        if self.attempt > 1:
-            for run in runs:
-                run.resent = True
-        return _encode(runs)
 
 
 class Session:
@@ -360,7 +308,7 @@ class Session:
             self._say_hello(now_ms)
         for request in [r for r in self._requests.values() if r.due_ms <= now_ms or r.deadline_ms <= now_ms]:
             if request.deadline_ms <= now_ms:
-                self._finish(request, None, self._overdue(request), now_ms)
+                self._finish(request, None, request.overdue(), now_ms)
             else:
                 self._transmit(request, now_ms)
         self._pump_starts(now_ms)
@@ -380,10 +328,6 @@ class Session:
 
     def _wake(self, at_ms: int) -> None:
         self.due_ms = min(self.due_ms, at_ms)
-
-    def _overdue(self, request: Request) -> WfeError:
-        seconds = (request.timeout_ms or 0) / 1000
-        return request.last_error or Disconnected(f"no answer from the server within {seconds:g} s")
 
     def _ask_for_ends(self, now_ms: int) -> None:
         if self._rewatch_due_ms <= now_ms:
@@ -425,8 +369,7 @@ class Session:
         if self.connected:
             request.attempt += 1
             self._send([request.head, request.encoded()])
-            delay = min(REQUEST_RESEND_MS << min(request.attempt - 1, 4), RESEND_MAX_MS)
-            request.due_ms = now_ms + self._jittered(delay)
+            request.due_ms = now_ms + self._jittered(resend_ms(request.attempt))
         else:
             request.due_ms = NEVER
         self._wake(min(request.due_ms, request.deadline_ms))
@@ -434,8 +377,7 @@ class Session:
             self._wake(max(now_ms, self._hello_due_ms))
 
     def _put_off(self, request: Request, retry_after_ms: int, now_ms: int) -> None:
-        delay = max(retry_after_ms, 10) << min(max(request.attempt - 1, 0), 4)
-        request.due_ms = now_ms + self._jittered(min(delay, RESEND_MAX_MS))
+        request.due_ms = now_ms + self._jittered(pause_ms(retry_after_ms, request.attempt))
         self._wake(min(request.due_ms, request.deadline_ms))
 
     def _jittered(self, delay_ms: int) -> int:

@@ -1,4 +1,4 @@
-"""A coordinator and its shards, faked at the seam of the client's link: answers frames in memory, loses them on demand."""
+"""A coordinator and its shards, faked at the seam of the client's link: answers in memory, loses some on demand."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class FakeFront:
         for run in decode(body, list[StartRun]):
             assert partition_of(run.run_id) == head.partition
             outcomes.append(self.start_one(head.workflow, run))
-            if run.watch:
+            if run.watch and outcomes[-1].error is None:
                 ended += self.watch(outcomes[-1].run_id)
         answers = [self.reply(head, outcomes)]
         return [*answers, [header(Kind.OUTCOMES, head.partition), encode(ended)]] if ended else answers

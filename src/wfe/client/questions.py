@@ -1,0 +1,86 @@
+"""Questions under way: what is sent, sent again after growing pauses, and given up at its deadline.
+
+Sans-IO. A question is repeated byte for byte under its number, but for starts, which say ``resent``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from wfe.client.starts import StartBatch
+from wfe.errors import Disconnected, WfeError
+from wfe.limits import REQUEST_RESEND_MS
+
+NEVER = 1 << 62
+PAUSE_MAX_MS = 8_000
+
+Done = Callable[[bytes | None, WfeError | None], None]
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def resend_ms(attempt: int) -> int:
+    """The pause after the n-th send without any answer."""
+    return min(REQUEST_RESEND_MS << min(attempt - 1, 4), PAUSE_MAX_MS)
+
+
+def pause_ms(retry_after_ms: int, attempt: int) -> int:
+    """The pause after the server said "not now" to the n-th send: what it asked for, doubled each time."""
+    return min(max(retry_after_ms, 10) << min(max(attempt - 1, 0), 4), PAUSE_MAX_MS)
+
+
+def _ignore(body: bytes | None, error: WfeError | None) -> None:
+    """Starts are answered through their batch."""
+
+
+class Request:
+    """A question under way. ``timeout_ms`` None: no deadline; it counts from the first send."""
+
+    __slots__ = (
+        "attempt",
+        "body",
+        "deadline_ms",
+        "done",
+        "due_ms",
+        "head",
+        "id",
+        "last_error",
+        "patient",
+        "timeout_ms",
+    )
+
+    def __init__(self, id: int, head: bytes, body: bytes, done: Done, timeout_ms: int | None, patient: bool) -> None:
+        self.id, self.head, self.body, self.done = id, head, body, done
+        self.timeout_ms, self.patient = timeout_ms, patient
+        self.deadline_ms = NEVER
+        self.due_ms = 0
+        self.attempt = 0
+        self.last_error: WfeError | None = None
+
+    def encoded(self) -> bytes:
+        """The body as it leaves now."""
+        return self.body
+
+    def overdue(self) -> WfeError:
+        """The answer once the deadline is over: why the server put it off, if it did."""
+        seconds = (self.timeout_ms or 0) / 1000
+        return self.last_error or Disconnected(f"no answer from the server within {seconds:g} s")
+
+
+class StartRequest(Request):
+    """One START frame: ``indices`` of a batch that are still open."""
+
+    __slots__ = ("batch", "indices")
+
+    def __init__(self, id: int, head: bytes, batch: StartBatch, indices: list[int], timeout_ms: int | None) -> None:
+        super().__init__(id, head, b"", _ignore, timeout_ms, True)
+        self.batch, self.indices = batch, indices
+
+    def encoded(self) -> bytes:
+        runs = [self.batch.runs[index] for index in self.indices]
+        if self.attempt > 1:
+            for run in runs:
+                run.resent = True
+        return _encode(runs)
