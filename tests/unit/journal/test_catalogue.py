@@ -1,0 +1,149 @@
+"""The coordinator's catalogue: versions, owners, epochs, and that all of it survives."""
+
+from __future__ import annotations
+
+import pytest
+
+from wfe.errors import DataCorrupt, DataFull, VersionConflict
+from wfe.journal.catalogue import Catalogue, Listed
+from wfe.sim.chance import SeededRandom
+from wfe.sim.disk import SimDisk
+
+
+@pytest.fixture
+def disk() -> SimDisk:
+    return SimDisk(SeededRandom(1))
+
+
+def opened(disk: SimDisk, partitions: int = 8) -> Catalogue:
+    return Catalogue(disk.store("catalogue"), partitions=partitions, server_id="server")
+
+
+def test_partitions_and_id_are_fixed_when_the_catalogue_is_made(disk: SimDisk) -> None:
+    opened(disk, 8)
+    again = Catalogue(disk.store("catalogue"), partitions=64, server_id="another")
+    assert (again.partitions, again.server_id) == (8, "server")
+
+
+@pytest.mark.parametrize("partitions", [0, 1025])
+def test_a_number_of_partitions_outside_the_run_ids_bits_is_refused(disk: SimDisk, partitions: int) -> None:
+    with pytest.raises(ValueError, match="partitions must be"):
+        opened(disk, partitions)
+
+
+def test_the_server_counts_versions_up_when_the_graph_differs(disk: SimDisk) -> None:
+    catalogue = opened(disk)
+    assert catalogue.register("h1", b"{1}", "checkout", None, 10) == (1, True)
+    assert catalogue.register("h2", b"{2}", "checkout", None, 20) == (2, True)
+    assert catalogue.register("h2", b"{2}", "checkout", None, 30) == (2, False)
+    assert catalogue.resolve("checkout") == ("h2", 2)
+    assert catalogue.resolve("checkout", 1) == ("h1", 1)
+    assert catalogue.resolve("checkout", 3) is None
+    assert catalogue.resolve("refund") is None
+    assert catalogue.definition("h1") == b"{1}"
+    assert catalogue.definition("h9") is None
+
+
+def test_an_older_graph_again_becomes_current_unchanged(disk: SimDisk) -> None:
+    catalogue = opened(disk)
+    catalogue.register("h1", b"{1}", "checkout", None, 10)
+    catalogue.register("h2", b"{2}", "checkout", None, 20)
+    assert catalogue.register("h1", b"{1}", "checkout", None, 30) == (1, False)
+    assert opened(disk).resolve("checkout") == ("h1", 1)
+    assert catalogue.register("h3", b"{3}", "checkout", None, 40) == (3, True)
+
+
+def test_an_explicit_version_keeps_its_graph(disk: SimDisk) -> None:
+    catalogue = opened(disk)
+    assert catalogue.register("h1", b"{1}", "checkout", 7, 10) == (7, True)
+    assert catalogue.register("h1", b"{1}", "checkout", 7, 10) == (7, False)
+    with pytest.raises(VersionConflict, match="raise the version"):
+        catalogue.register("h2", b"{2}", "checkout", 7, 20)
+    assert catalogue.resolve("checkout") == ("h1", 7)
+    assert catalogue.definition("h2") is None
+    assert catalogue.register("h2", b"{2}", "checkout", None, 20) == (8, True)
+    assert catalogue.register("h1", b"{1}", "checkout", 7, 30) == (7, False)
+    assert catalogue.resolve("checkout") == ("h1", 7)
+
+
+def test_in_development_a_changed_graph_takes_its_version_over(disk: SimDisk) -> None:
+    catalogue = opened(disk)
+    catalogue.register("h1", b"{1}", "checkout", 7, 10)
+    assert catalogue.register("h2", b"{2}", "checkout", 7, 20, replace=True) == (7, True)
+    assert catalogue.resolve("checkout", 7) == ("h2", 7)
+    assert catalogue.definition("h1") == b"{1}", "runs that started with it still need it"
+
+
+def test_a_check_changes_nothing(disk: SimDisk) -> None:
+    catalogue = opened(disk)
+    catalogue.register("h1", b"{1}", "checkout", None, 10)
+    writes = disk.writes
+    assert catalogue.plan("h2", "checkout", None) == (2, True)
+    assert catalogue.plan("h1", "checkout", None) == (1, False)
+    assert disk.writes == writes
+    assert catalogue.resolve("checkout") == ("h1", 1)
+
+
+def test_everything_survives_a_crash(disk: SimDisk) -> None:
+    catalogue = opened(disk)
+    catalogue.register("h1", b"{1}", "checkout", None, 10)
+    catalogue.register("h2", b"{2}", "checkout", None, 20)
+    catalogue.register("h3", b"{3}", "näme" * 100, 3, 30)
+    catalogue.assign({0: 0, 1: 1})
+    epoch = catalogue.next_epoch()
+    disk.crash()
+    again = opened(disk)
+    assert again.list() == [
+        Listed("checkout", 2, "h2", 20, True),
+        Listed("checkout", 1, "h1", 10, False),
+        Listed("näme" * 100, 3, "h3", 30, True),
+    ]
+    assert again.owners() == {0: 0, 1: 1}
+    assert again.next_epoch() > epoch
+
+
+def test_a_partition_gets_a_new_epoch_with_each_new_owner_only(disk: SimDisk) -> None:
+    catalogue = opened(disk)
+    assert catalogue.owners() == {}
+    assert catalogue.partition_epoch(0) == 0
+    catalogue.assign({0: 0, 1: 0})
+    catalogue.assign({0: 0, 1: 1})
+    assert [catalogue.partition_epoch(p) for p in (0, 1)] == [1, 2]
+    assert opened(disk).partition_epoch(1) == 2
+    with pytest.raises(ValueError, match="no partition 8"):
+        catalogue.assign({8: 0})
+
+
+def test_an_assignment_that_changes_nothing_writes_nothing(disk: SimDisk) -> None:
+    catalogue = opened(disk)
+    catalogue.assign({0: 0})
+    writes = disk.writes
+    catalogue.assign({0: 0})
+    assert disk.writes == writes
+
+
+def test_a_failed_commit_leaves_memory_as_it_was(disk: SimDisk) -> None:
+    catalogue = opened(disk)
+    disk.plan("catalogue", "no_space")
+    with pytest.raises(DataFull):
+        catalogue.register("h1", b"{1}", "checkout", None, 10)
+    assert catalogue.resolve("checkout") is None
+
+
+def test_each_change_is_one_commit(disk: SimDisk) -> None:
+    catalogue = opened(disk)
+    for change in (
+        lambda: catalogue.register("h1", b"{1}", "checkout", None, 10),
+        lambda: catalogue.assign(dict.fromkeys(range(8), 0)),
+        catalogue.next_epoch,
+    ):
+        before = disk.writes
+        change()
+        assert disk.writes == before + 1
+
+
+def test_damage_is_found_when_the_catalogue_is_opened(disk: SimDisk) -> None:
+    opened(disk)
+    assert disk.flip_bit("catalogue")
+    with pytest.raises(DataCorrupt, match="catalogue_meta/server"):
+        opened(disk)
