@@ -9,7 +9,9 @@ from wfe.core.expressions.compiler import NOW, Lookup
 from wfe.core.expressions.expression import Expression, compile_expression
 from wfe.core.expressions.lexer import RESERVED
 from wfe.core.expressions.parser import parse
+from wfe.core.expressions.rewrite import free_names, substitute
 from wfe.core.expressions.template import Template, compile_template, escape
+from wfe.core.expressions.unparse import constant, literal, quote_string, unparse
 from wfe.core.expressions.values import Absent
 from wfe.errors import ExpressionError
 
@@ -23,6 +25,12 @@ __all__ = [
     "Template",
     "compile_expression",
     "compile_template",
+    "constant",
     "escape",
+    "free_names",
+    "literal",
     "parse",
+    "quote_string",
+    "substitute",
+    "unparse",
 ]

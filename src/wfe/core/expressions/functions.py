@@ -6,7 +6,6 @@ are linear in the size of the arguments, and no result grows beyond what a paylo
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable
@@ -18,7 +17,9 @@ from typing import Any
 import jsonschema_rs
 
 from wfe import limits
+from wfe.core.expressions import conversions as to
 from wfe.core.expressions import times
+from wfe.core.expressions.conversions import as_text, need_int, need_list, need_text, refuse
 from wfe.core.expressions.values import (
     Absent,
     add,
@@ -29,129 +30,10 @@ from wfe.core.expressions.values import (
     contains,
     equal,
     is_number,
-    leave,
-    measure,
     true_divide,
     type_name,
 )
 from wfe.errors import ExpressionError
-
-
-def _refuse(function: str, value: object) -> ExpressionError:
-    return ExpressionError(f"{function}() cannot take a {type_name(value)}")
-
-
-def _text(function: str, value: Any) -> str:
-    if type(value) is str:
-        return value
-    raise _refuse(function, value)
-
-
-def _list(function: str, value: Any) -> list[Any]:
-    if type(value) is list:
-        return value
-    raise _refuse(function, value)
-
-
-def _int(function: str, value: Any) -> int:
-    if type(value) is int:
-        return value
-    raise _refuse(function, value)
-
-
-# Conversions
-
-
-def as_text(value: Any) -> str:
-    """A value inside text: strings as they are, everything else in its JSON form (null, true, 1.5, {"a": 1})."""
-    kind = type(value)
-    if kind is str:
-        return str(value)
-    if kind is bool:
-        return "true" if value else "false"
-    if kind is int:
-        return str(value)
-    if value is None:
-        return "null"
-    if kind is bytes:
-        try:
-            return bytes(value).decode()
-        except UnicodeDecodeError:
-            raise ExpressionError("string() takes bytes only if they are UTF-8") from None
-    if kind in (list, dict):
-        checked_size(measure(value, limits.PAYLOAD_BYTES_MAX))
-    try:
-        plain = leave(value)
-        return plain if type(plain) is str else json.dumps(plain, ensure_ascii=False)
-    except (TypeError, ValueError):
-        raise _refuse("string", value) from None
-
-
-_INT_TEXT = re.compile(r"[+-]?\d{1,20}", re.ASCII)
-_DOUBLE_TEXT = re.compile(r"[+-]?(\d{1,400}(\.\d{0,400})?|\.\d{1,400})([eE][+-]?\d{1,4})?", re.ASCII)
-
-
-def to_int(value: Any) -> int:
-    kind = type(value)
-    if kind is int:
-        return checked_int(value)
-    if kind is float:
-        return checked_int(int(checked_float(value)))
-    if kind is str and _INT_TEXT.fullmatch(value):
-        return checked_int(int(value))
-    if kind is str:
-        raise ExpressionError(f"{value[:50]!r} is not an integer")
-    if kind is datetime:
-        return (times.aware(value) - times.EPOCH) // timedelta(seconds=1)
-    raise _refuse("int", value)
-
-
-def to_uint(value: Any) -> int:
-    number = to_int(value)
-    if number < 0:
-        raise ExpressionError("uint() of a negative number")
-    return number
-
-
-def to_double(value: Any) -> float:
-    if is_number(value):
-        return checked_float(float(value))
-    if type(value) is str and _DOUBLE_TEXT.fullmatch(value):
-        return checked_float(float(value))
-    if type(value) is str:
-        raise ExpressionError(f"{value[:50]!r} is not a number")
-    raise _refuse("double", value)
-
-
-_BOOL_TEXT = dict.fromkeys(("1", "t", "true", "TRUE", "True"), True)
-_BOOL_TEXT |= dict.fromkeys(("0", "f", "false", "FALSE", "False"), False)
-
-
-def to_bool(value: Any) -> bool:
-    if type(value) is bool:
-        return value
-    if type(value) is str and value in _BOOL_TEXT:
-        return _BOOL_TEXT[value]
-    if type(value) is str:
-        raise ExpressionError(f"{value[:50]!r} is neither true nor false")
-    raise _refuse("bool", value)
-
-
-def to_bytes(value: Any) -> bytes:
-    return value if type(value) is bytes else _text("bytes", value).encode("utf-8", "surrogatepass")
-
-
-def to_timestamp(value: Any) -> datetime:
-    if type(value) is datetime:
-        return times.aware(value)
-    if type(value) is int:
-        return times.timestamp_from_ms(value * 1000)
-    return times.parse_timestamp(_text("timestamp", value))
-
-
-def to_duration(value: Any) -> timedelta:
-    return value if type(value) is timedelta else times.parse_duration(_text("duration", value))
-
 
 # Text
 
@@ -159,13 +41,13 @@ def to_duration(value: Any) -> timedelta:
 def size(value: Any) -> int:
     if type(value) in (str, list, dict, bytes):
         return len(value)
-    raise _refuse("size", value)
+    raise refuse("size", value)
 
 
 def contains_any(container: Any, item: Any) -> bool:
     """Text in text, an element of a list, a key of a map."""
     if type(container) is str:
-        return _text("contains", item) in container
+        return need_text("contains", item) in container
     return contains(container, item)
 
 
@@ -185,9 +67,9 @@ def _pattern(pattern: str) -> Callable[[str], bool]:
 
 def matches(value: Any, pattern: Any) -> bool:
     """Whether a part of the text matches; ``^`` and ``$`` anchor."""
-    if len(_text("matches", pattern)) > limits.REGEX_CHARS_MAX:
+    if len(need_text("matches", pattern)) > limits.REGEX_CHARS_MAX:
         raise ExpressionError(f"a regular expression is at most {limits.REGEX_CHARS_MAX} characters long")
-    return _pattern(pattern)(_text("matches", value))
+    return _pattern(pattern)(need_text("matches", value))
 
 
 _ASCII_LOWER = {code: code + 32 for code in range(65, 91)}
@@ -195,7 +77,7 @@ _ASCII_UPPER = {code: code - 32 for code in range(97, 123)}
 
 
 def split(value: Any, separator: Any, most: Any = -1) -> list[str]:
-    text, by, count = _text("split", value), _text("split", separator), _int("split", most)
+    text, by, count = need_text("split", value), need_text("split", separator), need_int("split", most)
     if count == 0:
         return []
     if by:
@@ -207,15 +89,15 @@ def split(value: Any, separator: Any, most: Any = -1) -> list[str]:
 
 
 def join(value: Any, separator: Any = "") -> str:
-    items = [_text("join", item) for item in _list("join", value)]
-    by = _text("join", separator)
+    items = [need_text("join", item) for item in need_list("join", value)]
+    by = need_text("join", separator)
     checked_size(sum(map(len, items)) + len(by) * len(items))
     return by.join(items)
 
 
 def replace(value: Any, old: Any, new: Any, most: Any = -1) -> str:
-    text, what, by = _text("replace", value), _text("replace", old), _text("replace", new)
-    count = _int("replace", most)
+    text, what, by = need_text("replace", value), need_text("replace", old), need_text("replace", new)
+    count = need_int("replace", most)
     found = text.count(what)
     times_replaced = found if count < 0 else min(found, count)
     checked_size(len(text) + times_replaced * max(0, len(by) - len(what)))
@@ -223,8 +105,8 @@ def replace(value: Any, old: Any, new: Any, most: Any = -1) -> str:
 
 
 def substring(value: Any, start: Any, end: Any = None) -> str:
-    text = _text("substring", value)
-    begin, stop = _int("substring", start), len(text) if end is None else _int("substring", end)
+    text = need_text("substring", value)
+    begin, stop = need_int("substring", start), len(text) if end is None else need_int("substring", end)
     if 0 <= begin <= stop <= len(text):
         return text[begin:stop]
     raise ExpressionError(f"substring({begin}, {stop}) is outside a text of {len(text)}")
@@ -232,8 +114,8 @@ def substring(value: Any, start: Any, end: Any = None) -> str:
 
 def index_of(value: Any, item: Any) -> int:
     if type(value) is str:
-        return value.find(_text("indexOf", item))
-    return next((index for index, element in enumerate(_list("indexOf", value)) if equal(element, item)), -1)
+        return value.find(need_text("indexOf", item))
+    return next((index for index, element in enumerate(need_list("indexOf", value)) if equal(element, item)), -1)
 
 
 _PLACE = re.compile(r"\{\{|\}\}|\{\}|[{}]")
@@ -241,7 +123,7 @@ _PLACE = re.compile(r"\{\{|\}\}|\{\}|[{}]")
 
 def format_text(template: Any, *values: Any) -> str:
     """``format("{} x {}", a, b)``: each ``{}`` is the next value as text; ``{{`` and ``}}`` are braces."""
-    text, rest, parts, position = _text("format", template), iter(values), [], 0
+    text, rest, parts, position = need_text("format", template), iter(values), [], 0
     used = 0
     for place in _PLACE.finditer(text):
         parts.append(text[position : place.start()])
@@ -265,30 +147,30 @@ def format_text(template: Any, *values: Any) -> str:
 
 
 def first(value: Any) -> Any:
-    if _list("first", value):
+    if need_list("first", value):
         return value[0]
     raise Absent("first() of an empty list")
 
 
 def last(value: Any) -> Any:
-    if _list("last", value):
+    if need_list("last", value):
         return value[-1]
     raise Absent("last() of an empty list")
 
 
 def flatten(value: Any) -> list[Any]:
     """A list of lists as one list; one level, elements that are no lists stay."""
-    parts = [item if type(item) is list else [item] for item in _list("flatten", value)]
+    parts = [item if type(item) is list else [item] for item in need_list("flatten", value)]
     checked_size(sum(map(len, parts)))
     return [item for part in parts for item in part]
 
 
 def total(value: Any) -> Any:
     """Numbers or durations; 0 for an empty list."""
-    items = _list("sum", value)
+    items = need_list("sum", value)
     result = items[0] if items else 0
     if not is_number(result) and type(result) is not timedelta:
-        raise _refuse("sum", result)
+        raise refuse("sum", result)
     for item in items[1:]:
         result = add(result, item)
     return result
@@ -296,7 +178,7 @@ def total(value: Any) -> Any:
 
 def _extreme(name: str, better: Callable[[Any, Any], bool]) -> Callable[..., Any]:
     def extreme(*values: Any) -> Any:
-        items = _list(name, values[0]) if len(values) == 1 else list(values)
+        items = need_list(name, values[0]) if len(values) == 1 else list(values)
         if not items:
             raise Absent(f"{name}() of an empty list")
         best = items[0]
@@ -315,14 +197,14 @@ def absolute(value: Any) -> Any:
         return checked_int(abs(value))
     if type(value) is float:
         return abs(value)
-    raise _refuse("abs", value)
+    raise refuse("abs", value)
 
 
 def rounded(value: Any, digits: Any = None) -> Any:
     """Half away from zero, as in CEL's math library: to an int, or to a double with so many digits."""
     if not is_number(value):
-        raise _refuse("round", value)
-    places = 0 if digits is None else _int("round", digits)
+        raise refuse("round", value)
+    places = 0 if digits is None else need_int("round", digits)
     if not 0 <= places <= 15:
         raise ExpressionError("round() takes 0 to 15 digits")
     exact = Fraction(repr(checked_float(value)) if type(value) is float else value) * 10**places
@@ -333,7 +215,7 @@ def rounded(value: Any, digits: Any = None) -> Any:
 def _whole(name: str, to_whole: Callable[[float], int]) -> Callable[[Any], int]:
     def whole(value: Any) -> int:
         if not is_number(value):
-            raise _refuse(name, value)
+            raise refuse(name, value)
         return checked_int(value if type(value) is int else to_whole(checked_float(value)))
 
     return whole
@@ -351,7 +233,7 @@ def _part(name: str, of_time: Callable[[datetime], int], of_duration: timedelta 
         if type(value) is not datetime:
             raise ExpressionError(f"{name}() takes a time, not a {type_name(value)}; convert text with timestamp()")
         try:
-            return of_time(times.aware(value).astimezone(times.offset(_text(name, zone))))
+            return of_time(times.aware(value).astimezone(times.offset(need_text(name, zone))))
         except OverflowError:
             raise ExpressionError("a time beyond the years 1 to 9999") from None
 
@@ -371,18 +253,18 @@ def _day_of_month(value: datetime) -> int:
 IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {
     "size": size,
     "string": as_text,
-    "int": to_int,
-    "uint": to_uint,
-    "double": to_double,
-    "bool": to_bool,
-    "bytes": to_bytes,
+    "int": to.to_int,
+    "uint": to.to_uint,
+    "double": to.to_double,
+    "bool": to.to_bool,
+    "bytes": to.to_bytes,
     "dyn": lambda value: value,
     "type": type_name,
-    "timestamp": to_timestamp,
-    "duration": to_duration,
+    "timestamp": to.to_timestamp,
+    "duration": to.to_duration,
     "contains": contains_any,
-    "startsWith": lambda value, start: _text("startsWith", value).startswith(_text("startsWith", start)),
-    "endsWith": lambda value, end: _text("endsWith", value).endswith(_text("endsWith", end)),
+    "startsWith": lambda value, start: need_text("startsWith", value).startswith(need_text("startsWith", start)),
+    "endsWith": lambda value, end: need_text("endsWith", value).endswith(need_text("endsWith", end)),
     "matches": matches,
     "getFullYear": _part("getFullYear", lambda time: time.year),
     "getMonth": _part("getMonth", lambda time: time.month - 1),
@@ -394,11 +276,11 @@ IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {
     "getMinutes": _part("getMinutes", lambda time: time.minute, timedelta(minutes=1)),
     "getSeconds": _part("getSeconds", lambda time: time.second, timedelta(seconds=1)),
     "getMilliseconds": _part("getMilliseconds", lambda time: time.microsecond // 1000, timedelta(milliseconds=1)),
-    "lower": lambda value: _text("lower", value).lower(),
-    "upper": lambda value: _text("upper", value).upper(),
-    "lowerAscii": lambda value: _text("lowerAscii", value).translate(_ASCII_LOWER),
-    "upperAscii": lambda value: _text("upperAscii", value).translate(_ASCII_UPPER),
-    "trim": lambda value: _text("trim", value).strip(),
+    "lower": lambda value: need_text("lower", value).lower(),
+    "upper": lambda value: need_text("upper", value).upper(),
+    "lowerAscii": lambda value: need_text("lowerAscii", value).translate(_ASCII_LOWER),
+    "upperAscii": lambda value: need_text("upperAscii", value).translate(_ASCII_UPPER),
+    "trim": lambda value: need_text("trim", value).strip(),
     "split": split,
     "join": join,
     "replace": replace,

@@ -12,8 +12,8 @@ from typing import Any
 
 from wfe import limits
 from wfe.core.expressions.compiler import Lookup
+from wfe.core.expressions.conversions import as_text
 from wfe.core.expressions.expression import Expression, compile_expression
-from wfe.core.expressions.functions import as_text
 from wfe.core.expressions.parser import embedded_end
 from wfe.core.expressions.values import checked_size
 from wfe.errors import ExpressionError

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import math
+import operator
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -65,8 +66,8 @@ def checked_size(size: int) -> int:
     return size
 
 
-def mismatch(operator: str, left: object, right: object, hint: str = "") -> ExpressionError:
-    return ExpressionError(f"{operator!r} cannot combine {type_name(left)} and {type_name(right)}{hint}")
+def mismatch(symbol: str, left: object, right: object, hint: str = "") -> ExpressionError:
+    return ExpressionError(f"{symbol!r} cannot combine {type_name(left)} and {type_name(right)}{hint}")
 
 
 # Equality and order
@@ -87,7 +88,7 @@ def equal(left: Any, right: Any) -> bool:
 _ORDERED = frozenset({bool, str, bytes, datetime, timedelta})
 
 
-def comparable(operator: str, left: Any, right: Any) -> None:
+def comparable(symbol: str, left: Any, right: Any) -> None:
     """Raises unless the two have an order: numbers with numbers, else two values of one ordered type."""
     kind = type(left)
     if kind is type(right):
@@ -97,7 +98,7 @@ def comparable(operator: str, left: Any, right: Any) -> None:
         return
     time_and_text = {type_name(left), type_name(right)} in ({"timestamp", "string"}, {"duration", "string"})
     hint = "; convert the text with timestamp() or duration()" if time_and_text else ""
-    raise mismatch(operator, left, right, hint)
+    raise mismatch(symbol, left, right, hint)
 
 
 def contains(container: Any, item: Any) -> bool:
@@ -227,6 +228,30 @@ def negate(value: Any) -> Any:
     if type(value) is timedelta:
         return _in_range(lambda: -value)
     raise ExpressionError(f"'-' cannot negate a {type_name(value)}")
+
+
+def _ordered(symbol: str, holds: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    def compare(left: Any, right: Any) -> bool:
+        comparable(symbol, left, right)
+        return holds(left, right)
+
+    return compare
+
+
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "==": equal,
+    "!=": lambda left, right: not equal(left, right),
+    "<": _ordered("<", operator.lt),
+    "<=": _ordered("<=", operator.le),
+    ">": _ordered(">", operator.gt),
+    ">=": _ordered(">=", operator.ge),
+    "in": lambda item, container: contains(container, item),
+    "+": add,
+    "-": subtract,
+    "*": multiply,
+    "/": divide,
+    "%": remainder,
+}
 
 
 # Leaving
