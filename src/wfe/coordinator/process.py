@@ -80,7 +80,7 @@ class Process:
         self._back: Link | None = None
 
     async def run(self, definitions: Sequence[bytes], on_ready: Callable[[Coordinator], None]) -> int:
-        """Deploys, serves until told to stop, drains; the exit code. A refused deploy is raised before anything starts."""
+        """Deploys, serves until told to stop, drains; the exit code. A refused deploy is raised before any child."""
         self._loop.set_exception_handler(_log_exception)
         self._deploy(definitions)
         self._front = self._world.attach_front(self._on_front)
