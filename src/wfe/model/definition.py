@@ -1,8 +1,9 @@
 """A definition: a workflow as data, in the shape of its YAML form. Immutable once registered, addressed by its hash.
 
 Nodes form a tree of blocks; within a block they run in the order of the lines unless ``after`` says otherwise
-(``after=()`` means: at the block's start), and within `Parallel` only data and ``after`` order them. A node's *position*
-is its index in the depth-first order of the tree (a block before its children): events and snapshots name nodes by it.
+(``after=()`` means: at the block's start), and within `Parallel` only data and ``after`` order them. A node's
+*position* is its index in the depth-first order of the tree (a block before its children): events and snapshots name
+nodes by it.
 
 Values: ``with_`` and friends are JSON values in which a string may hold ``${expression}``; a string that is nothing
 else keeps the expression's type; ``$${`` is a literal ``${``. Conditions, items and keys are bare expressions (the CEL
@@ -101,7 +102,8 @@ class Map(NodeBase, frozen=True, kw_only=True, tag="map"):
 
 
 class Sleep(NodeBase, frozen=True, kw_only=True, tag="sleep"):
-    """Waits. Exactly one of ``duration_ms``, ``duration`` (an expression: text such as "2d" or seconds), ``until`` (time)."""
+    """Waits. Exactly one of ``duration_ms``, ``duration`` (an expression: text such as "2d" or seconds), ``until``
+    (time)."""
 
     duration_ms: int | None = None
     duration: str | None = None
@@ -159,19 +161,7 @@ class Fail(NodeBase, frozen=True, kw_only=True, tag="fail"):
 
 
 Node: TypeAlias = (
-    Task
-    | When
-    | Parallel
-    | Block
-    | Catch
-    | Map
-    | Sleep
-    | WaitSignal
-    | SubWorkflow
-    | StartWorkflow
-    | Set
-    | End
-    | Fail
+    Task | When | Parallel | Block | Catch | Map | Sleep | WaitSignal | SubWorkflow | StartWorkflow | Set | End | Fail
 )
 
 

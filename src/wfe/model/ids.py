@@ -66,10 +66,16 @@ def partition_of_key(namespace: str, workflow: str, key: str, partitions: int) -
     return _hash("key", namespace, workflow, key) % partitions
 
 
-def child_run_id(parent: str, node: int, activation: int, partitions: int, time_ms: int) -> str:
-    """The id of a sub-workflow's run: derived from its place, so that a repeated start names the same run."""
+def child_run_id(
+    parent: str, node: int, activation: int, partitions: int, time_ms: int, partition: int | None = None
+) -> str:
+    """The id of a sub-workflow's run: derived from its place, so that a repeated start names the same run.
+
+    ``partition``: where a key puts it; None: anywhere.
+    """
     value = _hash("child", parent, str(node), str(activation))
-    return mint_run_id((value >> RANDOM_BITS) % partitions, time_ms, value)
+    where = (value >> RANDOM_BITS) % partitions if partition is None else partition
+    return mint_run_id(where, time_ms, value)
 
 
 def task_key(run_id: str, node_id: str, activation: int) -> str:

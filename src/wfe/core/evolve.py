@@ -1,0 +1,464 @@
+"""Evolve: books an event in the state. Never evaluates an expression, never fails on a good event, never looks at a
+clock.
+
+Each function takes (run, plan, event, enabled) and appends to ``enabled`` what the event made possible: a place ``key``
+to open, or ``~key`` for a block, map or frame that may close. Decide goes on from there; a replay throws the list
+away, for the events that followed are in the log as well. While a run is paused the list is the state's own
+(``run.held``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec import Raw
+
+from wfe.core.plan import Plan
+from wfe.core.values import encode, group_key, split_items
+from wfe.errors import DataCorrupt
+from wfe.limits import COMMANDS_REMEMBERED_MAX
+from wfe.model import event as ev
+from wfe.model.definition import Map
+from wfe.model.policy import ErrorInfo
+from wfe.model.state import DEADLINE, NULL, PAUSED, RUN_DEADLINE, RUNNING, WAKE, Frame, Group, RunState
+
+Enabled = list[int]
+
+
+def new_run(event: ev.RunStarted, plan: Plan) -> RunState:
+    """The state after the first event."""
+    run = RunState(
+        id=event.run_id,
+        workflow=event.workflow,
+        version=event.version,
+        definition=event.definition,
+        input=event.input.copy(),
+        started_ms=event.time_ms,
+        namespace=event.namespace,
+        key=event.key,
+        priority=event.priority,
+        tags=event.tags,
+        principal=event.principal,
+        parent=event.parent,
+        parent_node=event.parent_node,
+        parent_act=event.parent_act,
+        depth=event.depth,
+        seq=1,
+    )
+    run.frames[0] = _frame(plan, 0, -1, -1, 0)
+    if event.due_ms:
+        run.timers[RUN_DEADLINE] = event.due_ms
+    return run
+
+
+def replay(run: RunState | None, plan: Plan, events: Iterable[ev.RunEvent]) -> RunState:
+    """The state after further events."""
+    scratch: Enabled = []
+    for event in events:
+        if type(event) is ev.RunStarted:
+            run = new_run(event, plan)
+            continue
+        if run is None:
+            raise DataCorrupt("the history of a run does not begin with its start")
+        run.seq += 1
+        EVOLVE[type(event)](run, plan, event, run.held if run.status == PAUSED else scratch)
+    assert run is not None, "replay of no events"
+    return run
+
+
+def _frame(plan: Plan, scope: int, parent: int, group: int, index: int) -> Frame:
+    shape = plan.scopes[scope]
+    return Frame(scope, parent, group, index, shape.remaining.copy(), {plan.stride - 1: shape.arm.pending}, {})
+
+
+# ---- completion -----------------------------------------------------------------------------------------------------
+
+
+def complete(run: RunState, plan: Plan, act: int, node: int, value: Raw, enabled: Enabled) -> None:
+    """A node has ended with a value: count down what waits for it."""
+    place = plan.nodes[node]
+    scope = plan.scopes[place.scope]
+    stride = plan.stride
+    if not scope.framed:
+        group = group_key(run, plan, place.scope, act)
+        run.groups[group].results[act - run.groups[group].base] = value.copy()
+        run.homes.pop(act, None)
+        enabled.append(~group)
+        return
+    frame = run.frames[act]
+    if place.keep:
+        frame.values[node] = value.copy()
+    if place.last:
+        left = frame.pending[place.block] - 1
+        frame.pending[place.block] = left
+        if left == 0:
+            enabled.append(~(act * stride + place.block))
+        return
+    remaining = frame.remaining
+    start = scope.start
+    for successor in place.successors:
+        left = remaining[successor - start] - 1
+        remaining[successor - start] = left
+        if left == 0:
+            enabled.append(act * stride + successor)
+
+
+def _forget(run: RunState, key: int) -> None:
+    """Drop what a place holds besides its open attempt."""
+    if run.inputs:
+        run.inputs.pop(key, None)
+    if run.failures:
+        run.failures.pop(key, None)
+    if run.losses:
+        run.losses.pop(key, None)
+    if run.previous:
+        run.previous.pop(key, None)
+
+
+def withdraw(run: RunState, plan: Plan, act: int, first: int, stop: int) -> None:
+    """Remove everything that is open in nodes ``first`` to ``stop`` (exclusive) of a frame, and in frames inside
+    them."""
+    stride = plan.stride
+    spans = _spans(run, plan, act, first, stop)
+
+    def inside(key: int) -> bool:
+        key_act, node = divmod(key, stride)
+        if key_act == act:
+            return first <= node < stop
+        return any(low <= key_act < high for low, high in spans)
+
+    for table in (run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous, run.waits, run.children):
+        for key in [k for k in table if inside(k)]:
+            del table[key]
+    for timer in [t for t in run.timers if t != RUN_DEADLINE and inside(t // 2)]:
+        del run.timers[timer]
+    run.faults = [fault for fault in run.faults if not inside(fault[0])]
+    run.held[:] = [key for key in run.held if not inside(key if key >= 0 else ~key)]
+    run.expired = [t for t in run.expired if t == RUN_DEADLINE or not inside(t // 2)]
+    for key in [k for k in run.groups if inside(k)]:
+        del run.groups[key]
+    for key_act in [a for a in run.homes if any(low <= a < high for low, high in spans)]:
+        del run.homes[key_act]
+    for key_act in [a for a in run.frames if any(low <= a < high for low, high in spans)]:
+        del run.frames[key_act]
+    frame = run.frames.get(act)
+    if frame is not None:
+        for block in [b for b in frame.pending if first <= b < stop and b != stride - 1]:
+            del frame.pending[block]
+
+
+def _spans(run: RunState, plan: Plan, act: int, first: int, stop: int) -> list[tuple[int, int]]:
+    """Ranges of activations inside the given nodes, maps within maps included."""
+    spans: list[tuple[int, int]] = []
+    growing = True
+    seen: set[int] = set()
+    while growing:
+        growing = False
+        for key, group in run.groups.items():
+            key_act, node = divmod(key, plan.stride)
+            inside = first <= node < stop if key_act == act else any(low <= key_act < high for low, high in spans)
+            if inside and key not in seen:
+                seen.add(key)
+                spans.append((group.base, group.base + len(group.items)))
+                growing = True
+    return spans
+
+
+# ---- events ---------------------------------------------------------------------------------------------------------
+
+
+def _tasks_opened(run: RunState, plan: Plan, event: ev.TasksOpened, enabled: Enabled) -> None:
+    base = event.act * plan.stride
+    for node in event.nodes:
+        run.open[base + node] = 1
+
+
+def _task_opened_with(run: RunState, plan: Plan, event: ev.TaskOpenedWith, enabled: Enabled) -> None:
+    key = event.act * plan.stride + event.node
+    run.open[key] = 1
+    run.inputs[key] = event.input.copy()
+
+
+def _task_done(run: RunState, plan: Plan, event: ev.TaskDone, enabled: Enabled) -> None:
+    key = event.act * plan.stride + event.node
+    del run.open[key]
+    _forget(run, key)
+    complete(run, plan, event.act, event.node, event.value, enabled)
+
+
+def _task_failed(run: RunState, plan: Plan, event: ev.TaskFailed, enabled: Enabled) -> None:
+    key = event.act * plan.stride + event.node
+    del run.open[key]
+    if event.retry_ms:
+        run.failures[key] = run.failures.get(key, 0) + 1
+        run.retrying[key] = event.attempt + 1
+        run.timers[key * 2 + WAKE] = event.retry_ms
+        if event.previous != NULL:
+            run.previous[key] = event.previous.copy()
+        return
+    _forget(run, key)
+    run.faults.append((key, event.error))
+
+
+def _task_reopened(run: RunState, plan: Plan, event: ev.TaskReopened, enabled: Enabled) -> None:
+    key = event.act * plan.stride + event.node
+    if event.lost:
+        run.losses[key] = run.losses.get(key, 0) + 1
+        if event.previous != NULL:
+            run.previous[key] = event.previous.copy()
+    else:
+        run.retrying.pop(key, None)
+        run.timers.pop(key * 2 + WAKE, None)
+    run.open[key] = event.attempt
+
+
+def _node_done(run: RunState, plan: Plan, event: ev.NodeDone, enabled: Enabled) -> None:
+    key = event.act * plan.stride + event.node
+    run.timers.pop(key * 2 + WAKE, None)
+    run.timers.pop(key * 2 + DEADLINE, None)
+    run.waits.pop(key, None)
+    run.children.pop(key, None)
+    frame = run.frames.get(event.act)
+    if frame is not None:
+        frame.pending.pop(event.node, None)
+    complete(run, plan, event.act, event.node, event.value, enabled)
+
+
+def _node_bypassed(run: RunState, plan: Plan, event: ev.NodeBypassed, enabled: Enabled) -> None:
+    complete(run, plan, event.act, event.node, NULL, enabled)
+
+
+def _block_opened(run: RunState, plan: Plan, event: ev.BlockOpened, enabled: Enabled) -> None:
+    if event.arm < 0:
+        complete(run, plan, event.act, event.node, NULL, enabled)
+        return
+    arm = plan.nodes[event.node].arms[event.arm]
+    base = event.act * plan.stride
+    run.frames[event.act].pending[event.node] = arm.pending
+    enabled.extend(base + node for node in arm.entry)
+    if not arm.pending:
+        enabled.append(~(base + event.node))
+
+
+def _sleep_opened(run: RunState, plan: Plan, event: ev.SleepOpened, enabled: Enabled) -> None:
+    run.timers[(event.act * plan.stride + event.node) * 2 + WAKE] = event.due_ms
+
+
+def _signal_awaited(run: RunState, plan: Plan, event: ev.SignalAwaited, enabled: Enabled) -> None:
+    key = event.act * plan.stride + event.node
+    node = plan.nodes[event.node].node
+    run.waits[key] = node.signal  # type: ignore[union-attr]
+    if event.due_ms:
+        run.timers[key * 2 + DEADLINE] = event.due_ms
+
+
+def _signal_arrived(run: RunState, plan: Plan, event: ev.SignalArrived, enabled: Enabled) -> None:
+    run.signals.setdefault(event.name, []).append((event.event_id, event.payload.copy()))
+
+
+def _signal_taken(run: RunState, plan: Plan, event: ev.SignalTaken, enabled: Enabled) -> None:
+    key = event.act * plan.stride + event.node
+    name = plan.nodes[event.node].node.signal  # type: ignore[union-attr]
+    waiting = run.signals[name]
+    _, payload = waiting.pop(0)
+    if not waiting:
+        del run.signals[name]
+    run.waits.pop(key, None)
+    run.timers.pop(key * 2 + DEADLINE, None)
+    complete(run, plan, event.act, event.node, payload, enabled)
+
+
+def _map_opened(run: RunState, plan: Plan, event: ev.MapOpened, enabled: Enabled) -> None:
+    key = event.act * plan.stride + event.node
+    items = split_items(event.items)
+    run.groups[key] = Group(event.base, items)
+    run.next_act = event.base + len(items)
+    enabled.append(~key)
+
+
+def _items_opened(run: RunState, plan: Plan, event: ev.ItemsOpened, enabled: Enabled) -> None:
+    key = event.act * plan.stride + event.node
+    group = run.groups[key]
+    body = plan.nodes[event.node].body
+    scope = plan.scopes[body]
+    for index in range(group.next, event.upto):
+        act = group.base + index
+        if scope.framed:
+            run.frames[act] = _frame(plan, body, event.act, key, index)
+            enabled.extend(act * plan.stride + node for node in scope.arm.entry)
+            if not scope.arm.pending:
+                enabled.append(~(act * plan.stride + plan.stride - 1))
+            continue
+        if event.act:
+            run.homes[act] = key
+        task = act * plan.stride + scope.start
+        if plan.nodes[scope.start].input.template is None:
+            run.open[task] = 1
+        else:
+            enabled.append(task)
+    group.next = event.upto
+
+
+def _item_done(run: RunState, plan: Plan, event: ev.ItemDone, enabled: Enabled) -> None:
+    key = event.act * plan.stride + event.node
+    group = run.groups[key]
+    run.frames.pop(group.base + event.index, None)
+    group.results[event.index] = event.value.copy()
+    enabled.append(~key)
+
+
+def _item_failed(run: RunState, plan: Plan, event: ev.ItemFailed, enabled: Enabled) -> None:
+    key = event.act * plan.stride + event.node
+    group = run.groups[key]
+    act = group.base + event.index
+    scope = plan.scopes[plan.nodes[event.node].body]
+    if run.faults:
+        run.faults.pop(0)
+    withdraw(run, plan, act, scope.start, scope.stop)
+    run.frames.pop(act, None)
+    run.homes.pop(act, None)
+    _drop_enabled(plan, enabled, act, scope.start, plan.stride)
+    group.errors[event.index] = event.error
+    enabled.append(~key)
+
+
+def _map_done(run: RunState, plan: Plan, event: ev.MapDone, enabled: Enabled) -> None:
+    key = event.act * plan.stride + event.node
+    group = run.groups.pop(key)
+    complete(run, plan, event.act, event.node, map_value(plan, event.node, group), enabled)
+
+
+def map_value(plan: Plan, node: int, group: Group) -> Raw:
+    """The value of a map whose items have all ended: results in item order."""
+    definition = plan.nodes[node].node
+    assert isinstance(definition, Map)
+    values = [group.results[index] for index in sorted(group.results)]
+    if definition.tolerate_count is None and definition.tolerate_percent is None:
+        return Raw(encode(values))
+    errors = [
+        {"index": index, "type": error.type, "message": error.message, "node": error.node, "attempts": error.attempts}
+        for index, error in sorted(group.errors.items())
+    ]
+    return Raw(encode({"values": values, "indexes": sorted(group.results), "errors": errors}))
+
+
+def _child_opened(run: RunState, plan: Plan, event: ev.ChildOpened, enabled: Enabled) -> None:
+    key = event.act * plan.stride + event.node
+    run.children[key] = event.child
+    if event.due_ms:
+        run.timers[key * 2 + DEADLINE] = event.due_ms
+
+
+def _fault_raised(run: RunState, plan: Plan, event: ev.FaultRaised, enabled: Enabled) -> None:
+    key = event.act * plan.stride + event.node
+    run.timers.pop(key * 2 + WAKE, None)
+    run.timers.pop(key * 2 + DEADLINE, None)
+    run.waits.pop(key, None)
+    run.children.pop(key, None)
+    run.faults.append((key, event.error))
+
+
+def _fault_caught(run: RunState, plan: Plan, event: ev.FaultCaught, enabled: Enabled) -> None:
+    place = plan.nodes[event.node]
+    if run.faults:
+        run.faults.pop(0)
+    withdraw(run, plan, event.act, event.node + 1, place.stop)
+    _drop_enabled(plan, enabled, event.act, event.node, place.stop)
+    run.frames[event.act].pending.pop(event.node, None)
+    complete(run, plan, event.act, event.node, caught_value(event.error), enabled)
+
+
+def caught_value(error: ErrorInfo | None) -> Raw:
+    """The value of a catch block."""
+    found = error or ErrorInfo("")
+    return Raw(
+        encode(
+            {
+                "failed": error is not None,
+                "type": found.type,
+                "message": found.message,
+                "node": found.node,
+                "attempts": found.attempts,
+            }
+        )
+    )
+
+
+def _drop_enabled(plan: Plan, enabled: Enabled, act: int, first: int, stop: int) -> None:
+    """Forget what was enabled inside withdrawn nodes (frames inside them are gone, see `advance`)."""
+    base = act * plan.stride
+    enabled[:] = [key for key in enabled if not base + first <= (key if key >= 0 else ~key) < base + stop]
+
+
+def _run_ended(run: RunState, plan: Plan, event: ev.RunEnded, enabled: Enabled) -> None:
+    run.status = event.status
+    run.ended_ms = event.time_ms
+    run.output = event.output.copy()
+    run.error = event.error
+    enabled.clear()
+    for table in (
+        run.frames, run.groups, run.homes, run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous,
+        run.timers, run.waits, run.signals, run.children, run.faults, run.held, run.expired,
+    ):  # fmt: skip
+        table.clear()
+
+
+def _run_paused(run: RunState, plan: Plan, event: ev.RunPaused, enabled: Enabled) -> None:
+    run.status = PAUSED
+
+
+def _run_resumed(run: RunState, plan: Plan, event: ev.RunResumed, enabled: Enabled) -> None:
+    run.status = RUNNING
+    run.incident = ""
+    run.held.clear()
+    for timer in run.expired:
+        run.timers[timer] = event.time_ms
+    run.expired.clear()
+
+
+def _run_quarantined(run: RunState, plan: Plan, event: ev.RunQuarantined, enabled: Enabled) -> None:
+    run.status = PAUSED
+    run.incident = event.message
+
+
+def _command_applied(run: RunState, plan: Plan, event: ev.CommandApplied, enabled: Enabled) -> None:
+    run.commands.append((event.command_id, event.code))
+    del run.commands[:-COMMANDS_REMEMBERED_MAX]
+
+
+def _timer_expired(run: RunState, plan: Plan, event: ev.TimerExpired, enabled: Enabled) -> None:
+    run.timers.pop(event.timer, None)
+    run.expired.append(event.timer)
+
+
+Evolve = Callable[[RunState, Plan, Any, Enabled], None]
+EVOLVE: dict[type, Evolve] = {
+    ev.TaskDone: _task_done,
+    ev.TasksOpened: _tasks_opened,
+    ev.TaskOpenedWith: _task_opened_with,
+    ev.TaskFailed: _task_failed,
+    ev.TaskReopened: _task_reopened,
+    ev.NodeDone: _node_done,
+    ev.NodeBypassed: _node_bypassed,
+    ev.BlockOpened: _block_opened,
+    ev.SleepOpened: _sleep_opened,
+    ev.SignalAwaited: _signal_awaited,
+    ev.SignalArrived: _signal_arrived,
+    ev.SignalTaken: _signal_taken,
+    ev.MapOpened: _map_opened,
+    ev.ItemsOpened: _items_opened,
+    ev.ItemDone: _item_done,
+    ev.ItemFailed: _item_failed,
+    ev.MapDone: _map_done,
+    ev.ChildOpened: _child_opened,
+    ev.FaultRaised: _fault_raised,
+    ev.FaultCaught: _fault_caught,
+    ev.RunEnded: _run_ended,
+    ev.RunPaused: _run_paused,
+    ev.RunResumed: _run_resumed,
+    ev.RunQuarantined: _run_quarantined,
+    ev.CommandApplied: _command_applied,
+    ev.TimerExpired: _timer_expired,
+}
+"""How each event of a run is booked; `RunStarted` is `new_run`. A test checks that no event is missing."""

@@ -1,0 +1,43 @@
+"""The end of a frame: of the run itself, or of one item of a map."""
+
+from __future__ import annotations
+
+from wfe.core.faults import end_run
+from wfe.core.turn import Turn
+from wfe.core.values import evaluate_raw
+from wfe.errors import ExpressionError
+from wfe.limits import ERROR_MESSAGE_CHARS_MAX
+from wfe.model.event import FaultRaised, ItemDone
+from wfe.model.policy import ErrorInfo
+from wfe.model.state import COMPLETED, FAILED, NULL
+
+
+def close_frame(turn: Turn, act: int) -> None:
+    """All nodes of a frame have ended: the run completes, or its item of the map is done."""
+    run, plan = turn.run, turn.plan
+    frame = run.frames[act]
+    if act == 0:
+        try:
+            output = evaluate_raw(run, plan, 0, 0, plan.output, turn.now_ms)
+        except ExpressionError as error:
+            end_run(turn, FAILED, error=_failure(str(error), "output"))
+            return
+        end_run(turn, COMPLETED, output=output)
+        return
+    scope = plan.scopes[frame.scope]
+    outer_act, map_index = divmod(frame.group, plan.stride)
+    value = NULL
+    if scope.output is not None:
+        try:
+            value = evaluate_raw(run, plan, scope.index, act, scope.output, turn.now_ms)
+        except ExpressionError as error:
+            last = max(scope.last_node, scope.start)
+            turn.emit(FaultRaised(last, act, _failure(str(error), plan.nodes[map_index].id)))
+            return
+    elif scope.last_node >= 0:
+        value = frame.values.get(scope.last_node, NULL)
+    turn.emit(ItemDone(map_index, outer_act, frame.index, value))
+
+
+def _failure(message: str, node: str) -> ErrorInfo:
+    return ErrorInfo("expression", message[:ERROR_MESSAGE_CHARS_MAX], node, types=("expression",))

@@ -1,0 +1,93 @@
+"""Sleep and signals: nodes that wait for time or for the outside."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from wfe.core.faults import raise_fault
+from wfe.core.plan import PlanNode
+from wfe.core.turn import Turn
+from wfe.core.values import evaluate, evaluate_raw
+from wfe.errors import ExpressionError
+from wfe.limits import DURATION_MAX_MS
+from wfe.model.definition import Sleep, WaitSignal
+from wfe.model.durations import parse_duration
+from wfe.model.event import NodeDone, SignalAwaited, SignalTaken, SleepOpened
+from wfe.model.state import DEADLINE, WAKE
+
+
+def open_sleep(turn: Turn, act: int, node: PlanNode) -> None:
+    """Record when it is over; relative delays count from now."""
+    assert isinstance(node.node, Sleep)
+    try:
+        due_ms = _due(turn, act, node, node.node)
+    except (ExpressionError, ValueError) as error:
+        raise_fault(turn, act, node, "expression", str(error))
+        return
+    turn.emit(SleepOpened(node.index, act, due_ms))
+    turn.arm(due_ms, (act * turn.plan.stride + node.index) * 2 + WAKE)
+
+
+def _due(turn: Turn, act: int, node: PlanNode, sleep: Sleep) -> int:
+    if node.expression is None:
+        return turn.now_ms + (sleep.duration_ms or 0)
+    value = evaluate(turn.run, turn.plan, node.scope, act, node.expression, turn.now_ms)
+    if sleep.until is not None:
+        return _moment_ms(value)
+    delay_ms = parse_duration(value) if isinstance(value, str) else _seconds_ms(value)
+    if not 0 <= delay_ms <= DURATION_MAX_MS:
+        raise ExpressionError(f"a delay of {value} is out of range", text=node.expression.text)
+    return turn.now_ms + delay_ms
+
+
+def _seconds_ms(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ExpressionError(f'a delay is text such as "2d" or a number of seconds, not {value!r}')
+    return round(value * 1000)
+
+
+def _moment_ms(value: Any) -> int:
+    """A point in time: RFC 3339 text, or ms since 1970."""
+    if isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ExpressionError(f"{value} has no time zone")
+        return round(moment.timestamp() * 1000)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ExpressionError(f"a point in time is RFC 3339 text or ms since 1970, not {value!r}")
+    return round(value)
+
+
+def open_signal(turn: Turn, act: int, node: PlanNode) -> None:
+    """Take a signal that came early, else wait; a timeout of zero only polls."""
+    wait = node.node
+    assert isinstance(wait, WaitSignal)
+    if wait.signal in turn.run.signals:
+        take_signal(turn, act, node)
+        return
+    due_ms = 0 if wait.timeout_ms is None else max(turn.now_ms + wait.timeout_ms, 1)
+    turn.emit(SignalAwaited(node.index, act, due_ms))
+    if wait.timeout_ms == 0:
+        expire_wait(turn, act, node)
+    elif due_ms:
+        turn.arm(due_ms, (act * turn.plan.stride + node.index) * 2 + DEADLINE)
+
+
+def take_signal(turn: Turn, act: int, node: PlanNode) -> None:
+    """The node takes the oldest signal of its name (its payload was checked before it was buffered)."""
+    turn.emit(SignalTaken(node.index, act))
+
+
+def expire_wait(turn: Turn, act: int, node: PlanNode) -> None:
+    """Late: the default if there is one, else a fault of type TimedOut."""
+    if node.template is None:
+        name = getattr(node.node, "signal", node.id)
+        raise_fault(turn, act, node, "TimedOut", f"no signal {name!r} came in time")
+        return
+    try:
+        value = evaluate_raw(turn.run, turn.plan, node.scope, act, node.template, turn.now_ms)
+    except ExpressionError as error:
+        raise_fault(turn, act, node, "expression", str(error))
+        return
+    turn.emit(NodeDone(node.index, act, value))

@@ -1,0 +1,81 @@
+"""Sub-workflows: awaited or detached, on whatever partition their id hashes to; asked for and answered by mail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Raw
+
+from wfe.core.faults import raise_fault
+from wfe.core.plan import PlanNode
+from wfe.core.turn import Turn
+from wfe.core.values import encode_value, evaluate
+from wfe.errors import ExpressionError
+from wfe.limits import KEY_CHARS_MAX, SUBFLOW_DEPTH_MAX
+from wfe.model.definition import StartWorkflow, SubWorkflow
+from wfe.model.event import ChildOpened, NodeDone
+from wfe.model.ids import child_run_id, partition_of_key
+from wfe.model.mail import ChildStart
+from wfe.model.state import DEADLINE
+
+
+def _input_of(arguments: dict[str, Any]) -> Raw:
+    """The run input that arguments by name make: none: null, one: its value, several: an object (FastAPI's rule)."""
+    if not arguments:
+        return encode_value(None)
+    if len(arguments) == 1:
+        return encode_value(next(iter(arguments.values())))
+    return encode_value(arguments)
+
+
+def open_workflow(turn: Turn, act: int, node: PlanNode) -> None:
+    """Ask for the child's start by mail and await its end."""
+    call = node.node
+    assert isinstance(call, SubWorkflow)
+    assert node.template is not None
+    run, plan = turn.run, turn.plan
+    if run.depth >= SUBFLOW_DEPTH_MAX:
+        raise_fault(turn, act, node, "LoopLimit", f"sub-workflows nested deeper than {SUBFLOW_DEPTH_MAX}")
+        return
+    try:
+        made = _input_of(evaluate(run, plan, node.scope, act, node.template, turn.now_ms))
+    except ExpressionError as error:
+        raise_fault(turn, act, node, "expression", str(error))
+        return
+    child = child_run_id(run.id, node.index, act, turn.partitions, turn.now_ms)
+    due_ms = turn.now_ms + node.timeout_ms if node.timeout_ms else 0
+    turn.emit(ChildOpened(node.index, act, child, due_ms))
+    if due_ms:
+        turn.arm(due_ms, (act * plan.stride + node.index) * 2 + DEADLINE)
+    start = ChildStart(
+        child, call.workflow, call.version or 0, made, run.namespace, priority=run.priority, principal=run.principal,
+        parent=run.id, parent_node=node.index, parent_act=act, depth=run.depth + 1,
+    )  # fmt: skip
+    turn.mail.append((child, start))
+
+
+def open_start(turn: Turn, act: int, node: PlanNode) -> None:
+    """Ask for a detached run by mail; the value is its id. With a key it goes where the key hashes to."""
+    call = node.node
+    assert isinstance(call, StartWorkflow)
+    assert node.template is not None
+    run = turn.run
+    try:
+        found = evaluate(run, turn.plan, node.scope, act, node.template, turn.now_ms)
+        made = _input_of(found["with"])
+        key = found["key"]
+        if key is None:
+            key = ""
+        elif not isinstance(key, str) or not 0 < len(key) <= KEY_CHARS_MAX:
+            raise ExpressionError(f"a key is text of 1 to {KEY_CHARS_MAX} characters, not {key!r}")
+    except ExpressionError as error:
+        raise_fault(turn, act, node, "expression", str(error))
+        return
+    partition = partition_of_key(run.namespace, call.workflow, key, turn.partitions) if key else None
+    child = child_run_id(run.id, node.index, act, turn.partitions, turn.now_ms, partition)
+    start = ChildStart(
+        child, call.workflow, call.version or 0, made, run.namespace, key=key, priority=run.priority,
+        principal=run.principal
+    )  # fmt: skip
+    turn.mail.append((child, start))
+    turn.emit(NodeDone(node.index, act, encode_value(child)))

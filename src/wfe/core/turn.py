@@ -1,0 +1,68 @@
+"""A turn: one run taking in one command, until nothing more follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wfe.core.evolve import EVOLVE
+from wfe.core.plan import Plan
+from wfe.model.event import RunEvent
+from wfe.model.mail import MailBody
+from wfe.model.state import PAUSED, RunState
+
+
+class Turn:
+    """The run, its plan, the time, and what the turn brings about.
+
+    ``events``: to be committed. ``enabled``: places that can go on (a place ``key``: open this node; ``~key``: this
+    block, map or frame may close). Effects, to leave only after the commit: ``ready`` (keys of tasks to dispatch),
+    ``armed`` (timers as
+    (due_ms, timer key)), ``withdrawn`` (key, attempt of tasks that no longer count), ``mail`` (receiver's run id,
+    body).
+    """
+
+    __slots__ = (
+        "armed",
+        "enabled",
+        "events",
+        "mail",
+        "now_ms",
+        "partitions",
+        "plan",
+        "random",
+        "ready",
+        "run",
+        "withdrawn",
+    )
+
+    def __init__(
+        self,
+        run: RunState,
+        plan: Plan,
+        now_ms: int,
+        partitions: int,
+        random: Callable[[], float],
+        events: list[RunEvent] | None = None,
+    ) -> None:
+        self.run = run
+        self.plan = plan
+        self.now_ms = now_ms
+        self.partitions = partitions
+        self.random = random
+        self.events: list[RunEvent] = [] if events is None else events
+        self.enabled: list[int] = []
+        self.ready: list[int] = []
+        self.armed: list[tuple[int, int]] = []
+        self.withdrawn: list[tuple[int, int]] = []
+        self.mail: list[tuple[str, MailBody]] = []
+
+    def emit(self, event: RunEvent) -> None:
+        """Record an event and book it at once, so that what follows sees its outcome."""
+        run = self.run
+        self.events.append(event)
+        run.seq += 1
+        EVOLVE[type(event)](run, self.plan, event, run.held if run.status == PAUSED else self.enabled)
+
+    def arm(self, due_ms: int, timer: int) -> None:
+        """Note a timer that the last event put into the state."""
+        self.armed.append((due_ms, timer))

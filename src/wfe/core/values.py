@@ -1,0 +1,151 @@
+"""Reading values of a run: payloads stay encoded unless an expression names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from wfe.core.expressions import Absent, Expression, Template
+from wfe.core.plan import Input, Plan, Source, SourceKind
+from wfe.errors import ExpressionError
+from wfe.limits import PAYLOAD_BYTES_MAX
+from wfe.model.state import Frame, RunState
+
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder().decode
+_decode_members = msgspec.msgpack.Decoder(dict[str, Raw]).decode
+_decode_items = msgspec.msgpack.Decoder(list[Raw]).decode
+Lookup = Callable[[str], Any]
+
+
+def encode_value(value: Any) -> Raw:
+    """A value that expressions made, encoded. ExpressionError when it can't be, or is too large."""
+    try:
+        data = encode(value)
+    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        raise ExpressionError(f"the value cannot be encoded: {error}") from error
+    if len(data) > PAYLOAD_BYTES_MAX:
+        raise ExpressionError(f"the value has {len(data)} bytes, the limit is {PAYLOAD_BYTES_MAX}")
+    return Raw(data)
+
+
+def split_items(items: Raw) -> list[Raw]:
+    """The encoded elements of an encoded array. ExpressionError when it is none. Copies, so that no view pins the
+    whole."""
+    try:
+        return [item.copy() for item in _decode_items(items)]
+    except msgspec.DecodeError as error:
+        raise ExpressionError("map wants a list of items") from error
+
+
+def group_key(run: RunState, plan: Plan, scope: int, act: int) -> int:
+    """The key of the map that an activation of a map body belongs to."""
+    frame = run.frames.get(act)
+    if frame is not None:
+        return frame.group
+    home = run.homes.get(act)
+    return plan.scopes[scope].map_node if home is None else home
+
+
+def item_index(run: RunState, group: int, act: int) -> int:
+    """Which item an activation of a map body is."""
+    frame = run.frames.get(act)
+    return act - run.groups[group].base if frame is None else frame.index
+
+
+def frame_of(run: RunState, plan: Plan, scope: int, act: int) -> Frame:
+    """The frame that holds the values next to an activation: its own, or its map's when the body needs none."""
+    frame = run.frames.get(act)
+    if frame is not None and frame.scope == scope:
+        return frame
+    return run.frames[group_key(run, plan, scope, act) // plan.stride]
+
+
+def read(run: RunState, plan: Plan, scope: int, act: int, source: Source) -> Raw | None:
+    """The encoded value of a source seen from an activation in a scope; None when there is none (yet)."""
+    if source.kind is SourceKind.PARAM:
+        if len(plan.params) == 1:
+            return run.input
+        return _decode_members(run.input).get(source.name)
+    while scope != source.scope:
+        act = group_key(run, plan, scope, act) // plan.stride
+        scope = plan.scopes[scope].parent
+    if source.kind is SourceKind.ITEM:
+        group = group_key(run, plan, scope, act)
+        return run.groups[group].items[item_index(run, group, act)]
+    return run.frames[act].values.get(source.node)
+
+
+def lookup_for(run: RunState, plan: Plan, scope: int, act: int, now_ms: int) -> Lookup:
+    """A function name -> decoded value for expressions at this place. Raises `Absent` for what has no value."""
+
+    def lookup(name: str) -> Any:
+        source = _resolve(plan, scope, name)
+        if source is None:
+            raise Absent(f"unknown name {name!r}")
+        if source.kind is SourceKind.RUN:
+            return run_facts(run)
+        if source.kind is SourceKind.NOW:
+            return now_ms
+        value = read(run, plan, scope, act, source)
+        if value is None:
+            raise Absent(f"{name} has no value here")
+        return decode(value)
+
+    return lookup
+
+
+def run_facts(run: RunState) -> dict[str, Any]:
+    """What expressions see as ``run``."""
+    return {
+        "id": run.id,
+        "key": run.key,
+        "workflow": run.workflow,
+        "version": run.version,
+        "started_at": run.started_ms,
+        "scheduled_at": run.started_ms,
+    }
+
+
+def _resolve(plan: Plan, scope: int, name: str) -> Source | None:
+    while scope >= 0:
+        source = plan.scopes[scope].names.get(name)
+        if source is not None:
+            return source
+        scope = plan.scopes[scope].parent
+    return None
+
+
+def evaluate(run: RunState, plan: Plan, scope: int, act: int, what: Expression | Template, now_ms: int) -> Any:
+    """The decoded value of an expression or template at this place. ExpressionError when it has none."""
+    return what.evaluate(lookup_for(run, plan, scope, act, now_ms))
+
+
+def evaluate_raw(run: RunState, plan: Plan, scope: int, act: int, what: Expression | Template, now_ms: int) -> Raw:
+    """As `evaluate`, encoded; a value that is just named is handed on without decoding it."""
+    if what.sole_name is not None:
+        source = _resolve(plan, scope, what.sole_name)
+        if source is not None and source.kind in (SourceKind.PARAM, SourceKind.NODE, SourceKind.ITEM):
+            value = read(run, plan, scope, act, source)
+            if value is None:
+                raise Absent(f"{what.sole_name} has no value here")
+            return value
+    return encode_value(evaluate(run, plan, scope, act, what, now_ms))
+
+
+def splice(run: RunState, plan: Plan, scope: int, act: int, made: Input) -> Raw:
+    """A task's input from state, without decoding any value. The compiler made sure that every source has one."""
+    if made.fixed is not None:
+        return made.fixed
+    parts: list[bytes | memoryview] = []
+    for piece in made.pieces:
+        if isinstance(piece, Source):
+            value = read(run, plan, scope, act, piece)
+            assert value is not None, f"{piece.name} must have a value by now"
+            parts.append(memoryview(value))
+        else:
+            parts.append(piece)
+    return Raw(b"".join(parts))

@@ -1,0 +1,88 @@
+"""A run in memory: its state, its plan, and what the journal has not taken over yet."""
+
+from __future__ import annotations
+
+import msgspec
+
+from wfe.core.evolve import replay
+from wfe.core.plan import Plan
+from wfe.model.event import EventChunk, RunEvent
+from wfe.model.state import ENDED, RunState
+
+_encode_state = msgspec.msgpack.Encoder().encode
+_decode_state = msgspec.msgpack.Decoder(RunState).decode
+_encode_chunk = msgspec.msgpack.Encoder().encode
+_decode_chunk = msgspec.msgpack.Decoder(EventChunk).decode
+
+
+class Lease:
+    """An attempt in a worker's hands. Memory only: after a crash workers present what they hold."""
+
+    __slots__ = ("attempt", "dispatched_ms", "entry", "key", "previous", "worker")
+
+    def __init__(self, entry: Entry, key: int, attempt: int, worker: str, dispatched_ms: int) -> None:
+        self.entry = entry
+        self.key = key
+        self.attempt = attempt
+        self.worker = worker
+        self.dispatched_ms = dispatched_ms
+        self.previous: msgspec.Raw | None = None
+        """What the task's last heartbeat left."""
+
+
+class Entry:
+    """``events``: of the batch that is being made. ``chunks``: committed, not checkpointed yet, as (first_seq, bytes).
+
+    ``dirty_at``: the log position of the oldest of them (0: none); ``stored``: an open row is in the store.
+    ``writing``: chunks that a checkpoint step in flight takes over.
+    """
+
+    __slots__ = ("chunks", "dirty_at", "events", "leases", "partition", "plan", "run", "stored", "unclaimed", "writing")
+
+    def __init__(self, partition: int, run: RunState, plan: Plan, *, stored: bool = False) -> None:
+        self.partition = partition
+        self.run = run
+        self.plan = plan
+        self.events: list[RunEvent] = []
+        self.chunks: list[tuple[int, bytes]] = []
+        self.dirty_at = 0
+        self.stored = stored
+        self.writing = 0
+        self.leases: dict[int, Lease] = {}
+        self.unclaimed = False
+        """Recovered with open tasks that no worker has claimed yet."""
+
+    @property
+    def ended(self) -> bool:
+        return self.run.status in ENDED
+
+    def snapshot(self) -> bytes:
+        """The state, encoded."""
+        return _encode_state(self.run)
+
+
+def encode_events(time_ms: int, events: list[RunEvent]) -> bytes:
+    """One chunk of a run's history: the bytes in the log are the bytes of the history."""
+    return _encode_chunk(EventChunk(time_ms, events))
+
+
+def decode_events(data: bytes) -> EventChunk:
+    """A chunk from the log or the history."""
+    return _decode_chunk(data)
+
+
+def decode_state(snapshot: bytes) -> RunState:
+    """A run from its snapshot."""
+    return _decode_state(snapshot)
+
+
+def rebuild(plan: Plan, snapshot: bytes | None, chunks: list[tuple[int, bytes]], extra: list[RunEvent]) -> RunState:
+    """The state from a snapshot (None: from the start), the chunks after it, and further events."""
+    run = None if snapshot is None else decode_state(snapshot)
+    for first_seq, data in chunks:
+        if run is None or first_seq > run.seq:
+            run = replay(run, plan, decode_events(data).events)
+    if extra:
+        run = replay(run, plan, extra)
+    assert run is not None, "a run without any event"
+    return run

@@ -1,0 +1,72 @@
+"""Durable mail between partitions: numbered per (sender, receiver), kept until acknowledged, taken in order, once.
+
+A partition's outbox and watermarks are part of its own record: folded from its events, never written apart.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw, Struct
+
+from wfe.model.event import DefinitionStored, KeyBound, MailSent, MailSettled, MailTaken, PartitionEvent
+
+
+class Outbox(Struct, array_like=True):
+    """Mail to one receiver: ``next`` is the next number, ``letters`` the unacknowledged (seq, body), in order."""
+
+    next: int = 1
+    letters: list[tuple[int, Raw]] = []
+
+
+class RecordState(Struct, array_like=True):
+    """A partition's own record. ``taken``: watermark by sender."""
+
+    seq: int = 0
+    outboxes: dict[int, Outbox] = {}
+    taken: dict[int, int] = {}
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(RecordState).decode
+
+
+def encode_record(record: RecordState) -> bytes:
+    return _encode(record)
+
+
+def decode_record(data: bytes) -> RecordState:
+    return _decode(data)
+
+
+def evolve_record(record: RecordState, event: PartitionEvent) -> None:
+    """Book an event in the partition's record. Definitions and keys have rows of their own in the store."""
+    record.seq += 1
+    match event:
+        case MailSent(receiver, seq, body):
+            outbox = record.outboxes.setdefault(receiver, Outbox())
+            outbox.letters.append((seq, Raw(bytes(body))))
+            outbox.next = seq + 1
+        case MailSettled(receiver, seq):
+            outbox = record.outboxes[receiver]
+            outbox.letters = [letter for letter in outbox.letters if letter[0] > seq]
+        case MailTaken(sender, seq):
+            record.taken[sender] = seq
+        case DefinitionStored() | KeyBound():
+            pass
+
+
+def settle_mail(record: RecordState, receiver: int, seq: int) -> MailSettled | None:
+    """The event for an acknowledgement; None when it says nothing new."""
+    outbox = record.outboxes.get(receiver)
+    if outbox is None or not outbox.letters or outbox.letters[0][0] > seq:
+        return None
+    return MailSettled(receiver, min(seq, outbox.letters[-1][0]))
+
+
+def accept_mail(record: RecordState, sender: int, seq: int) -> bool | None:
+    """True: the next letter from this sender. False: an old one, only acknowledge. None: a gap, wait for the
+    earlier."""
+    watermark = record.taken.get(sender, 0)
+    if seq <= watermark:
+        return False
+    return True if seq == watermark + 1 else None

@@ -1,0 +1,74 @@
+"""Ready tasks, by priority and kind: a view in memory, refilled from state after a restart.
+
+Order: higher priority first; within a priority the kinds of tasks (name, version) take turns, and within a kind
+first come, first served. Entries are not removed when a task is withdrawn: whoever takes one checks that its attempt
+is still open.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from wfe.partition.entry import Entry
+
+Kind = tuple[str, int]
+Item = tuple[Entry, int]
+
+
+class ReadyQueue:
+    """Ready tasks of a shard."""
+
+    def __init__(self) -> None:
+        self._levels: dict[int, dict[Kind, deque[Item]]] = {}
+        self._order: list[int] = []
+        self.size = 0
+        """Tasks in the queue, withdrawn ones included."""
+
+    def push(self, priority: int, kind: Kind, entry: Entry, key: int) -> None:
+        """Add a task at the end of its kind."""
+        level = self._levels.get(priority)
+        if level is None:
+            level = self._levels[priority] = {}
+            self._order = sorted(self._levels, reverse=True)
+        queue = level.get(kind)
+        if queue is None:
+            queue = level[kind] = deque()
+        queue.append((entry, key))
+        self.size += 1
+
+    def take(self, kinds: frozenset[Kind], count: int) -> list[Item]:
+        """At most ``count`` tasks of these kinds; which are withdrawn is for the caller to see."""
+        taken: list[Item] = []
+        for priority in self._order:
+            level = self._levels[priority]
+            for kind in list(level):
+                if kind not in kinds:
+                    continue
+                queue = level.pop(kind)
+                share = min(len(queue), count - len(taken))
+                if share == len(queue):
+                    taken.extend(queue)
+                else:
+                    taken.extend(queue.popleft() for _ in range(share))
+                    level[kind] = queue  # to the end: kinds take turns
+                if len(taken) == count:
+                    break
+            if len(taken) == count:
+                break
+        self.size -= len(taken)
+        return taken
+
+    def put_back(self, priority: int, kind: Kind, entry: Entry, key: int) -> None:
+        """Return a task that was taken and could not be sent, to the front of its kind."""
+        self._levels.setdefault(priority, {}).setdefault(kind, deque()).appendleft((entry, key))
+        self._order = sorted(self._levels, reverse=True)
+        self.size += 1
+
+    def count(self, kinds: frozenset[Kind]) -> int:
+        """Tasks of these kinds."""
+        return sum(len(queue) for level in self._levels.values() for kind, queue in level.items() if kind in kinds)
+
+    def kinds(self) -> Iterable[Kind]:
+        """Kinds that have tasks waiting."""
+        return {kind for level in self._levels.values() for kind, queue in level.items() if queue}

@@ -1,0 +1,127 @@
+"""A run as people see it: what it is, what it waits for, and its history in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from wfe.core.plan import Plan
+from wfe.model.event import EventChunk, RunEvent
+from wfe.model.state import ENDED, PAUSED, RUN_DEADLINE, RUNNING, RunState
+from wfe.partition.entry import Entry, Lease
+from wfe.wire.messages import NULL, HistoryEvent, RunOutcome, RunView, Waiting
+
+_encode = msgspec.msgpack.Encoder().encode
+_WAITING_MAX = 100
+_PLACE_FIELDS = frozenset({"node", "act", "attempt"})
+
+
+def run_view(run: RunState, plan: Plan | None, leases: dict[int, Lease], *, payloads: bool = True) -> RunView:
+    """A run as `wfe get` shows it; without payloads as `wfe list` does."""
+    return RunView(
+        id=run.id,
+        workflow=run.workflow,
+        version=run.version,
+        status=shown_status(run, leases),
+        key=run.key,
+        input=run.input if payloads else NULL,
+        output=run.output if payloads else NULL,
+        error=run.error,
+        waiting_for=waiting_for(run, plan, leases) if plan is not None and payloads else [],
+        started_at=run.started_ms,
+        ended_at=run.ended_ms,
+        tags=run.tags,
+        priority=run.priority,
+        parent=run.parent,
+        events=run.seq,
+        definition=run.definition,
+        namespace=run.namespace,
+    )
+
+
+def shown_status(run: RunState, leases: dict[int, Lease]) -> str:
+    """``pending``: nothing of it has begun; ``waiting``: no task is open, only time or the outside can move it."""
+    if run.status != RUNNING:
+        return run.status
+    if run.open:
+        untouched = not leases and run.seq <= 2
+        return "pending" if untouched else RUNNING
+    waits = run.waits or run.children or run.retrying or any(t != RUN_DEADLINE for t in run.timers)
+    return "waiting" if waits else RUNNING
+
+
+def outcome(run: RunState) -> RunOutcome:
+    """The end of a run, for whoever awaits it."""
+    return RunOutcome(run.id, run.status, run.output, run.error)
+
+
+def waiting_for(run: RunState, plan: Plan, leases: dict[int, Lease]) -> list[Waiting]:
+    """What holds a run up, at most a hundred entries."""
+    found: list[Waiting] = []
+    if run.status in ENDED:
+        return found
+    if run.status == PAUSED:
+        found.append(Waiting("incident" if run.incident else "paused", detail=run.incident))
+
+    def place(key: int) -> str:
+        act, index = divmod(key, plan.stride)
+        return f"{plan.nodes[index].id}[{act}]" if act else plan.nodes[index].id
+
+    for key, attempt in run.open.items():
+        lease = leases.get(key)
+        node = plan.nodes[key % plan.stride].node
+        name = getattr(node, "task", "")
+        if lease is None:
+            found.append(Waiting("worker", place(key), name, attempt=attempt))
+        else:
+            detail = f"{name} on {lease.worker}"
+            found.append(Waiting("task", place(key), detail, since_ms=lease.dispatched_ms, attempt=attempt))
+        if len(found) >= _WAITING_MAX:
+            return found
+    for key, name in run.waits.items():
+        found.append(Waiting("signal", place(key), name, due_ms=run.timers.get(key * 2 + 1, 0)))
+    for key, child in run.children.items():
+        found.append(Waiting("run", place(key), child, due_ms=run.timers.get(key * 2 + 1, 0)))
+    for timer, due_ms in run.timers.items():
+        if timer == RUN_DEADLINE or timer % 2 or len(found) >= _WAITING_MAX:
+            continue
+        key = timer // 2
+        kind = "retry" if key in run.retrying else "timer"
+        found.append(Waiting(kind, place(key), due_ms=due_ms, attempt=run.retrying.get(key, 0)))
+    return found[:_WAITING_MAX]
+
+
+def history_events(plan: Plan, first_seq: int, chunk: EventChunk) -> list[HistoryEvent]:
+    """The events of a chunk in words."""
+    return [history_event(plan, first_seq + i, chunk.time_ms, event) for i, event in enumerate(chunk.events)]
+
+
+def history_event(plan: Plan, seq: int, time_ms: int, event: RunEvent) -> HistoryEvent:
+    """One event: its type, its place, and its other fields by name."""
+    fields: dict[str, Any] = {}
+    for name in event.__struct_fields__:
+        if name in _PLACE_FIELDS:
+            continue
+        value = getattr(event, name)
+        if name == "nodes":
+            value = [plan.nodes[index].id for index in value]
+        elif name == "timer":
+            value = plan.nodes[value // 2 % plan.stride].id if value != RUN_DEADLINE else "run"
+        fields[name] = value
+    node = getattr(event, "node", None)
+    return HistoryEvent(
+        seq,
+        time_ms,
+        type(event).__name__,
+        plan.nodes[node].id if node is not None else "",
+        getattr(event, "act", 0),
+        getattr(event, "attempt", 0),
+        Raw(_encode(fields)),
+    )
+
+
+def entry_view(entry: Entry, *, payloads: bool = True) -> RunView:
+    """`run_view` of a run in memory."""
+    return run_view(entry.run, entry.plan, entry.leases, payloads=payloads)

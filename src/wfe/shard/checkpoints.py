@@ -1,0 +1,224 @@
+"""Checkpointing, a little at a time: dirty runs of one partition per step, oldest first; then the log is trimmed.
+
+A step is due when the log's tail has grown beyond what it should be, or when there is nothing else to do. A run that
+ended since the last step gets a single row; an open one its snapshot and its new history.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+from wfe.journal.rows import definition_ops, ended_run_ops, key_ops, open_run_ops, record_ops
+from wfe.journal.schema import EndedRow, OpenRow
+from wfe.limits import CHECKPOINT_BYTES, CHECKPOINT_RUNS, LIVE_RUNS_MAX, LOG_TAIL_BYTES_MAX, MIB
+from wfe.partition.entry import Entry
+from wfe.partition.mailbox import encode_record
+from wfe.partition.partition import Partition
+from wfe.partition.timers import LOAD
+from wfe.ports import Op
+from wfe.shard.core import ShardCore
+
+TAIL_BYTES = 8 * MIB
+"""While the load is high, runs get this much of the log's length to end before they are written."""
+STEPS_MAX = 2
+"""Steps in flight."""
+
+
+class Step(NamedTuple):
+    """A step in flight. ``oldest``: the log position that must be kept until it is durable."""
+
+    partition: int
+    oldest: int
+    position: int
+    entries: list[tuple[Entry, int]]
+    ended: list[str]
+    keys: list[tuple[str, str, str]]
+
+
+class Checkpoints:
+    def __init__(self, core: ShardCore) -> None:
+        self._core = core
+        self._dirty: dict[int, dict[Entry, None]] = {number: {} for number in core.partitions}
+        self._in_flight: list[Step] = []
+        self._tail: deque[tuple[int, int]] = deque()
+        self._trimmed = 0
+        self.tail_bytes = 0
+
+    def on_commit(self, position: int, size_bytes: int, entries: list[Entry]) -> None:
+        """A batch is durable in the log: its runs are dirty."""
+        self._tail.append((position, size_bytes))
+        self.tail_bytes += size_bytes
+        for entry in entries:
+            self.mark(entry, position)
+
+    def mark(self, entry: Entry, position: int) -> None:
+        """A run has events from this log position on that its store does not hold."""
+        if not entry.dirty_at:
+            entry.dirty_at = position
+            self._dirty.setdefault(entry.partition, {})[entry] = None
+
+    def tail_full(self) -> bool:
+        """Whether recovery would take too long if more were admitted."""
+        return self.tail_bytes >= LOG_TAIL_BYTES_MAX
+
+    @property
+    def clean(self) -> bool:
+        """Everything is in the stores."""
+        return not self._in_flight and self._oldest_partition() is None
+
+    def step(self, *, idle: bool, now_ms: int) -> bool:
+        """Submit a step if one is due."""
+        if len(self._in_flight) >= (1 if idle else STEPS_MAX):
+            return False
+        if not idle and self.tail_bytes < TAIL_BYTES:
+            return False
+        number = self._oldest_partition()
+        if number is None:
+            self._trim()
+            return False
+        self._submit(self._core.partitions[number])
+        return True
+
+    def _oldest_partition(self) -> int | None:
+        """The partition that keeps the log from being trimmed."""
+        oldest, found = 0, None
+        busy = {step.partition for step in self._in_flight}
+        for number, partition in self._core.partitions.items():
+            if number in busy:
+                continue
+            position = self._oldest_of(partition)
+            if position and (found is None or position < oldest):
+                oldest, found = position, number
+        return found
+
+    def _oldest_of(self, partition: Partition) -> int:
+        """The oldest log position that this partition still needs; 0: none."""
+        queue = self._dirty.get(partition.number)
+        head = next(iter(queue)).dirty_at if queue else 0
+        if partition.dirty_at and (not head or partition.dirty_at < head):
+            return partition.dirty_at
+        return head
+
+    def _submit(self, partition: Partition) -> None:
+        oldest = self._oldest_of(partition)
+        ops: list[Op] = []
+        ended: list[str] = []
+        entries: list[tuple[Entry, int]] = []
+        size = 0
+        queue = self._dirty[partition.number]
+        while queue and len(entries) < CHECKPOINT_RUNS and size < CHECKPOINT_BYTES:
+            entry = next(iter(queue))
+            del queue[entry]
+            entry.dirty_at = 0
+            made = _ended_ops(entry) if entry.ended else _open_ops(entry)
+            if entry.ended:
+                ended.append(entry.run.id)
+            ops.extend(made)
+            size += sum(len(op.value) for op in made if op.value is not None)
+            entries.append((entry, len(entry.chunks)))
+        keys = list(partition.new_keys)
+        for name, (run_id, digest) in partition.new_keys.items():
+            ops.extend(key_ops(*name, run_id, digest))
+        for digest_hex, body in partition.new_definitions.items():
+            ops.extend(definition_ops(digest_hex, body))
+        if partition.dirty_at:
+            ops.extend(record_ops(partition.record.seq, encode_record(partition.record)))
+        partition.new_keys.clear()
+        partition.new_definitions.clear()
+        partition.dirty_at = 0
+        step = Step(partition.number, oldest, self._core.disk.log.position, entries, ended, keys)
+        self._in_flight.append(step)
+        self._core.counters["checkpoint_steps"] += 1
+        self._core.disk.writer.submit(partition.number, ops, step)
+
+    def on_written(self, token: object, error: Exception | None, now_ms: int) -> None:
+        """A step is durable in its store; an error stops the shard."""
+        if error is not None:
+            raise error
+        assert isinstance(token, Step)
+        self._in_flight.remove(token)
+        partition = self._core.partitions[token.partition]
+        for entry, count in token.entries:
+            del entry.chunks[:count]
+            entry.stored = True
+            if entry.dirty_at:
+                continue
+            if entry.ended:
+                partition.entries.pop(entry.run.id, None)
+                partition.remember_ended(entry.run.id, now_ms)
+                self._core.live_runs -= 1
+            else:
+                self._evict(partition, entry)
+        for name in token.keys:
+            if name not in partition.new_keys:
+                partition.keys.pop(name, None)
+        self._trim()
+
+    def _evict(self, partition: Partition, entry: Entry) -> None:
+        """A run that only waits leaves memory when there are too many; its timers bring it back."""
+        if (
+            self._core.live_runs <= LIVE_RUNS_MAX
+            or entry.run.open
+            or entry.leases
+            or entry.run.id in self._core.watchers
+        ):
+            return
+        del partition.entries[entry.run.id]
+        self._core.live_runs -= 1
+        if entry.run.timers:
+            self._core.timers.arm(min(entry.run.timers.values()), entry.run.id, LOAD)
+
+    def _trim(self) -> None:
+        """Forget the part of the log that all stores hold."""
+        needed = [step.oldest for step in self._in_flight if step.oldest]
+        needed += [oldest for partition in self._core.partitions.values() if (oldest := self._oldest_of(partition))]
+        through = min(needed) - 1 if needed else self._core.disk.log.position
+        if through <= self._trimmed:
+            return
+        self._core.disk.log.trim(through)
+        self._trimmed = through
+        while self._tail and self._tail[0][0] <= through:
+            self.tail_bytes -= self._tail.popleft()[1]
+
+
+def _open_ops(entry: Entry) -> list[Op]:
+    run = entry.run
+    row = OpenRow(
+        run.id,
+        run.workflow,
+        run.version,
+        run.status,
+        run.key,
+        run.started_ms,
+        run.tags,
+        run.priority,
+        min(run.timers.values(), default=0),
+        bool(run.open),
+        run.seq,
+        run.definition,
+        run.namespace,
+        run.parent,
+    )
+    return open_run_ops(row, entry.snapshot(), entry.chunks)
+
+
+def _ended_ops(entry: Entry) -> list[Op]:
+    run = entry.run
+    row = EndedRow(
+        run.id,
+        run.workflow,
+        run.version,
+        run.status,
+        run.key,
+        run.started_ms,
+        run.ended_ms,
+        run.tags,
+        run.priority,
+        run.seq,
+        run.definition,
+        run.namespace,
+        run.parent,
+    )
+    earlier = None if entry.stored else ()
+    return ended_run_ops(row, entry.snapshot(), entry.chunks, entry.stored, earlier)

@@ -1,0 +1,107 @@
+"""What the parts of a shard share: its partitions, its queues, and what waits for the next commit to leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from wfe.errors import Busy, InvalidInput, RetryAfter, WfeError
+from wfe.journal.checkpoint import CheckpointWriter, StoreReader
+from wfe.journal.log import ShardLog
+from wfe.journal.store import PartitionStore
+from wfe.model.ids import PARTITION_OF_PREFIX
+from wfe.model.state import RunState
+from wfe.observe import Counters, LatencyWindow
+from wfe.partition.entry import Entry
+from wfe.partition.partition import Partition
+from wfe.partition.ready import ReadyQueue
+from wfe.partition.timers import TimerHeap
+from wfe.wire.frames import Kind, header
+from wfe.wire.messages import ErrorReply, Mail, RunOutcome
+
+encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+Found = Entry | RunState | None
+"""A run in memory, an ended run from the store, or none."""
+
+
+class Sender(Protocol):
+    """Where frames leave: False when the peer is not there or its queue is full."""
+
+    def send(self, peer: bytes, parts: list[bytes]) -> bool: ...
+
+
+@dataclass(slots=True)
+class Settings:
+    """What a shard is told at its start."""
+
+    index: int
+    epoch: int
+    partitions_total: int
+    token: str = ""
+    lease_ms: int = 10_000
+    recovery_grace_ms: int = 1_000
+
+
+@dataclass(slots=True)
+class Disk:
+    """The shard's part of the data directory, through the ports."""
+
+    log: ShardLog
+    stores: dict[int, PartitionStore]
+    writer: CheckpointWriter
+    reader: StoreReader
+
+
+@dataclass(slots=True)
+class ShardCore:
+    """State of the actor. ``touched``: entries with events in the current batch. ``answers``: to clients, ``(client,
+    parts)``.
+
+    ``mail_in``: letters between partitions of this shard; they take the same way as others, just without a socket.
+    """
+
+    settings: Settings
+    disk: Disk
+    back: Sender
+    workers: Sender
+    random: Callable[[], float]
+    partitions: dict[int, Partition] = field(default_factory=dict)
+    ready: ReadyQueue = field(default_factory=ReadyQueue)
+    timers: TimerHeap = field(default_factory=TimerHeap)
+    counters: Counters = field(default_factory=Counters)
+    latencies: dict[str, LatencyWindow] = field(
+        default_factory=lambda: {"commit": LatencyWindow(), "batch": LatencyWindow()}
+    )
+    touched: list[Entry] = field(default_factory=list)
+    answers: list[tuple[bytes, list[bytes]]] = field(default_factory=list)
+    outcomes: dict[bytes, list[RunOutcome]] = field(default_factory=dict)
+    watchers: dict[str, list[bytes]] = field(default_factory=dict)
+    to_back: list[list[bytes]] = field(default_factory=list)
+    mail_in: list[Mail] = field(default_factory=list)
+    draining: bool = False
+    live_runs: int = 0
+
+    def partition_for(self, run_id: str) -> Partition | None:
+        """The partition that owns a run; None when it is not this shard's (or the id is malformed)."""
+        number = PARTITION_OF_PREFIX.get(run_id[:2])
+        return None if number is None else self.partitions.get(number)
+
+    def answer(self, client: bytes, request: int, body: Any) -> None:
+        """Reply to a client's request, after the commit."""
+        self.answers.append((client, [header(Kind.REPLY, -1, request), encode(body)]))
+
+    def refuse(self, client: bytes, request: int, error: WfeError) -> None:
+        """Answer a request with a typed error, after the commit."""
+        self.counters["requests_refused"] += 1
+        self.answers.append((client, [header(Kind.ERROR, -1, request), encode(error_reply(error))]))
+
+
+def error_reply(error: WfeError) -> ErrorReply:
+    """An error as it travels."""
+    path = error.path if isinstance(error, InvalidInput) else ""
+    retry_ms = round(error.retry_after_s * 1000) if isinstance(error, Busy) else 0
+    assert not isinstance(error, RetryAfter), "a task's signal is no reply"
+    return ErrorReply(error.code, str(error), path, retry_ms)

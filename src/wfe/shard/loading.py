@@ -1,0 +1,237 @@
+"""Loading: runs that are not in memory and definitions that are not compiled. The command waits, others pass.
+
+Reads of the stores happen on a reader thread; definitions come from the coordinator. Each want is asked for once,
+and every command that waits for it goes on in the order in which it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from wfe.core.canonical import decode as decode_definition
+from wfe.core.compile import compile_plan
+from wfe.core.plan import Plan
+from wfe.core.schemas import SchemaValidator, compile_schema, input_schema
+from wfe.errors import DataCorrupt
+from wfe.journal.store import PartitionStore
+from wfe.limits import REQUEST_RESEND_MS
+from wfe.model.event import DefinitionStored
+from wfe.partition.entry import Entry, decode_state, rebuild
+from wfe.partition.partition import Partition
+from wfe.shard.core import Found, ShardCore, encode
+from wfe.wire.frames import Kind, header
+from wfe.wire.messages import Resolve, Resolved
+
+Then = Callable[[Any, int], None]
+"""``then(found, now_ms)``."""
+
+
+class RunWanted(NamedTuple):
+    partition: int
+    run_id: str
+
+
+class KeyWanted(NamedTuple):
+    partition: int
+    namespace: str
+    workflow: str
+    key: str
+
+
+class Read(NamedTuple):
+    """Any other read of a store; numbered so that equal ones stay apart."""
+
+    number: int
+
+
+class NameWanted(NamedTuple):
+    """A definition by hash, or by name and version (0: current)."""
+
+    workflow: str
+    version: int
+    hash: str
+
+
+@dataclass(slots=True)
+class Compiled:
+    """A definition ready for use. ``validator``: of the run's input."""
+
+    plan: Plan
+    body: bytes
+    version: int
+    validator: SchemaValidator
+    has_defaults: bool
+
+
+class _StoredRun(NamedTuple):
+    ended: bool
+    snapshot: bytes
+    definition: str
+    body: bytes | None
+
+
+class Loader:
+    """Asks for what is missing and lets commands go on when it is there."""
+
+    def __init__(self, core: ShardCore, installed: Callable[[Entry, int], None]) -> None:
+        self._core = core
+        self._installed = installed
+        self._waiting: dict[Any, list[Then]] = {}
+        self._asked_ms: dict[NameWanted, int] = {}
+        self._names: dict[tuple[str, int], tuple[str, int]] = {}
+        self.definitions: dict[str, Compiled] = {}
+        self._numbers = 0
+
+    # ---- stores -----------------------------------------------------------------------------------------------------
+
+    def run(self, partition: Partition, run_id: str, then: Then, now_ms: int) -> None:
+        """Go on with the run: at once when it is in memory, else when it was looked up (None: there is none)."""
+        entry = partition.entries.get(run_id)
+        wanted = RunWanted(partition.number, run_id)
+        if entry is not None and wanted not in self._waiting:
+            then(entry, now_ms)
+            return
+        store = self._core.disk.stores[partition.number]
+        known = frozenset(self.definitions)
+        self._read(wanted, then, lambda: _read_run(store, run_id, known))
+
+    def key(self, partition: Partition, namespace: str, workflow: str, key: str, then: Then, now_ms: int) -> None:
+        """Go on with ``(run id, input digest)`` that the key names, or None."""
+        name = (namespace, workflow, key)
+        wanted = KeyWanted(partition.number, *name)
+        if name in partition.keys and wanted not in self._waiting:
+            then(partition.keys[name], now_ms)
+            return
+        store = self._core.disk.stores[partition.number]
+        self._read(wanted, then, lambda: store.key(namespace, workflow, key))
+
+    def read(self, work: Callable[[], object], then: Then) -> None:
+        """Any other read of the stores, off the loop."""
+        self._numbers += 1
+        self._read(Read(self._numbers), then, work)
+
+    def _read(self, wanted: Any, then: Then, work: Callable[[], object]) -> None:
+        waiting = self._waiting.get(wanted)
+        if waiting is not None:
+            waiting.append(then)
+            return
+        self._waiting[wanted] = [then]
+        self._core.disk.reader.submit(work, wanted)
+
+    def on_read(self, wanted: Any, result: Any, error: Exception | None, now_ms: int) -> None:
+        """A read has ended. An error of the store stops the shard: it can't tell what it does not hold."""
+        if error is not None:
+            raise error
+        if isinstance(wanted, RunWanted):
+            result = self._install(wanted, result, now_ms)
+        elif isinstance(wanted, KeyWanted):
+            # A start that was decided meanwhile is newer than what the store said.
+            name = (wanted.namespace, wanted.workflow, wanted.key)
+            result = self._core.partitions[wanted.partition].keys.get(name, result)
+        # Commands that ask again while these go on must queue behind them, so the list stays until it is empty.
+        waiting = self._waiting[wanted]
+        while waiting:
+            then = waiting.pop(0)
+            if isinstance(wanted, KeyWanted):
+                name = (wanted.namespace, wanted.workflow, wanted.key)
+                result = self._core.partitions[wanted.partition].keys.get(name, result)
+            then(result, now_ms)
+        del self._waiting[wanted]
+
+    def _install(self, wanted: RunWanted, stored: _StoredRun | None, now_ms: int) -> Found:
+        partition = self._core.partitions[wanted.partition]
+        entry = partition.entries.get(wanted.run_id)
+        if entry is not None or stored is None:
+            return entry
+        if stored.ended:
+            return decode_state(stored.snapshot)
+        if stored.definition not in self.definitions:
+            if stored.body is None:
+                raise DataCorrupt("the definition of a run is not in its store", f"definitions/{stored.definition}")
+            self.compile(stored.definition, stored.body)
+        plan = self.definitions[stored.definition].plan
+        entry = Entry(partition.number, rebuild(plan, stored.snapshot, [], []), plan, stored=True)
+        partition.entries[wanted.run_id] = entry
+        self._core.live_runs += 1
+        self._installed(entry, now_ms)
+        return entry
+
+    # ---- definitions ------------------------------------------------------------------------------------------------
+
+    def definition(self, wanted: NameWanted, then: Then, now_ms: int) -> None:
+        """Go on with the `Compiled` definition, or None when the server has none of that name."""
+        digest = wanted.hash or self._names.get((wanted.workflow, wanted.version), ("", 0))[0]
+        # A name without a version means the current one, which may have changed since: always ask.
+        if digest and (wanted.hash or wanted.version) and digest in self.definitions:
+            then(self.definitions[digest], now_ms)
+            return
+        waiting = self._waiting.get(wanted)
+        if waiting is not None:
+            waiting.append(then)
+            return
+        self._waiting[wanted] = [then]
+        self._ask(wanted, now_ms)
+
+    def _ask(self, wanted: NameWanted, now_ms: int) -> None:
+        self._asked_ms[wanted] = now_ms
+        question = Resolve(wanted.workflow, wanted.version, wanted.hash)
+        self._core.to_back.append([header(Kind.RESOLVE), encode(question)])
+
+    def on_resolved(self, answer: Resolved, now_ms: int) -> None:
+        """The coordinator's answer."""
+        wanted = NameWanted(answer.workflow, answer.version, answer.hash)
+        if wanted not in self._waiting:
+            return
+        found = None
+        if answer.found_hash:
+            if answer.found_hash not in self.definitions:
+                self.compile(answer.found_hash, answer.definition, answer.found_version)
+            found = self.definitions[answer.found_hash]
+            found.version = answer.found_version or found.version
+            if wanted.workflow:
+                self._names[wanted.workflow, wanted.version] = (answer.found_hash, answer.found_version)
+        self._asked_ms.pop(wanted, None)
+        for then in self._waiting.pop(wanted):
+            then(found, now_ms)
+
+    def compile(self, digest: str, body: bytes, version: int = 0) -> Compiled:
+        """Compile a definition and keep it."""
+        definition = decode_definition(body)
+        validator = compile_schema(input_schema(definition), definition.types)
+        defaults = any("default" in schema for schema in definition.params.values())
+        found = Compiled(compile_plan(definition, digest), body, version, validator, defaults)
+        self.definitions[digest] = found
+        return found
+
+    def store_definition(self, partition: Partition, compiled: Compiled) -> None:
+        """A partition keeps what its runs need, no later than the first run's commit, so that replay needs nobody."""
+        plan = compiled.plan
+        if plan.hash not in partition.stored_definitions:
+            partition.emit(DefinitionStored(plan.hash, plan.definition.workflow, compiled.body))
+
+    def on_tick(self, now_ms: int) -> None:
+        """Ask again for definitions that were not answered (the coordinator may have restarted)."""
+        for wanted, asked_ms in list(self._asked_ms.items()):
+            if now_ms - asked_ms >= REQUEST_RESEND_MS:
+                self._ask(wanted, now_ms)
+
+    @property
+    def waiting(self) -> int:
+        """Wants that are not answered yet."""
+        return len(self._waiting)
+
+
+def _read_run(store: PartitionStore, run_id: str, known: frozenset[str]) -> _StoredRun | None:
+    """On the reader thread: an open or ended run with its definition, unless that is known."""
+    open_row = store.open_run(run_id)
+    if open_row is not None:
+        found = store.snapshot(run_id)
+        if found is not None:
+            body = None if open_row.definition in known else store.definition(open_row.definition)
+            return _StoredRun(False, found[1], open_row.definition, body)
+    ended = store.ended(run_id)
+    if ended is None:
+        return None
+    return _StoredRun(True, ended.snapshot, ended.definition, None)

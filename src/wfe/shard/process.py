@@ -1,0 +1,209 @@
+"""A shard as a process: the actor on real sockets, real stores and threads. One thread decides; two more write and
+read stores.
+
+What a shard may not import (LMDB, ZeroMQ) comes in as a `World`, which `bootstrap` builds.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from wfe.config import ShardOptions
+from wfe.errors import Fenced, WfeError
+from wfe.journal.checkpoint import CheckpointWriter, Done, ReadDone, StoreReader
+from wfe.journal.log import ShardLog
+from wfe.journal.store import PartitionStore
+from wfe.limits import DRAIN_FRAMES_MAX
+from wfe.observe import get_logger
+from wfe.ports import Log, Store
+from wfe.shard.actor import Shard
+from wfe.shard.core import Disk, Settings
+
+_log = get_logger("shard")
+GC_THRESHOLD = 50_000
+
+
+class Socket(Protocol):
+    """What the loop needs of a socket (`transport.sockets`)."""
+
+    def send(self, peer: bytes, parts: list[bytes]) -> bool: ...
+
+    def recv_many(self, limit: int) -> list[tuple[bytes, list[bytes]]]: ...
+
+
+class Waiter(Protocol):
+    """Waits for sockets; `wake` is called from other threads."""
+
+    def wait(self, timeout_ms: int) -> None: ...
+
+    def wake(self) -> None: ...
+
+
+@dataclass(slots=True)
+class World:
+    """The adapters of one shard process. ``endpoints``: (ipc, tcp) as bound."""
+
+    log: Log
+    stores: dict[int, Store]
+    writer: Callable[[Done], CheckpointWriter]
+    reader: Callable[[ReadDone], StoreReader]
+    back: Socket | None = None
+    workers: Socket | None = None
+    waiter: Waiter | None = None
+    endpoints: tuple[str, str] = ("", "")
+
+
+class EngineClock:
+    """Wall time that does not step while the process lives: the wall clock at its start plus elapsed time."""
+
+    def __init__(self) -> None:
+        self._offset_ms = time.time_ns() // 1_000_000 - time.monotonic_ns() // 1_000_000
+
+    def now_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000 + self._offset_ms
+
+
+class _Nobody:
+    """A socket without anybody at the other end (draining a log needs no network)."""
+
+    def send(self, peer: bytes, parts: list[bytes]) -> bool:
+        return True
+
+    def recv_many(self, limit: int) -> list[tuple[bytes, list[bytes]]]:
+        return []
+
+
+class ShardProcess:
+    """The loop around the actor."""
+
+    def __init__(self, options: ShardOptions, world: World) -> None:
+        self._options = options
+        self._world = world
+        self._clock = EngineClock()
+        self._completions: deque[tuple[Any, ...]] = deque()
+        self._stopping = False
+        self._back: Socket = world.back or _Nobody()
+        self._workers: Socket = world.workers or _Nobody()
+        started = time.monotonic_ns()
+        settings = Settings(
+            options.index,
+            options.epoch,
+            options.partitions_total,
+            options.token,
+            options.lease_ms,
+            options.recovery_grace_ms,
+        )
+        stores = {
+            number: PartitionStore(store, number, options.partitions_total) for number, store in world.stores.items()
+        }
+        self._writer = world.writer(self._written)
+        self._reader = world.reader(self._read)
+        disk = Disk(ShardLog(world.log, options.epoch), stores, self._writer, self._reader)
+        source = random.Random()
+        self.shard = Shard(
+            settings, disk, options.partitions, self._back, self._workers, source.random, self._clock.now_ms()
+        )
+        self.recovery_ms = (time.monotonic_ns() - started) // 1_000_000
+
+    # ---- completions from other threads -----------------------------------------------------------------------------
+
+    def _written(self, token: object, error: Exception | None) -> None:
+        self._completions.append(("written", token, error))
+        if self._world.waiter is not None:
+            self._world.waiter.wake()
+
+    def _read(self, token: object, result: object, error: Exception | None) -> None:
+        self._completions.append(("read", token, result, error))
+        if self._world.waiter is not None:
+            self._world.waiter.wake()
+
+    def _take_completions(self, now_ms: int) -> None:
+        while self._completions:
+            completion = self._completions.popleft()
+            if completion[0] == "written":
+                self.shard.on_written(completion[1], completion[2], now_ms)
+            else:
+                self.shard.on_read(completion[1], completion[2], completion[3], now_ms)
+
+    # ---- the loop ---------------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Run until drained. An error ends the process: nothing of the failed batch was acknowledged."""
+        waiter = self._world.waiter
+        assert waiter is not None, "a serving shard has sockets to wait for"
+        shard, clock = self.shard, self._clock
+        shard.hello(*self._world.endpoints, os.getpid(), self.recovery_ms)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 50, 100)
+        batch_latency = shard.core.latencies["batch"]
+        last_ms = clock.now_ms()
+        while not shard.drained:
+            waiter.wait(shard.next_wake_ms(clock.now_ms()) if not self._completions else 0)
+            begun_us = time.monotonic_ns() // 1_000
+            now_ms = clock.now_ms()
+            if now_ms - last_ms > self._options.lease_ms // 2:
+                shard.workers.renew(now_ms)  # this process was stopped or stalled: judge nobody by that
+            last_ms = now_ms
+            for peer, parts in self._workers.recv_many(DRAIN_FRAMES_MAX):
+                shard.on_worker(peer, parts, now_ms)
+            for _, parts in self._back.recv_many(DRAIN_FRAMES_MAX):
+                shard.on_back(parts, now_ms)
+            if self._completions:
+                self._take_completions(now_ms)
+            commits = shard.core.counters["commits"]
+            shard.turn(now_ms)
+            if shard.core.counters["commits"] != commits:
+                batch_latency.record(time.monotonic_ns() // 1_000 - begun_us)
+
+    def drain(self) -> None:
+        """Replay, write everything into the stores, and stop: before partitions move to another shard."""
+        shard = self.shard
+        shard.core.draining = True
+        while not shard.checkpoints.clean:
+            now_ms = self._clock.now_ms()
+            self._take_completions(now_ms)
+            if not shard.checkpoints.step(idle=True, now_ms=now_ms) and not self._completions:
+                time.sleep(0.001)  # the writer thread is in its sync; this one-off process has no loop to wait in
+
+    def close(self) -> None:
+        """Let the threads finish and close the environments."""
+        self._writer.close()
+        self._reader.close()
+        self._take_completions(self._clock.now_ms())
+        self.shard.core.disk.log.close()
+        for store in self.shard.core.disk.stores.values():
+            store.close()
+
+
+def main(options: ShardOptions, world: World) -> int:
+    """A shard's process: recover, serve, stop when told to drain. Returns the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides when a shard stops
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        process = ShardProcess(options, world)
+        process.serve()
+        process.close()
+    except Fenced as error:
+        _log.error("another process owns these partitions now", error=str(error))
+        return 3
+    except WfeError as error:
+        _log.error("the shard stops and is to recover from disk", error=str(error), code=error.code)
+        return 1
+    return 0
+
+
+def drain_main(options: ShardOptions, world: World) -> int:
+    """One-off: bring a shard's log into the stores, so that its partitions can move. Returns the exit code."""
+    process = ShardProcess(options, world)
+    process.drain()
+    process.close()
+    return 0

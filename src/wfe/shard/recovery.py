@@ -1,0 +1,208 @@
+"""Recovery: stores plus the log's tail give the state back; then open tasks are claimed by workers or given out again.
+
+Replaying the tail is bounded (`LOG_TAIL_BYTES_MAX`). Open runs that the tail does not mention stay in the store:
+those with timers are armed, those with open tasks are loaded bit by bit while the shard already serves.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from wfe.core import decide
+from wfe.core.evolve import replay
+from wfe.core.plan import Plan
+from wfe.errors import DataCorrupt
+from wfe.journal.log import Chunk
+from wfe.model.event import PartitionChunk
+from wfe.partition.entry import Entry, decode_events, decode_state
+from wfe.partition.mailbox import decode_record
+from wfe.partition.partition import Partition
+from wfe.partition.timers import LOAD
+from wfe.shard.checkpoints import Checkpoints
+from wfe.shard.core import ShardCore
+from wfe.shard.loading import Loader
+from wfe.shard.turns import Turns
+from wfe.shard.workers import Workers
+
+_decode_record_events = msgspec.msgpack.Decoder(PartitionChunk).decode
+SLICE = 500
+"""Runs that one turn loads or gives out again."""
+
+
+class Recovery:
+    def __init__(
+        self, core: ShardCore, loader: Loader, turns: Turns, workers: Workers, checkpoints: Checkpoints
+    ) -> None:
+        self._core = core
+        self._loader = loader
+        self._turns = turns
+        self._workers = workers
+        self._checkpoints = checkpoints
+        self._unclaimed: deque[Entry] = deque()
+        self._backlog: deque[tuple[int, str]] = deque()
+        self._grace_until_ms = 0
+        self._expected: set[str] | None = None
+        self.recovered_runs = 0
+
+    # ---- reading the disk -------------------------------------------------------------------------------------------
+
+    def recover(self, now_ms: int) -> None:
+        """State from disk. DataCorrupt stops the shard: a bad record is never skipped."""
+        core = self._core
+        for partition in core.partitions.values():
+            store = core.disk.stores[partition.number]
+            record = store.record()
+            if record is not None:
+                partition.record = decode_record(record[1])
+            partition.stored_definitions.update(store.definitions())
+        for position, chunks in core.disk.log.replay():
+            for chunk in chunks:
+                self._replay(chunk, position)
+            self._checkpoints.on_commit(position, sum(len(chunk.events) for chunk in chunks), [])
+        self._index(now_ms)
+        self._grace_until_ms = now_ms + core.settings.recovery_grace_ms
+
+    def _replay(self, chunk: Chunk, position: int) -> None:
+        partition = self._core.partitions.get(chunk.partition)
+        if partition is None:
+            return  # moved away; its store took everything with it
+        if chunk.epoch > partition.epoch:
+            raise DataCorrupt(f"epoch {chunk.epoch} of partition {chunk.partition} is yet to come", f"log/{position}")
+        if chunk.entity:
+            self._replay_run(partition, chunk, position)
+            return
+        if chunk.first_seq <= partition.record.seq:
+            # The record's own state is older news, but definitions and keys may still miss in the store's rows.
+            return
+        for event in _decode_record_events(chunk.events).events:
+            partition.book(event)
+        if not partition.dirty_at:
+            partition.dirty_at = position
+
+    def _replay_run(self, partition: Partition, chunk: Chunk, position: int) -> None:
+        entry = partition.entries.get(chunk.entity)
+        if entry is None:
+            entry = self._stored(partition, chunk)
+            if entry is None and chunk.first_seq > 1:
+                return  # its last events are in the store already: the run has ended and its row says so
+        if entry is not None and chunk.first_seq <= entry.run.seq:
+            return
+        events = decode_events(chunk.events).events
+        if entry is None:
+            started = events[0]
+            plan = self._plan(partition, getattr(started, "definition", ""))
+            entry = Entry(partition.number, replay(None, plan, events), plan)
+            partition.entries[chunk.entity] = entry
+            self._core.live_runs += 1
+        else:
+            if chunk.first_seq != entry.run.seq + 1:
+                raise DataCorrupt(f"events of run {chunk.entity} are missing", f"log/{position}")
+            replay(entry.run, entry.plan, events)
+        entry.chunks.append((chunk.first_seq, chunk.events))
+        self._checkpoints.mark(entry, position)
+
+    def _stored(self, partition: Partition, chunk: Chunk) -> Entry | None:
+        """The run as the store has it; an ended one only counts as seen."""
+        store = self._core.disk.stores[partition.number]
+        if store.seq_of(chunk.entity) is None:
+            return None
+        found = store.snapshot(chunk.entity) if store.open_run(chunk.entity) is not None else None
+        stored = found[1] if found is not None else None
+        if stored is None:
+            ended = store.ended(chunk.entity)
+            assert ended is not None, "a run with a sequence number is open or ended"
+            state = decode_state(ended.snapshot)
+            return Entry(partition.number, state, self._plan(partition, state.definition), stored=True)
+        state = decode_state(stored)
+        entry = Entry(partition.number, state, self._plan(partition, state.definition), stored=True)
+        partition.entries[chunk.entity] = entry
+        self._core.live_runs += 1
+        return entry
+
+    def _plan(self, partition: Partition, digest: str) -> Plan:
+        known = self._loader.definitions.get(digest)
+        if known is None:
+            body = partition.new_definitions.get(digest)
+            if body is None:
+                body = self._core.disk.stores[partition.number].definition(digest)
+            if body is None:
+                raise DataCorrupt("the definition of a run is in no store", f"definitions/{digest}")
+            known = self._loader.compile(digest, body)
+        return known.plan
+
+    def _index(self, now_ms: int) -> None:
+        """Timers and open tasks of every open run, from memory or from the store's rows."""
+        core = self._core
+        for partition in core.partitions.values():
+            for entry in partition.entries.values():
+                self._arm(entry)
+            for row in core.disk.stores[partition.number].open_runs():
+                if row.run_id in partition.entries:
+                    continue
+                self.recovered_runs += 1
+                if row.next_due_ms:
+                    core.timers.arm(row.next_due_ms, row.run_id, LOAD)
+                if row.has_tasks:
+                    self._backlog.append((partition.number, row.run_id))
+
+    def _arm(self, entry: Entry) -> None:
+        if entry.ended:
+            return
+        self.recovered_runs += 1
+        for timer, due_ms in entry.run.timers.items():
+            self._core.timers.arm(due_ms, entry.run.id, timer)
+        if entry.run.open:
+            entry.unclaimed = True
+            self._unclaimed.append(entry)
+
+    # ---- afterwards -------------------------------------------------------------------------------------------------
+
+    def installed(self, entry: Entry, now_ms: int) -> None:
+        """A run came back from the store: its timers count again, its open tasks have no worker."""
+        for timer, due_ms in entry.run.timers.items():
+            self._core.timers.arm(due_ms, entry.run.id, timer)
+        if entry.run.open:
+            entry.unclaimed = True
+            self._unclaimed.append(entry)
+
+    def expect(self, workers: list[str]) -> None:
+        """The workers that the coordinator knows: once all said hello, nobody else can claim anything."""
+        self._expected = set(workers)
+
+    @property
+    def pending(self) -> bool:
+        """Whether there are open tasks that nobody has yet."""
+        return bool(self._unclaimed or self._backlog)
+
+    def on_tick(self, now_ms: int) -> None:
+        """Load a slice of the runs with open tasks; after the grace give out what no worker claimed."""
+        if self._backlog and self._loader.waiting < SLICE:
+            for _ in range(min(SLICE, len(self._backlog))):
+                number, run_id = self._backlog.popleft()
+                self._loader.run(self._core.partitions[number], run_id, _nothing, now_ms)
+        if not self._unclaimed or not self._grace_is_over(now_ms):
+            return
+        for _ in range(min(SLICE, len(self._unclaimed))):
+            self._give_out(self._unclaimed.popleft(), now_ms)
+
+    def _grace_is_over(self, now_ms: int) -> bool:
+        if now_ms >= self._grace_until_ms:
+            return True
+        return self._expected is not None and self._expected <= self._workers.hellos
+
+    def _give_out(self, entry: Entry, now_ms: int) -> None:
+        """Open the tasks that no worker claimed under new attempt numbers, which count nowhere."""
+        entry.unclaimed = False
+        for key, attempt in list(entry.run.open.items()):
+            if key in entry.leases:
+                continue
+            self._reopen(entry, key, attempt, now_ms)
+
+    def _reopen(self, entry: Entry, key: int, attempt: int, now_ms: int) -> None:
+        self._turns.run(entry, now_ms, lambda turn: decide.task_lost(turn, key, attempt, spent=False))
+
+
+def _nothing(found: object, now_ms: int) -> None:
+    """The install itself is what was wanted."""

@@ -1,0 +1,354 @@
+"""Clients' requests, each answered by REPLY or ERROR once whatever it changed is durable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from wfe.core import decide
+from wfe.core.plan import Plan
+from wfe.errors import InvalidInput, PayloadTooLarge, ProtocolError, RunClosed, UnknownRun, UnknownWorkflow, WfeError
+from wfe.journal.schema import EndedSummary, OpenRow
+from wfe.journal.store import PartitionStore
+from wfe.limits import FRAME_MESSAGES_REFUSED, LIST_LIMIT_MAX, PAYLOAD_BYTES_MAX
+from wfe.model.ids import is_run_id
+from wfe.model.state import ENDED, RunState
+from wfe.partition.entry import Entry, decode_events
+from wfe.partition.partition import Partition
+from wfe.partition.views import entry_view, history_events, run_view
+from wfe.shard.core import Found, ShardCore
+from wfe.shard.loading import Compiled, Loader, NameWanted
+from wfe.shard.starts import Origin, Starts
+from wfe.shard.turns import Turns
+from wfe.wire.frames import Header, Kind
+from wfe.wire.messages import (
+    ControlRun,
+    FindRun,
+    GetRun,
+    HistoryEvent,
+    HistoryPage,
+    HistoryQuery,
+    ListRuns,
+    RunPage,
+    RunView,
+    SignalRun,
+    StartOutcome,
+    StartRun,
+)
+
+Handler = Callable[[bytes, Header, Partition, Any, int], None]
+
+
+class Requests:
+    """One method per kind; ``(client, header, partition, body, now_ms)``."""
+
+    def __init__(self, core: ShardCore, loader: Loader, turns: Turns, starts: Starts) -> None:
+        self._core = core
+        self._loader = loader
+        self._turns = turns
+        self._starts = starts
+        self._followers: dict[str, list[tuple[bytes, int, HistoryQuery]]] = {}
+        self._kinds: dict[int, tuple[Any, Handler]] = {
+            Kind.START: (msgspec.msgpack.Decoder(list[StartRun]).decode, self._start),
+            Kind.AWAIT: (msgspec.msgpack.Decoder(list[str]).decode, self._await),
+            Kind.GET: (msgspec.msgpack.Decoder(GetRun).decode, self._get),
+            Kind.FIND: (msgspec.msgpack.Decoder(FindRun).decode, self._find),
+            Kind.HISTORY: (msgspec.msgpack.Decoder(HistoryQuery).decode, self._history),
+            Kind.LIST: (msgspec.msgpack.Decoder(ListRuns).decode, self._list),
+            Kind.SIGNAL: (msgspec.msgpack.Decoder(SignalRun).decode, self._signal),
+            Kind.CONTROL: (msgspec.msgpack.Decoder(ControlRun).decode, self._control),
+        }
+
+    def on_frame(self, client: bytes, header: Header, body: bytes, now_ms: int) -> None:
+        """A client's frame, relayed by the coordinator."""
+        core = self._core
+        try:
+            if header.kind not in self._kinds:
+                raise ProtocolError(f"a shard takes no frame of kind {header.kind}")
+            partition = core.partitions.get(header.partition)
+            if partition is None:
+                raise ProtocolError(f"partition {header.partition} is not served here")
+            decode, handler = self._kinds[header.kind]
+            try:
+                message = decode(body)
+            except (msgspec.DecodeError, RecursionError) as error:
+                raise ProtocolError(f"malformed body of {Kind(header.kind).name}: {error}") from error
+            handler(client, header, partition, message, now_ms)
+        except WfeError as error:
+            core.refuse(client, header.request, error)
+
+    # ---- starting and awaiting --------------------------------------------------------------------------------------
+
+    def _start(self, client: bytes, header: Header, partition: Partition, starts: list[StartRun], now_ms: int) -> None:
+        if len(starts) > FRAME_MESSAGES_REFUSED:
+            raise ProtocolError(f"{len(starts)} starts in one frame")
+        wanted = NameWanted("", 0, header.definition)
+
+        def compiled(found: Compiled | None, later_ms: int) -> None:
+            if found is None:
+                error = UnknownWorkflow(f"definition {header.definition} of {header.workflow!r} is not registered")
+                self._core.refuse(client, header.request, error)
+                return
+            if header.version:
+                found.version = header.version
+            self._start_all(client, header, partition, found, starts, later_ms)
+
+        self._loader.definition(wanted, compiled, now_ms)
+
+    def _start_all(
+        self, client: bytes, header: Header, partition: Partition, found: Compiled, starts: list[StartRun], now_ms: int
+    ) -> None:
+        outcomes: list[StartOutcome | None] = [None] * len(starts)
+        missing = len(starts)
+        origin = Origin(client, header.principal)
+
+        def told_at(index: int) -> Callable[[StartOutcome], None]:
+            def told(outcome: StartOutcome) -> None:
+                nonlocal missing
+                outcomes[index] = outcome
+                missing -= 1
+                if missing == 0:
+                    self._core.answer(client, header.request, outcomes)
+
+            return told
+
+        if not starts:
+            self._core.answer(client, header.request, [])
+        for index, wanted in enumerate(starts):
+            self._starts.start(partition, found, wanted, origin, told_at(index), now_ms)
+
+    def _await(self, client: bytes, header: Header, partition: Partition, run_ids: list[str], now_ms: int) -> None:
+        def watch(run_id: str) -> None:
+            def then(found: Found, later_ms: int) -> None:
+                if found is None:
+                    self._core.refuse(client, header.request, UnknownRun(f"no run {run_id} is kept"))
+                else:
+                    self._starts.watch(found, client)
+
+            self._with_run(partition, run_id, then, now_ms)
+
+        for run_id in run_ids[:FRAME_MESSAGES_REFUSED]:
+            watch(run_id)
+
+    def _with_run(self, partition: Partition, run_id: str, then: Callable[[Found, int], None], now_ms: int) -> None:
+        if not is_run_id(run_id) or self._core.partition_for(run_id) is not partition:
+            raise UnknownRun(f"{run_id!r} is no id of a run in partition {partition.number}")
+        self._loader.run(partition, run_id, then, now_ms)
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
+
+    def _get(self, client: bytes, header: Header, partition: Partition, query: GetRun, now_ms: int) -> None:
+        self._with_run(partition, query.run_id, self._shower(client, header, query.run_id), now_ms)
+
+    def _shower(self, client: bytes, header: Header, name: str) -> Callable[[Found, int], None]:
+        def show(found: Found, later_ms: int) -> None:
+            if found is None:
+                self._core.refuse(client, header.request, UnknownRun(f"no run {name} is kept"))
+            else:
+                self._core.answer(client, header.request, _view(found))
+
+        return show
+
+    def _find(self, client: bytes, header: Header, partition: Partition, query: FindRun, now_ms: int) -> None:
+        name = f"with key {query.key!r} of workflow {query.workflow!r}"
+
+        def bound(found: tuple[str, bytes] | None, later_ms: int) -> None:
+            if found is None:
+                self._core.refuse(client, header.request, UnknownRun(f"no run {name} is kept"))
+            else:
+                self._loader.run(partition, found[0], self._shower(client, header, name), later_ms)
+
+        self._loader.key(partition, query.namespace, query.workflow, query.key, bound, now_ms)
+
+    def _history(self, client: bytes, header: Header, partition: Partition, query: HistoryQuery, now_ms: int) -> None:
+        def with_run(found: Found, later_ms: int) -> None:
+            if found is None:
+                self._core.refuse(client, header.request, UnknownRun(f"no run {query.run_id} is kept"))
+                return
+            run = found.run if isinstance(found, Entry) else found
+            if query.wait and run.seq <= query.after and run.status not in ENDED:
+                self._followers.setdefault(run.id, []).append((client, header.request, query))
+                return
+            plan = found.plan if isinstance(found, Entry) else None
+            if plan is not None:
+                self._send_history(client, header.request, partition, query, run, plan)
+                return
+            self._loader.definition(
+                NameWanted("", 0, run.definition),
+                lambda compiled, _: self._history_of_ended(client, header.request, partition, query, run, compiled),
+                later_ms,
+            )
+
+        self._with_run(partition, query.run_id, with_run, now_ms)
+
+    def _history_of_ended(
+        self,
+        client: bytes,
+        request: int,
+        partition: Partition,
+        query: HistoryQuery,
+        run: RunState,
+        found: Compiled | None,
+    ) -> None:
+        if found is None:
+            self._core.refuse(client, request, UnknownWorkflow(f"definition {run.definition} is not registered"))
+        else:
+            self._send_history(client, request, partition, query, run, found.plan)
+
+    def _send_history(
+        self, client: bytes, request: int, partition: Partition, query: HistoryQuery, run: RunState, plan: Plan
+    ) -> None:
+        entry = partition.entries.get(run.id)
+        fresh = list(entry.chunks) if entry is not None else []
+        store = self._core.disk.stores[partition.number]
+        limit = max(1, min(query.limit, LIST_LIMIT_MAX))
+        ended = run.status in ENDED
+
+        def answer(chunks: list[tuple[int, bytes]], later_ms: int) -> None:
+            events: list[HistoryEvent] = []
+            last = query.after
+            for first_seq, data in sorted(dict([*chunks, *fresh]).items()):
+                for event in history_events(plan, first_seq, decode_events(data)):
+                    if event.seq > last and len(events) < limit:
+                        events.append(event)
+                        last = event.seq
+            complete = ended and (not events or events[-1].seq >= run.seq)
+            self._core.answer(client, request, HistoryPage(events, complete))
+
+        if fresh and fresh[0][0] <= query.after + 1:
+            answer([], 0)
+        else:
+            self._loader.read(lambda: store.history(run.id, query.after, limit), answer)
+
+    def followed(self, entries: list[Entry], now_ms: int) -> None:
+        """Runs that have new events: answer those who wait for them."""
+        if not self._followers:
+            return
+        for entry in entries:
+            for client, request, query in self._followers.pop(entry.run.id, ()):
+                partition = self._core.partitions[entry.partition]
+                self._send_history(client, request, partition, query, entry.run, entry.plan)
+
+    def _list(self, client: bytes, header: Header, partition: Partition, query: ListRuns, now_ms: int) -> None:
+        limit = max(1, min(query.limit, LIST_LIMIT_MAX))
+        store = self._core.disk.stores[partition.number]
+
+        def merge(stored: list[RunView], later_ms: int) -> None:
+            found = {view.id: view for view in stored}
+            for run_id, entry in partition.entries.items():
+                found.pop(run_id, None)
+                if not query.after or run_id < query.after:
+                    view = entry_view(entry, payloads=False)
+                    if _matches(view, query):
+                        found[run_id] = view
+            runs = [found[run_id] for run_id in sorted(found, reverse=True)]
+            self._core.answer(client, header.request, RunPage(runs[:limit], len(runs) > limit))
+
+        self._loader.read(lambda: _list_stored(store, query, limit + 1), merge)
+
+    # ---- commands ---------------------------------------------------------------------------------------------------
+
+    def _signal(self, client: bytes, header: Header, partition: Partition, wanted: SignalRun, now_ms: int) -> None:
+        if len(wanted.payload) > PAYLOAD_BYTES_MAX:
+            raise PayloadTooLarge(f"a signal of {len(wanted.payload)} bytes is above the limit of {PAYLOAD_BYTES_MAX}")
+        if not wanted.name or not wanted.event_id:
+            raise InvalidInput("a signal has a name and an event id", "name")
+        payload = Raw(bytes(wanted.payload))
+        self._command(
+            client,
+            header,
+            partition,
+            wanted.run_id,
+            lambda entry, later_ms: self._turns.run(
+                entry, later_ms, lambda turn: decide.signal(turn, wanted.name, payload, wanted.event_id)
+            ),
+            "it takes no more signals",
+            now_ms,
+        )
+
+    def _control(self, client: bytes, header: Header, partition: Partition, wanted: ControlRun, now_ms: int) -> None:
+        def apply(entry: Entry, later_ms: int) -> None:
+            self._turns.run(entry, later_ms, lambda turn: decide.control(turn, wanted.action, wanted.command_id))
+
+        late = f"{wanted.action} comes too late"
+        self._command(client, header, partition, wanted.run_id, apply, late, now_ms, wanted.action)
+
+    def _command(
+        self,
+        client: bytes,
+        header: Header,
+        partition: Partition,
+        run_id: str,
+        apply: Callable[[Entry, int], object],
+        late: str,
+        now_ms: int,
+        action: str = "",
+    ) -> None:
+        def then(found: Found, later_ms: int) -> None:
+            try:
+                if found is None:
+                    raise UnknownRun(f"no run {run_id} is kept")
+                if isinstance(found, RunState):
+                    if action == "cancel" and found.status == "cancelled":
+                        self._core.answer(client, header.request, None)
+                        return
+                    raise RunClosed(f"run {run_id} has ended as {found.status}: {late}")
+                apply(found, later_ms)
+            except WfeError as error:
+                self._core.refuse(client, header.request, error)
+                return
+            self._core.answer(client, header.request, None)
+
+        self._with_run(partition, run_id, then, now_ms)
+
+
+def _view(found: Entry | RunState) -> RunView:
+    return entry_view(found) if isinstance(found, Entry) else run_view(found, None, {})
+
+
+def _matches(view: RunView | OpenRow | EndedSummary, query: ListRuns) -> bool:
+    return (
+        (not query.status or view.status == query.status)
+        and (not query.workflow or view.workflow == query.workflow)
+        and (not query.key or view.key == query.key)
+        and all(view.tags.get(name) == value for name, value in query.tags.items())
+    )
+
+
+def _list_stored(store: PartitionStore, query: ListRuns, limit: int) -> list[RunView]:
+    """On the reader thread: the newest matching runs of the store, without payloads."""
+    found: list[RunView] = []
+    after = query.after
+    while len(found) < limit:
+        page = store.list_ended(after=after, limit=max(limit, 100))
+        for row in page:
+            if _matches(row, query):
+                found.append(_summary_view(row, row.ended_at))
+        if len(page) < max(limit, 100):
+            break
+        after = page[-1].run_id
+    for open_row in store.open_runs():
+        if (not query.after or open_row.run_id < query.after) and _matches(open_row, query):
+            found.append(_summary_view(open_row, 0))
+    return sorted(found, key=lambda view: view.id, reverse=True)[:limit]
+
+
+def _summary_view(row: OpenRow | EndedSummary, ended_at: int) -> RunView:
+    return RunView(
+        id=row.run_id,
+        workflow=row.workflow,
+        version=row.version,
+        status=row.status,
+        key=row.key,
+        started_at=row.started_at,
+        ended_at=ended_at,
+        tags=row.tags,
+        priority=row.priority,
+        parent=row.parent,
+        events=row.seq,
+        definition=row.definition,
+        namespace=row.namespace,
+    )

@@ -1,0 +1,261 @@
+"""Starts: idempotent by run id and by (namespace, workflow, key); validated against the definition's schema.
+
+A start's outcome is decided in one batch with whatever it creates, so that run and key row share one commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+from msgspec import Raw
+
+from wfe.core import decide
+from wfe.core.schemas import apply_defaults
+from wfe.core.values import encode_value, evaluate
+from wfe.errors import Busy, ExpressionError, InvalidInput, KeyConflict, PayloadTooLarge, WfeError
+from wfe.limits import (
+    ADMIT_READY_MAX,
+    ADMIT_RUNS_MAX,
+    BUSY_RETRY_MS,
+    FRESH_ID_MS,
+    KEY_CHARS_MAX,
+    PAYLOAD_BYTES_MAX,
+    TAGS_MAX,
+)
+from wfe.model.event import KeyBound, RunStarted
+from wfe.model.ids import is_run_id, partition_of, partition_of_key, time_of
+from wfe.model.state import ENDED
+from wfe.partition.entry import Entry
+from wfe.partition.partition import Partition
+from wfe.partition.views import outcome
+from wfe.shard.core import Found, ShardCore, error_reply
+from wfe.shard.loading import Compiled, Loader
+from wfe.shard.turns import Turns
+from wfe.wire.messages import RunOutcome, StartOutcome, StartRun
+
+_decode = msgspec.msgpack.Decoder().decode
+Told = Callable[[StartOutcome], None]
+
+
+@dataclass(slots=True)
+class Origin:
+    """Who asks for a start. ``client``: where to send the run's end, if it is watched; mail has a parent instead."""
+
+    client: bytes = b""
+    principal: str = ""
+    parent: str = ""
+    parent_node: int = 0
+    parent_act: int = 0
+    depth: int = 0
+
+
+class Starts:
+    def __init__(self, core: ShardCore, loader: Loader, turns: Turns, tail_full: Callable[[], bool]) -> None:
+        self._core = core
+        self._loader = loader
+        self._turns = turns
+        self._tail_full = tail_full
+        self.settled_ms = 0
+        """From this time on ids of recently ended runs are complete (a restart forgets them)."""
+
+    def start(
+        self, partition: Partition, compiled: Compiled, wanted: StartRun, origin: Origin, told: Told, now_ms: int
+    ) -> None:
+        """Decide a start; ``told`` hears its outcome, perhaps later (when something must be loaded first)."""
+        try:
+            self._check(partition, compiled, wanted)
+        except WfeError as error:
+            told(StartOutcome(wanted.run_id, False, error_reply(error)))
+            return
+        entry = partition.entries.get(wanted.run_id)
+        if entry is None and not self._surely_new(partition, wanted, now_ms):
+            self._loader.run(
+                partition,
+                wanted.run_id,
+                lambda found, later_ms: self._known_or_new(partition, compiled, wanted, origin, told, found, later_ms),
+                now_ms,
+            )
+            return
+        self._known_or_new(partition, compiled, wanted, origin, told, entry, now_ms)
+
+    def _check(self, partition: Partition, compiled: Compiled, wanted: StartRun) -> None:
+        if not is_run_id(wanted.run_id) or partition_of(wanted.run_id) != partition.number:
+            raise InvalidInput(f"{wanted.run_id!r} is not an id of a run in partition {partition.number}", "run_id")
+        if len(wanted.input) > PAYLOAD_BYTES_MAX:
+            raise PayloadTooLarge(
+                f"an input of {len(wanted.input)} bytes is above the limit of {PAYLOAD_BYTES_MAX}: pass a path or URL"
+            )
+        if wanted.key:
+            if len(wanted.key) > KEY_CHARS_MAX:
+                raise InvalidInput(f"a key has at most {KEY_CHARS_MAX} characters", "key")
+            home = partition_of_key(
+                wanted.namespace, compiled.plan.definition.workflow, wanted.key, self._core.settings.partitions_total
+            )
+            if home != partition.number:
+                raise InvalidInput(f"key {wanted.key!r} belongs to partition {home}", "key")
+        if len(wanted.tags) > TAGS_MAX:
+            raise InvalidInput(f"a run has at most {TAGS_MAX} tags", "tags")
+
+    def _surely_new(self, partition: Partition, wanted: StartRun, now_ms: int) -> bool:
+        """A fresh id that neither memory nor the recently ended know needs no look-up in the store."""
+        fresh = abs(now_ms - time_of(wanted.run_id)) <= FRESH_ID_MS
+        return fresh and not wanted.resent and now_ms >= self.settled_ms and wanted.run_id not in partition.recent
+
+    def _known_or_new(
+        self,
+        partition: Partition,
+        compiled: Compiled,
+        wanted: StartRun,
+        origin: Origin,
+        told: Told,
+        found: Found,
+        now_ms: int,
+    ) -> None:
+        if found is not None:
+            self._known(found, wanted, origin, told)
+        elif not wanted.key:
+            self._create(partition, compiled, wanted, origin, told, now_ms)
+        else:
+            workflow = compiled.plan.definition.workflow
+            self._loader.key(
+                partition,
+                wanted.namespace,
+                workflow,
+                wanted.key,
+                lambda bound, later_ms: self._by_key(partition, compiled, wanted, origin, told, bound, later_ms),
+                now_ms,
+            )
+
+    def _by_key(
+        self,
+        partition: Partition,
+        compiled: Compiled,
+        wanted: StartRun,
+        origin: Origin,
+        told: Told,
+        bound: tuple[str, bytes] | None,
+        now_ms: int,
+    ) -> None:
+        if bound is None:
+            self._create(partition, compiled, wanted, origin, told, now_ms)
+            return
+        run_id, digest = bound
+        if digest != input_digest(wanted.input):
+            error = KeyConflict(f"key {wanted.key!r} names run {run_id}, which was started with another input")
+            told(StartOutcome(run_id, False, error_reply(error)))
+            return
+
+        def known(found: Found, later_ms: int) -> None:
+            if found is None:
+                told(StartOutcome(run_id, False))
+            else:
+                self._known(found, wanted, origin, told)
+
+        self._loader.run(partition, run_id, known, now_ms)
+
+    def _known(self, found: Entry | object, wanted: StartRun, origin: Origin, told: Told) -> None:
+        run = found.run if isinstance(found, Entry) else found
+        if wanted.watch and origin.client:
+            self.watch(found, origin.client)
+        told(StartOutcome(run.id, False))  # type: ignore[attr-defined]
+
+    def watch(self, found: Entry | object, client: bytes) -> None:
+        """Send the run's end to a client: now, when it has ended, else when it does."""
+        run = found.run if isinstance(found, Entry) else found
+        if run.status in ENDED:  # type: ignore[attr-defined]
+            ends: list[RunOutcome] = self._core.outcomes.setdefault(client, [])
+            ends.append(outcome(run))  # type: ignore[arg-type]
+            return
+        clients = self._core.watchers.setdefault(run.id, [])  # type: ignore[attr-defined]
+        if client not in clients:
+            clients.append(client)
+
+    def _create(
+        self, partition: Partition, compiled: Compiled, wanted: StartRun, origin: Origin, told: Told, now_ms: int
+    ) -> None:
+        core = self._core
+        try:
+            self._admit(origin)
+            made = self._input(compiled, wanted)
+        except WfeError as error:
+            told(StartOutcome(wanted.run_id, False, error_reply(error)))
+            return
+        plan = compiled.plan
+        self._loader.store_definition(partition, compiled)
+        event = RunStarted(
+            run_id=wanted.run_id,
+            workflow=plan.definition.workflow,
+            version=compiled.version,
+            definition=plan.hash,
+            input=made,
+            time_ms=now_ms,
+            namespace=wanted.namespace,
+            key=wanted.key,
+            priority=wanted.priority,
+            tags=wanted.tags,
+            principal=origin.principal,
+            due_ms=now_ms + plan.timeout_ms if plan.timeout_ms else 0,
+            parent=origin.parent,
+            parent_node=origin.parent_node,
+            parent_act=origin.parent_act,
+            depth=origin.depth,
+        )
+        run = decide.start(plan, event)
+        entry = Entry(partition.number, run, plan)
+        if plan.tags:
+            run.tags = event.tags = {**self._tags(entry, now_ms), **wanted.tags}  # type: ignore[misc]
+        partition.entries[wanted.run_id] = entry
+        core.live_runs += 1
+        core.counters["runs_started"] += 1
+        if wanted.key:
+            digest = input_digest(wanted.input)
+            partition.emit(KeyBound(wanted.namespace, run.workflow, wanted.key, run.id, digest))
+        if wanted.watch and origin.client:
+            core.watchers.setdefault(run.id, []).append(origin.client)
+        self._turns.run(entry, now_ms, lambda turn: decide.begin(turn, event))
+        told(StartOutcome(wanted.run_id, True))
+
+    def _admit(self, origin: Origin) -> None:
+        """Only starts from outside are throttled; sub-workflows' room was reserved when their parent was admitted."""
+        core = self._core
+        if origin.parent:
+            return
+        if core.draining:
+            raise Busy("the server is stopping", retry_after_s=1.0)
+        if core.ready.size >= ADMIT_READY_MAX or core.live_runs >= ADMIT_RUNS_MAX or self._tail_full():
+            core.counters["starts_refused_busy"] += 1
+            raise Busy("the shard has more work than it can queue", retry_after_s=BUSY_RETRY_MS / 1000)
+
+    def _input(self, compiled: Compiled, wanted: StartRun) -> Raw:
+        """The input, checked and completed with defaults. Most definitions' check costs well under a microsecond."""
+        try:
+            value = _decode(wanted.input)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise InvalidInput(f"the input is not msgpack: {error}") from error
+        made = wanted.input
+        if compiled.has_defaults:
+            completed = apply_defaults(compiled.plan.definition, value)
+            if completed is not value:
+                value, made = completed, encode_value(completed)
+        problem = compiled.validator.check(value)
+        if problem is not None:
+            raise InvalidInput(f"workflow {compiled.plan.definition.workflow}: {problem[1]}", problem[0])
+        return made.copy()
+
+    def _tags(self, entry: Entry, now_ms: int) -> dict[str, str]:
+        tags: dict[str, str] = {}
+        for name, template in entry.plan.tags.items():
+            try:
+                value = evaluate(entry.run, entry.plan, 0, 0, template, now_ms)
+            except ExpressionError:
+                continue  # a tag is a help for searching: it must not cost the run
+            tags[name] = value if isinstance(value, str) else str(value)
+        return tags
+
+
+def input_digest(data: Raw | bytes) -> bytes:
+    """What tells one input from another, for keys."""
+    return blake2b(bytes(data), digest_size=16).digest()

@@ -1,0 +1,136 @@
+"""Turns of runs within a batch: run a command, then file what it brought about.
+
+A decide that raises is a defect of wfe: it quarantines that run (an incident) and leaves the others alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from wfe.core.decide import quarantine
+from wfe.core.plan import Plan
+from wfe.core.turn import Turn
+from wfe.errors import WfeError
+from wfe.model.definition import Task
+from wfe.model.ids import partition_of
+from wfe.model.state import ENDED, PAUSED
+from wfe.observe import get_logger
+from wfe.partition.entry import Entry, Lease, rebuild
+from wfe.partition.views import outcome
+from wfe.shard.core import ShardCore
+
+Result = TypeVar("Result")
+_log = get_logger("shard")
+KindTable = dict[str, list[tuple[str, int]]]
+
+
+class Turns:
+    """``withdrawn`` is told of leases whose attempts no longer count."""
+
+    def __init__(self, core: ShardCore, withdrawn: Callable[[Lease], None]) -> None:
+        self._core = core
+        self._withdrawn = withdrawn
+        self._kinds: dict[str, list[tuple[str, int]]] = {}
+
+    def begin(self, entry: Entry, now_ms: int) -> Turn:
+        """A turn of this run; `file` it afterwards."""
+        if not entry.events:
+            self._core.touched.append(entry)
+        core = self._core
+        return Turn(entry.run, entry.plan, now_ms, core.settings.partitions_total, core.random, entry.events)
+
+    def run(self, entry: Entry, now_ms: int, command: Callable[[Turn], Result]) -> Result | None:
+        """Run a command as a turn of its own. Rejections (WfeError) pass through, the state is as before.
+
+        None when the run had to be quarantined.
+        """
+        before = len(entry.events)
+        turn = self.begin(entry, now_ms)
+        try:
+            result = command(turn)
+        except WfeError:
+            if len(entry.events) == before:
+                self._untouch(entry)
+                raise
+            self.recover(entry, before, now_ms)
+            return None
+        except Exception:  # noqa: BLE001  a defect must cost one run, not a shard
+            self.recover(entry, before, now_ms)
+            return None
+        self.file(entry, turn)
+        return result
+
+    def _untouch(self, entry: Entry) -> None:
+        if not entry.events:
+            touched = self._core.touched
+            if touched and touched[-1] is entry:
+                touched.pop()
+
+    def recover(self, entry: Entry, before: int, now_ms: int) -> None:
+        """A defect broke a turn: rebuild the run as of the turn's beginning and set it aside as an incident."""
+        core = self._core
+        core.counters["runs_quarantined"] += 1
+        _log.exception("a defect of wfe met a run, which is quarantined", run_id=entry.run.id)
+        kept = entry.events[:before]
+        snapshot = None
+        chunks = entry.chunks
+        if entry.stored:
+            found = core.disk.stores[entry.partition].snapshot(entry.run.id)
+            snapshot = None if found is None else found[1]
+        entry.run = rebuild(entry.plan, snapshot, chunks, kept)
+        entry.events[:] = kept
+        turn = self.begin(entry, now_ms)
+        quarantine(turn, "a defect of wfe: see the server's log for the run's id")
+        self.file(entry, turn)
+
+    def file(self, entry: Entry, turn: Turn) -> None:
+        """File a turn's effects where they wait for the commit."""
+        core = self._core
+        run = entry.run
+        if not entry.events:
+            self._untouch(entry)
+            return
+        if turn.ready and run.status != PAUSED:
+            self.enqueue(entry, turn.ready)
+        for due_ms, timer in turn.armed:
+            core.timers.arm(due_ms, run.id, timer)
+        for key, _attempt in turn.withdrawn:
+            lease = entry.leases.pop(key, None)
+            if lease is not None:
+                self._withdrawn(lease)
+        for receiver, body in turn.mail:
+            core.partitions[entry.partition].post(partition_of(receiver), body)
+        if run.status in ENDED:
+            self._ended(entry)
+
+    def enqueue(self, entry: Entry, keys: list[int]) -> None:
+        """Put open tasks into the ready queue."""
+        kinds = self.kinds(entry.plan)
+        stride = entry.plan.stride
+        priority = entry.run.priority
+        push = self._core.ready.push
+        for key in keys:
+            if key not in entry.leases:
+                push(priority, kinds[key % stride], entry, key)
+
+    def kinds(self, plan: Plan) -> list[tuple[str, int]]:
+        """The (task, version) of each node of a plan; others have a placeholder."""
+        found = self._kinds.get(plan.hash)
+        if found is None:
+            found = [
+                (node.node.task, node.node.task_version) if isinstance(node.node, Task) else ("", 0)
+                for node in plan.nodes
+            ]
+            self._kinds[plan.hash] = found
+        return found
+
+    def _ended(self, entry: Entry) -> None:
+        core = self._core
+        run = entry.run
+        core.counters[f"runs_{run.status}"] += 1
+        clients = core.watchers.pop(run.id, None)
+        if clients:
+            told = outcome(run)
+            for client in clients:
+                core.outcomes.setdefault(client, []).append(told)

@@ -1,0 +1,470 @@
+"""Links to workers: hello, credit, dispatch, results, leases.
+
+A lease is memory. Its fence is the attempt number: a result counts only for the open attempt. What a worker does not
+hold after a new hello, or what it held when it was lost, is given out again under a new attempt number.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from wfe.core import decide
+from wfe.core.values import splice
+from wfe.errors import ProtocolError, Unauthorized, WfeError
+from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, FRAME_MESSAGES_REFUSED, HEARTBEAT_MS, PAYLOAD_BYTES_MAX
+from wfe.model.definition import Task
+from wfe.model.policy import ErrorInfo
+from wfe.model.state import NULL, PAUSED
+from wfe.observe import get_logger
+from wfe.partition.entry import Entry, Lease
+from wfe.shard.core import ShardCore, encode, error_reply
+from wfe.shard.loading import Loader
+from wfe.shard.turns import Turns
+from wfe.wire.frames import Kind, decode_header, header
+from wfe.wire.messages import (
+    Ack,
+    Credit,
+    Dispatch,
+    KnownWorkers,
+    Results,
+    ShardLoad,
+    TaskRef,
+    TaskResult,
+    TaskSpec,
+    WorkerHeartbeat,
+    WorkerHello,
+    WorkerWelcome,
+)
+
+_log = get_logger("shard")
+_DISPATCH = header(Kind.DISPATCH)
+_RESULTS_ACK = header(Kind.RESULTS_ACK)
+_LOAD = header(Kind.LOAD)
+_FRAME_INPUT_BYTES = FRAME_BYTES_MAX - PAYLOAD_BYTES_MAX
+_DONE = 0
+
+
+class Link:
+    """One worker. ``held``: its leases, in the order of dispatch. ``unconfirmed``: those it did not name in its last
+    hello."""
+
+    __slots__ = (
+        "credit_bytes",
+        "credit_tasks",
+        "dispatch_seq",
+        "heard_ms",
+        "held",
+        "kinds",
+        "local",
+        "peer",
+        "results_seq",
+        "slots",
+        "told_ready",
+        "unconfirmed",
+        "worker",
+    )  # fmt: skip
+
+    def __init__(self, peer: bytes, hello: WorkerHello, now_ms: int) -> None:
+        self.peer = peer
+        self.worker = hello.worker
+        self.kinds = frozenset((name, version) for name, version in hello.tasks)
+        self.slots = hello.slots
+        self.local = hello.local
+        self.held: dict[Lease, None] = {}
+        self.unconfirmed: dict[Lease, None] = {}
+        self.credit_tasks = 0
+        self.credit_bytes = 0
+        self.dispatch_seq = 0
+        self.results_seq = 0
+        self.heard_ms = now_ms
+        self.told_ready = False
+        """It knows that tasks wait here for credit."""
+
+
+class Workers:
+    """All workers of this shard."""
+
+    def __init__(self, core: ShardCore, loader: Loader) -> None:
+        self._core = core
+        self._loader = loader
+        self.turns = Turns(core, self.withdrawn)
+        self.links: dict[bytes, Link] = {}
+        self._by_worker: dict[str, Link] = {}
+        self._acks: dict[bytes, int] = {}
+        self._cancels: dict[bytes, list[TaskRef]] = {}
+        self._tick_ms = 0
+        self.hellos: set[str] = set()
+        """Workers that said hello since this shard's start."""
+        self._kinds: dict[int, tuple[Any, Callable[[Link, Any, int], None]]] = {
+            Kind.CREDIT: (msgspec.msgpack.Decoder(Credit).decode, self._on_credit),
+            Kind.RESULTS: (msgspec.msgpack.Decoder(Results).decode, self._on_results),
+            Kind.HEARTBEAT: (msgspec.msgpack.Decoder(WorkerHeartbeat).decode, self._on_heartbeat),
+            Kind.RECALL: (msgspec.msgpack.Decoder().decode, self._on_recall),
+            Kind.BYE: (msgspec.msgpack.Decoder().decode, self._on_bye),
+        }
+        self._decode_hello = msgspec.msgpack.Decoder(WorkerHello).decode
+
+    # ---- frames -----------------------------------------------------------------------------------------------------
+
+    def on_frame(self, peer: bytes, parts: list[bytes], now_ms: int) -> None:
+        """A frame from a worker. Malformed ones are answered and change nothing."""
+        send = self._core.workers.send
+        try:
+            if len(parts) != 2:
+                raise ProtocolError(f"a frame has a header and a body, not {len(parts)} parts")
+            kind = decode_header(parts[0]).kind
+            if kind == Kind.WORKER_HELLO:
+                self._on_hello(peer, self._decode_hello(parts[1]), now_ms)
+                return
+            link = self.links.get(peer)
+            if link is None:
+                send(peer, [header(Kind.REJECT), encode(None)])
+                return
+            if kind not in self._kinds:
+                raise ProtocolError(f"a shard takes no frame of kind {kind} from a worker")
+            decode, handler = self._kinds[kind]
+            message = decode(parts[1])
+        except (msgspec.DecodeError, RecursionError) as error:
+            self._complain(peer, ProtocolError(f"malformed body: {error}"))
+            return
+        except WfeError as error:
+            self._complain(peer, error)
+            return
+        link.heard_ms = now_ms
+        handler(link, message, now_ms)
+
+    def _complain(self, peer: bytes, error: WfeError) -> None:
+        self._core.counters["worker_frames_refused"] += 1
+        self._core.workers.send(peer, [header(Kind.ERROR), encode(error_reply(error))])
+
+    def _on_hello(self, peer: bytes, hello: WorkerHello, now_ms: int) -> None:
+        settings = self._core.settings
+        if not hmac.compare_digest(hello.token.encode(), settings.token.encode()):
+            error = error_reply(Unauthorized("wrong token: set WFE_TOKEN, or use the account that started the server"))
+            welcome = WorkerWelcome(settings.epoch, settings.lease_ms, error)
+            self._core.workers.send(peer, [header(Kind.WORKER_WELCOME), encode(welcome)])
+            return
+        link = Link(peer, hello, now_ms)
+        known = self._by_worker.pop(hello.worker, None)
+        if known is not None:
+            self.links.pop(known.peer, None)
+            link.unconfirmed = known.held
+            for lease in known.unconfirmed:
+                link.unconfirmed[lease] = None
+        self.links[peer] = link
+        self._by_worker[hello.worker] = link
+        self.hellos.add(hello.worker)
+        for ref in hello.held:
+            self._claim(link, ref, now_ms)
+        welcome = WorkerWelcome(settings.epoch, settings.lease_ms)
+        self._core.workers.send(peer, [header(Kind.WORKER_WELCOME), encode(welcome)])
+
+    def _claim(self, link: Link, ref: TaskRef, now_ms: int) -> None:
+        """A worker holds an attempt: lease it to that worker, or tell it that the attempt no longer counts."""
+        partition = self._core.partition_for(ref.run_id)
+        if partition is None:
+            return
+
+        def claim(found: object, later_ms: int) -> None:
+            if self.links.get(link.peer) is not link:
+                return
+            if isinstance(found, Entry):
+                key = ref.activation * found.plan.stride + ref.node
+                lease = found.leases.get(key)
+                if found.run.open.get(key) == ref.attempt and (lease is None or lease.worker == link.worker):
+                    if lease is None:
+                        lease = found.leases[key] = Lease(found, key, ref.attempt, link.worker, later_ms)
+                    link.unconfirmed.pop(lease, None)
+                    link.held[lease] = None
+                    return
+            self._cancels.setdefault(link.peer, []).append(ref)
+
+        self._loader.run(partition, ref.run_id, claim, now_ms)
+
+    def _on_credit(self, link: Link, credit: Credit, now_ms: int) -> None:
+        if link.unconfirmed:
+            self._reclaim(link, now_ms)
+        link.credit_tasks += credit.tasks
+        link.credit_bytes += credit.bytes
+        link.told_ready = False
+
+    def _reclaim(self, link: Link, now_ms: int) -> None:
+        """The worker has presented all it has: what it did not name never reached it, or was lost on the way."""
+        lost, link.unconfirmed = link.unconfirmed, {}
+        for lease in lost:
+            self._lost(lease, now_ms, spent=False)
+
+    def _on_heartbeat(self, link: Link, beat: WorkerHeartbeat, now_ms: int) -> None:
+        for task in beat.beats:
+            lease = self._lease(task.ref)
+            if lease is not None and lease.worker == link.worker:
+                lease.previous = task.details.copy()
+        self._tell_load(link)
+
+    def _lease(self, ref: TaskRef) -> Lease | None:
+        partition = self._core.partition_for(ref.run_id)
+        entry = partition.entries.get(ref.run_id) if partition is not None else None
+        if entry is None:
+            return None
+        lease = entry.leases.get(ref.activation * entry.plan.stride + ref.node)
+        return lease if lease is not None and lease.attempt == ref.attempt else None
+
+    def _on_recall(self, link: Link, _: object, now_ms: int) -> None:
+        unused = Credit(link.credit_tasks, link.credit_bytes)
+        link.credit_tasks = link.credit_bytes = 0
+        self._core.workers.send(link.peer, [header(Kind.RETURNED), encode(unused)])
+
+    def _on_bye(self, link: Link, _: object, now_ms: int) -> None:
+        self._drop(link, now_ms, spent=False)
+
+    # ---- results ----------------------------------------------------------------------------------------------------
+
+    def _on_results(self, link: Link, message: Results, now_ms: int) -> None:
+        if len(message.results) > FRAME_MESSAGES_REFUSED:
+            self._complain(link.peer, ProtocolError(f"{len(message.results)} results in one frame"))
+            return
+        if message.seq <= link.results_seq:
+            self._acks[link.peer] = link.results_seq  # seen before
+            return
+        if message.seq != link.results_seq + 1:
+            self._core.workers.send(link.peer, [header(Kind.REJECT), encode(None)])
+            return
+        link.results_seq = message.seq
+        self._acks[link.peer] = message.seq
+        partitions = self._core.partition_for
+        missing = 0
+        for result in message.results:
+            partition = partitions(result.run_id)
+            entry = partition.entries.get(result.run_id) if partition is not None else None
+            if entry is not None:
+                self._result(link, entry, result, now_ms)
+            elif partition is not None and result.run_id not in partition.recent:
+                self._loader.run(partition, result.run_id, self._late(link, result), now_ms)
+            else:
+                missing += 1
+        if missing:
+            self._core.counters["results_stale"] += missing
+
+    def _late(self, link: Link, result: TaskResult) -> Callable[[object, int], None]:
+        """A result whose run has to be loaded first (after a restart)."""
+        kept = TaskResult(
+            result.run_id, result.node, result.activation, result.attempt, result.status, result.value.copy(),
+            result.error, result.started_us,
+        )  # fmt: skip
+
+        def then(found: object, later_ms: int) -> None:
+            if isinstance(found, Entry):
+                self._result(link, found, kept, later_ms)
+            else:
+                self._core.counters["results_stale"] += 1
+
+        return then
+
+    def _result(self, link: Link, entry: Entry, result: TaskResult, now_ms: int) -> None:
+        plan = entry.plan
+        key = result.activation * plan.stride + result.node
+        lease = entry.leases.get(key)
+        previous = NULL
+        if lease is not None and lease.attempt == result.attempt:
+            del entry.leases[key]
+            holder = link if lease.worker == link.worker else self._by_worker.get(lease.worker)
+            if holder is not None:
+                holder.held.pop(lease, None)
+                if holder.unconfirmed:
+                    holder.unconfirmed.pop(lease, None)
+            if lease.previous is not None:
+                previous = lease.previous
+        before = len(entry.events)
+        turn = self.turns.begin(entry, now_ms)
+        value = result.value if result.status == _DONE else NULL
+        error = result.error
+        try:
+            if not 0 <= result.node < plan.stride - 1:
+                raise ProtocolError(f"run {result.run_id} has no node {result.node}")
+            counted = decide.task_result(turn, key, result.attempt, result.status, value, error, previous)
+        except Exception:  # noqa: BLE001  a defect must cost one run, not a shard
+            self.turns.recover(entry, before, now_ms)
+            return
+        counters = self._core.counters
+        if counted:
+            counters["tasks_done" if result.status == _DONE else "tasks_failed"] += 1
+        else:
+            counters["results_stale"] += 1
+        self.turns.file(entry, turn)
+
+    # ---- leases -----------------------------------------------------------------------------------------------------
+
+    def withdrawn(self, lease: Lease) -> None:
+        """An attempt no longer counts: tell the worker to stop it."""
+        link = self._by_worker.get(lease.worker)
+        if link is None:
+            return
+        link.held.pop(lease, None)
+        link.unconfirmed.pop(lease, None)
+        act, node = divmod(lease.key, lease.entry.plan.stride)
+        ref = TaskRef(lease.entry.run.id, node, act, lease.attempt)
+        self._cancels.setdefault(link.peer, []).append(ref)
+
+    def _lost(self, lease: Lease, now_ms: int, *, spent: bool) -> None:
+        """An attempt was lost with its worker; one that had used up its time counts as timed out."""
+        entry, key = lease.entry, lease.key
+        if entry.leases.get(key) is not lease:
+            return
+        del entry.leases[key]
+        timeout_ms = entry.plan.nodes[key % entry.plan.stride].timeout_ms
+        overrun = bool(spent and timeout_ms and now_ms - lease.dispatched_ms > timeout_ms)
+        previous = NULL if lease.previous is None else lease.previous
+
+        def command(turn: Any) -> bool:
+            if overrun:
+                message = f"took longer than {timeout_ms} ms; its process was stuck and was replaced"
+                error = ErrorInfo("TimedOut", message, types=("TimedOut",))
+                return decide.task_result(turn, key, lease.attempt, 1, NULL, error, previous)
+            return decide.task_lost(turn, key, lease.attempt, spent=spent, previous=previous)
+
+        self._core.counters["tasks_lost" if spent else "tasks_returned"] += 1
+        self.turns.run(entry, now_ms, command)
+
+    def _drop(self, link: Link, now_ms: int, *, spent: bool) -> None:
+        """A worker is gone. Those of its tasks that it had begun count as lost: the oldest, as many as it has slots."""
+        self.links.pop(link.peer, None)
+        if self._by_worker.get(link.worker) is link:
+            del self._by_worker[link.worker]
+        self._acks.pop(link.peer, None)
+        self._cancels.pop(link.peer, None)
+        leases = [*link.unconfirmed, *link.held]
+        for position, lease in enumerate(leases):
+            self._lost(lease, now_ms, spent=spent and position < link.slots)
+
+    def on_known_workers(self, known: KnownWorkers, now_ms: int) -> None:
+        """The coordinator saw processes end."""
+        for worker in known.gone:
+            link = self._by_worker.get(worker)
+            if link is not None:
+                _log.warning("a worker is gone, its tasks are given out again", worker=worker, tasks=len(link.held))
+                self._drop(link, now_ms, spent=True)
+
+    def on_tick(self, now_ms: int) -> None:
+        """Workers that were silent for longer than the lease have lost their tasks."""
+        if now_ms - self._tick_ms < HEARTBEAT_MS // 4:
+            return
+        self._tick_ms = now_ms
+        lease_ms = self._core.settings.lease_ms
+        for link in list(self.links.values()):
+            if now_ms - link.heard_ms > lease_ms:
+                _log.warning("a worker was silent for too long, its tasks are given out again", worker=link.worker)
+                self._drop(link, now_ms, spent=True)
+
+    def renew(self, now_ms: int) -> None:
+        """This process stood still itself: nobody's silence can be held against him."""
+        for link in self.links.values():
+            link.heard_ms = now_ms
+
+    # ---- after the commit -------------------------------------------------------------------------------------------
+
+    def after_commit(self, now_ms: int) -> None:
+        """Send acknowledgements, cancellations and tasks."""
+        send = self._core.workers.send
+        if self._acks:
+            for peer, seq in self._acks.items():
+                send(peer, [_RESULTS_ACK, encode(Ack(seq))])
+            self._acks.clear()
+        if self._cancels:
+            for peer, refs in self._cancels.items():
+                for first in range(0, len(refs), FRAME_MESSAGES_MAX):
+                    send(peer, [header(Kind.CANCEL_TASKS), encode(refs[first : first + FRAME_MESSAGES_MAX])])
+            self._cancels.clear()
+        if self._core.ready.size:
+            self._dispatch(now_ms)
+
+    def _dispatch(self, now_ms: int) -> None:
+        """Hand ready tasks to workers with credit, a frame at a time in turn, so that none gets it all."""
+        ready = self._core.ready
+        links = [link for link in self.links.values() if link.credit_tasks > 0 and link.credit_bytes > 0]
+        while links and ready.size:
+            for link in list(links):
+                if not self._fill(link, now_ms):
+                    links.remove(link)
+        if ready.size:
+            for link in self.links.values():
+                if not link.told_ready and ready.count(link.kinds):
+                    self._tell_load(link)
+
+    def _fill(self, link: Link, now_ms: int) -> bool:
+        """One frame of tasks for a worker; False when it has no credit left or nothing it can run is ready."""
+        ready = self._core.ready
+        wanted = min(link.credit_tasks, FRAME_MESSAGES_MAX)
+        if wanted <= 0 or link.credit_bytes <= 0:
+            return False
+        items = ready.take(link.kinds, wanted)
+        if not items:
+            return False
+        specs: list[TaskSpec] = []
+        leases: list[Lease] = []
+        size = 0
+        for position, (entry, key) in enumerate(items):
+            run = entry.run
+            attempt = run.open.get(key)
+            if attempt is None or key in entry.leases or run.status == PAUSED:
+                continue  # withdrawn, claimed, or to be queued anew at resume
+            if size > min(link.credit_bytes, _FRAME_INPUT_BYTES):
+                self._put_back(items[position:])
+                break
+            spec = _spec(entry, key, attempt)
+            size += len(spec.input)
+            specs.append(spec)
+            leases.append(Lease(entry, key, attempt, link.worker, now_ms))
+        if not specs:
+            return True
+        link.dispatch_seq += 1
+        if not self._core.workers.send(link.peer, [_DISPATCH, encode(Dispatch(link.dispatch_seq, specs))]):
+            # The frame did not leave: the worker will see the gap in its numbers and say hello anew.
+            self._core.counters["dispatch_unsent"] += 1
+        link.credit_tasks -= len(specs)
+        link.credit_bytes -= size
+        for lease in leases:
+            lease.entry.leases[lease.key] = lease
+            link.held[lease] = None
+        self._core.counters["tasks_dispatched"] += len(specs)
+        return True
+
+    def _put_back(self, items: list[tuple[Entry, int]]) -> None:
+        """What did not fit into a frame stays at the front of its queue."""
+        for entry, key in reversed(items):
+            kind = self.turns.kinds(entry.plan)[key % entry.plan.stride]
+            self._core.ready.put_back(entry.run.priority, kind, entry, key)
+
+    def _tell_load(self, link: Link) -> None:
+        waiting = self._core.ready.count(link.kinds) if self._core.ready.size else 0
+        link.told_ready = waiting > 0
+        self._core.workers.send(link.peer, [_LOAD, encode(ShardLoad(waiting, link.dispatch_seq))])
+
+
+def _spec(entry: Entry, key: int, attempt: int) -> TaskSpec:
+    """A task as a worker gets it."""
+    run, plan = entry.run, entry.plan
+    act, index = divmod(key, plan.stride)
+    node = plan.nodes[index]
+    task = node.node
+    assert isinstance(task, Task)
+    made = run.inputs.get(key) if run.inputs else None
+    if made is None:
+        made = splice(run, plan, node.scope, act, node.input)
+    return TaskSpec(
+        run.id,
+        index,
+        act,
+        attempt,
+        task.task,
+        task.task_version,
+        node.id,
+        made,
+        node.timeout_ms,
+        task.heartbeat_ms or 0,
+        run.failures.get(key, 0) if run.failures else 0,
+        run.previous.get(key, NULL) if run.previous else NULL,
+    )
