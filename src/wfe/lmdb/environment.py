@@ -55,7 +55,17 @@ def open_environment(
         )
         if not readonly:
             env.reader_check()
+        _fill_tail(env, path / DATA_FILE)
         return env
+
+
+def _fill_tail(env: lmdb.Environment, file: Path) -> None:
+    """Extends a file that lost its tail (a copy that was cut short) by a hole, so that reading it finds damage, where
+    reading the map beyond the end of the file would end the process with SIGBUS. Changes no page that is there.
+    """
+    needed = (int(env.info()["last_pgno"]) + 1) * int(env.stat()["psize"])
+    if file.stat().st_size < needed:
+        os.truncate(file, needed)
 
 
 @contextmanager
@@ -83,9 +93,16 @@ def error_of(error: Exception, path: Path, action: str) -> DataError:
 
 
 def _free_bytes(path: Path) -> int:
-    """Room on the file system for this user; unknown counts as plenty."""
+    """Room for the file on its file system, and under the process's limit on file sizes; unknown counts as plenty."""
     try:
         stat = os.statvfs(path)
-    except OSError:
+        free = stat.f_bavail * stat.f_frsize
+        if sys.platform != "win32":
+            import resource
+
+            limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+            if limit != resource.RLIM_INFINITY:
+                free = min(free, limit - (path / DATA_FILE).stat().st_size)
+    except (OSError, AttributeError):
         return sys.maxsize
-    return stat.f_bavail * stat.f_frsize
+    return free
