@@ -18,8 +18,10 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from queue import SimpleQueue
 
+import psutil
 from msgspec import Raw
 
 from wfe import observe
@@ -64,7 +66,10 @@ class ChildProcess:
             elif isinstance(message, Stop):
                 self._work.put(None)
                 return
-        os.killpg(0, signal.SIGKILL)  # the worker is gone: so is everything that the task has started
+        for descendant in psutil.Process().children(recursive=True):  # the worker is gone: so is all that this started
+            with suppress(psutil.Error):
+                descendant.kill()
+        os._exit(0)
 
     def _attempt(self, run: Run) -> TaskResult:
         try:

@@ -1,10 +1,11 @@
 """The deadline board: a small shared file in which a worker writes what its parent needs to judge whether it is stuck.
 
 One writer (the worker), one reader (its parent); eight-byte aligned stores, so that a reader sees old or new, never a
-mixture. Layout, little-endian int64: the loop's last beat, then one deadline per slot (0: none), all in nanoseconds of
-the monotonic clock, which processes of one machine share. Invariant: the parent acts only when the worker has not: a
-deadline counts as overrun `MARGIN_NS` after it has passed (a worker clears its board when it reports the time-out), or
-when the loop has not beaten for `SILENCE_NS` and a deadline has passed.
+mixture. Layout, native int64: the loop's last beat, then one deadline per slot (0: none) and one for all asynchronous
+tasks together, in nanoseconds of the monotonic clock, which the processes of one machine share.
+Invariant: the parent acts only when the worker has not: a deadline counts as overrun `MARGIN_NS` after it has passed (a
+worker clears its board when it reports the time-out), or when the loop has not beaten for `SILENCE_NS` and a deadline
+has passed.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ _SLOTS_MAX = 65_536
 
 
 class DeadlineBoard:
-    """Slots are numbered from 0. `create` by the parent, `open` by the worker; `close` by both."""
+    """A slot per thread, numbered from 0; slot number ``slots`` is the loop's. The parent creates, the worker opens."""
 
     def __init__(self, memory: mmap.mmap) -> None:
         self._memory = memory
         self._cells = memoryview(memory).cast("q")
-        self.slots = len(self._cells) - 1
+        self.slots = len(self._cells) - 2
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], slots: int) -> DeadlineBoard:
@@ -36,8 +37,9 @@ class DeadlineBoard:
             raise ValueError(f"a board has 1 to {_SLOTS_MAX} slots, not {slots}")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            os.ftruncate(descriptor, _CELL * (slots + 1))
-            return cls(mmap.mmap(descriptor, _CELL * (slots + 1)))
+            size = _CELL * (slots + 2)
+            os.ftruncate(descriptor, size)
+            return cls(mmap.mmap(descriptor, size))
         finally:
             os.close(descriptor)
 
@@ -50,7 +52,7 @@ class DeadlineBoard:
             raise DataError(f"the deadline board {Path(path)} cannot be opened: {error.strerror}") from error
         try:
             size = os.fstat(descriptor).st_size
-            if size < 2 * _CELL or size % _CELL:
+            if size < 3 * _CELL or size % _CELL:
                 raise DataError(f"{Path(path)} is no deadline board ({size} bytes)")
             return cls(mmap.mmap(descriptor, size))
         finally:

@@ -1,10 +1,11 @@
 """Tasks with ``run_in="process"``: child processes that are reused, and killed when a task overruns or is cancelled.
 
 Each *lane* is a thread that owns one child: it hands over an attempt, and waits for beats and the end. Blocking in
-`recv` is all it does, so the loop stays free. The loop owns the timers; it stops a child by killing it, and the lane
-sees the end of the stream. Children are spawned (never forked from a process with threads), each in a session of its
-own, so that what a task has started dies with it. Invariants: every job yields exactly one result; no child outlives
-the worker: it exits at the end of its stream, and the kernel kills it when the lane is gone (Linux).
+`recv` is all it does, so the loop stays free. The loop owns the timers; it stops a child by killing it with all that it
+has started, and the lane sees the end of the stream. Children are spawned, never forked, and stay in the worker's
+process group, so that whoever kills the worker's group takes them along.
+Invariants: every job yields exactly one result; no child outlives the worker: it exits at the end of its stream, and the
+kernel kills it when the lane is gone (Linux).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
+
+import psutil
 
 from wfe.errors import WfeError
 from wfe.wire.messages import TaskResult
@@ -45,16 +48,18 @@ class Child:
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "wfe.worker.child", str(theirs.fileno())]
-            self.process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
-            )
+            self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         self.pipe = Pipe(ours)
         self.pipe.send(Prepare([path or os.getcwd() for path in sys.path], log_level, log_format))
 
     def kill(self) -> None:
         """Ends the process and everything that it has started."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        with suppress(psutil.Error):
+            for descendant in psutil.Process(self.process.pid).children(recursive=True):
+                with suppress(psutil.Error):
+                    descendant.kill()
+        with suppress(ProcessLookupError):
+            self.process.kill()
 
     def reap(self) -> int:
         """Waits for the end of a process that is gone or was killed; its return code."""
@@ -88,13 +93,11 @@ class ProcessPool:
         loop: asyncio.AbstractEventLoop,
         processes: int | None,
         deliver: Callable[[TaskResult], None],
-        *,
-        log_level: str = "info",
-        log_format: str = "auto",
+        log: tuple[str, str] = ("info", "auto"),
     ) -> None:
         self._loop, self._deliver = loop, deliver
         self._max = processes or os.cpu_count() or 1
-        self._log = (log_level, log_format)
+        self._log = log
         self._lanes: list[Lane] = []
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._open_jobs = 0

@@ -26,11 +26,6 @@ from wfe.worker.threads import SlotPool
 OnResults = Callable[[list[TaskResult], list[TaskBeat]], None]
 
 
-def board_slots(slots: int) -> int:
-    """How many slots a worker's deadline board has: one per thread, and one for all asynchronous tasks."""
-    return slots + 1
-
-
 class Runner:
     """Implements `ports.TaskRunner`. ``on_results(results, beats)``: ends, and heartbeats that came before them."""
 
@@ -43,6 +38,7 @@ class Runner:
         *,
         board: DeadlineBoard | None = None,
         processes: int | None = None,
+        log: tuple[str, str] = ("info", "auto"),
     ) -> None:
         self._loop, self._on_results = loop, on_results
         self._functions = TaskTable(tasks)
@@ -52,7 +48,7 @@ class Runner:
         self._beats: dict[JobKey, TaskBeat] = {}
         self._async = AsyncRunner(loop, self._ended, board, slots)
         self._threads = SlotPool(loop, slots, self._ended_many, board)
-        self._processes = ProcessPool(loop, processes, self._ended)
+        self._processes = ProcessPool(loop, processes, self._ended, log)
 
     def start(self, spec: object) -> None:
         """Starts an attempt (a `TaskSpec`). One that names an unknown task fails."""

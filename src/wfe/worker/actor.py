@@ -1,0 +1,347 @@
+"""The worker's protocol as a state machine: frames, results and ticks in; frames, starts and cancels out.
+
+Touches no socket, clock or thread: the network and the runner are given to it, time is an argument (`sim` runs this
+very class). Invariants: an attempt is started at most once, and its result is kept until the shard that gave it has
+committed it; credit stays within its bounds (`credit.py`); whatever is lost, a hello makes both sides agree again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from wfe import observe
+from wfe.errors import ProtocolError
+from wfe.limits import HEARTBEAT_MS
+from wfe.ports import TaskRunner
+from wfe.wire.frames import Kind, decode_header, header
+from wfe.wire.messages import (
+    Ack,
+    Dispatch,
+    ErrorReply,
+    Hello,
+    ShardEndpoint,
+    ShardLoad,
+    TaskBeat,
+    TaskRef,
+    TaskResult,
+    Welcome,
+    WorkerHello,
+    WorkerWelcome,
+)
+from wfe.worker.credit import Pace, plan
+from wfe.worker.link import LinkState, ShardLink, encode
+
+COORDINATOR = -1
+"""The link to the coordinator; links to shards have the shard's index."""
+PING_MS = 2 * HEARTBEAT_MS
+HELLO_RETRY_MAX_MS = 5_000
+_REFUSALS = ("unauthorized", "protocol")
+
+_logger = observe.get_logger("wfe.worker")
+_welcome = msgspec.msgpack.Decoder(Welcome).decode
+_error = msgspec.msgpack.Decoder(ErrorReply).decode
+_dispatch = msgspec.msgpack.Decoder(Dispatch).decode
+_ack = msgspec.msgpack.Decoder(Ack).decode
+_load = msgspec.msgpack.Decoder(ShardLoad).decode
+_refs = msgspec.msgpack.Decoder(list[TaskRef]).decode
+_shard_welcome = msgspec.msgpack.Decoder(WorkerWelcome).decode
+
+Key = tuple[str, int, int, int]
+
+
+class Network(Protocol):
+    """The worker's sockets. The link to the coordinator is open from the start."""
+
+    def open(self, link: int, endpoint: ShardEndpoint) -> None:
+        """Connects to a shard, with a fresh identity; an earlier connection of this link is closed."""
+        ...
+
+    def send(self, link: int, parts: list[bytes]) -> bool:
+        """Never blocks. False: the frame was dropped."""
+        ...
+
+
+class Identity(Struct, kw_only=True):
+    """Who a worker is. ``tasks``: (name, version) pairs that it runs; ``index`` chooses its home shard."""
+
+    worker: str
+    tasks: list[tuple[str, int]]
+    slots: int
+    token: str = ""
+    index: int = 0
+    local: bool = False
+    pid: int = 0
+    labels: dict[str, str] = {}
+    software: str = ""
+
+
+class WorkerActor:
+    """One worker process. `retire` before leaving: it lends no more and calls unused credit back."""
+
+    def __init__(self, identity: Identity, network: Network, runner: TaskRunner) -> None:
+        self._identity, self._network, self._runner = identity, network, runner
+        self._links: dict[int, ShardLink] = {}
+        self._in_flight: dict[Key, tuple[ShardLink, int]] = {}
+        """Attempts that are held, each with the link it came by and the size of its input."""
+        self._held_bytes = 0
+        self._pace = Pace()
+        self._hello_at_ms: int | None = None
+        self._hello_wait_ms = HEARTBEAT_MS
+        self._heard_ms = 0
+        self._ping_at_ms = 0
+        self.welcomed = False
+        """Whether the coordinator has ever accepted this worker."""
+        self.connected = False
+        self.refused: ErrorReply | None = None
+        """Why the coordinator refuses this worker; only before it has ever accepted it."""
+        self.retiring = False
+        self.resyncs = 0
+
+    # ---- what the process adapter and the simulator call ----
+
+    def on_frame(self, link: int, parts: list[bytes], now_ms: int) -> None:
+        """A frame from the coordinator or from a shard. A malformed one costs a new hello, nothing else."""
+        try:
+            head = decode_header(parts[0])
+            body = parts[1] if len(parts) > 1 else b""
+            if link == COORDINATOR:
+                self._on_coordinator(head.kind, body, now_ms)
+            elif (shard := self._links.get(link)) is not None:
+                self._on_shard(shard, head.kind, head.request, body, now_ms)
+        except (ProtocolError, msgspec.DecodeError, IndexError, RecursionError) as error:
+            _logger.warning("malformed frame", link=link, error=str(error))
+            if (shard := self._links.get(link)) is not None and shard.state is LinkState.OPEN:
+                self._resync(shard, now_ms)
+
+    def on_results(self, results: list[TaskResult], now_ms: int, beats: Iterable[TaskBeat] = ()) -> None:
+        """Attempts ended. ``beats``: heartbeats of tasks that came before, so that they arrive before the results."""
+        self.on_beats(beats)
+        by_link: dict[ShardLink, list[TaskResult]] = {}
+        total_us = 0
+        for result in results:
+            key = (result.run_id, result.node, result.activation, result.attempt)
+            held = self._in_flight.pop(key, None)
+            if held is None:
+                continue
+            shard, size = held
+            self._held_bytes -= size
+            total_us += result.started_us
+            batch = by_link.get(shard)
+            if batch is None:
+                by_link[shard] = [result]
+            else:
+                batch.append(result)
+        self._pace.learn(max(1, len(results)), total_us)
+        for shard, batch in by_link.items():
+            if shard.beats:
+                shard.heartbeat(len(self._in_flight), now_ms, force=True)
+            shard.report(batch, now_ms)
+        self._lend(now_ms)
+
+    def on_beats(self, beats: Iterable[TaskBeat]) -> None:
+        """Heartbeats of tasks; they travel with the next heartbeat of the worker."""
+        for beat in beats:
+            ref = beat.ref
+            key = (ref.run_id, ref.node, ref.activation, ref.attempt)
+            held = self._in_flight.get(key)
+            if held is not None:
+                held[0].beats[key] = beat
+
+    def on_tick(self, now_ms: int) -> None:
+        """Call it every 100 ms or so."""
+        self._tick_coordinator(now_ms)
+        for shard in self._links.values():
+            if shard.hello_due(now_ms):
+                if shard.silent(now_ms):  # the connection may be half dead, and still hold our identity at the shard
+                    self._network.open(shard.endpoint.index, shard.endpoint)
+                self._say_hello(shard, now_ms)
+            shard.heartbeat(len(self._in_flight), now_ms)
+        self._lend(now_ms)
+
+    def retire(self, retiring: bool = True) -> None:
+        """Takes no new tasks (or takes them again)."""
+        self.retiring = retiring
+
+    def leave(self) -> None:
+        """Says goodbye; what is still held is given out again by the shards."""
+        for shard in self._links.values():
+            if shard.state is not LinkState.DOWN:
+                shard.bye()
+        self._network.send(COORDINATOR, [header(Kind.BYE), b""])
+
+    @property
+    def held(self) -> int:
+        """Attempts that have not ended."""
+        return len(self._in_flight)
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is held, lent or unacknowledged: the worker can leave without any loss."""
+        return not self._in_flight and not any(
+            shard.unacknowledged() or shard.credit_tasks for shard in self._links.values()
+        )
+
+    @property
+    def connecting(self) -> bool:
+        """Whether the coordinator or a shard that serves has not welcomed this worker yet."""
+        return not self.connected or any(shard.state is LinkState.HELLO for shard in self._links.values())
+
+    @property
+    def links(self) -> dict[int, ShardLink]:
+        """For status and tests."""
+        return self._links
+
+    # ---- the coordinator ----
+
+    def _tick_coordinator(self, now_ms: int) -> None:
+        if not self.connected:
+            if self._hello_at_ms is None or now_ms - self._hello_at_ms >= self._hello_wait_ms:
+                if self._hello_at_ms is not None:
+                    self._hello_wait_ms = min(2 * self._hello_wait_ms, HELLO_RETRY_MAX_MS)
+                me = self._identity
+                message = Hello(me.token, "worker", me.software, me.worker)
+                sent = self._network.send(COORDINATOR, [header(Kind.HELLO), encode(message)])
+                self._hello_at_ms = now_ms if sent else None  # not connected yet: try at the next tick
+        elif now_ms - self._ping_at_ms >= PING_MS:
+            self._ping_at_ms = now_ms
+            self._network.send(COORDINATOR, [header(Kind.PING), b""])
+
+    def _on_coordinator(self, kind: int, body: bytes, now_ms: int) -> None:
+        self._heard_ms = now_ms
+        if kind == Kind.WELCOME:
+            welcome = _welcome(body)
+            self.welcomed = self.connected = True
+            self.refused = None
+            self._hello_wait_ms = HEARTBEAT_MS
+            self._on_topology(welcome.shards, now_ms)
+        elif kind == Kind.ERROR:
+            error = _error(body)
+            if error.code == "unauthorized" and self.connected:
+                # The identity outlived a coordinator: the new one wants a hello.
+                self.connected, self._hello_at_ms = False, None
+            elif not self.welcomed and error.code in _REFUSALS:
+                self.refused = error
+            else:
+                _logger.warning("the coordinator answers with an error", code=error.code, message=error.message)
+
+    def _on_topology(self, shards: list[ShardEndpoint], now_ms: int) -> None:
+        known = {shard.index for shard in shards}
+        for index, link in self._links.items():
+            if index not in known:  # what it has given is kept: a server that starts may not know all its shards yet
+                link.down()
+        home = self._identity.index % len(shards) if shards else 0
+        for place, endpoint in enumerate(sorted(shards, key=lambda shard: shard.index)):
+            self._on_endpoint(endpoint, now_ms, home=place == home)
+        self._lend(now_ms)
+
+    def _on_endpoint(self, endpoint: ShardEndpoint, now_ms: int, *, home: bool) -> None:
+        link = self._links.get(endpoint.index)
+        if link is None:
+            send = partial(self._network.send, endpoint.index)
+            link = self._links[endpoint.index] = ShardLink(endpoint, send, home=home)
+        link.home = home
+        if not endpoint.up:
+            link.down()
+            return
+        moved = not link.opened or (endpoint.ipc, endpoint.tcp) != (link.endpoint.ipc, link.endpoint.tcp)
+        if moved:
+            self._network.open(endpoint.index, endpoint)
+            link.opened = True
+        if moved or link.state is LinkState.DOWN or endpoint.epoch > link.endpoint.epoch:
+            link.endpoint = endpoint
+            self._say_hello(link, now_ms)
+
+    # ---- the shards ----
+
+    def _on_shard(self, shard: ShardLink, kind: int, request: int, body: bytes, now_ms: int) -> None:
+        shard.heard_ms = now_ms
+        if kind == Kind.WORKER_WELCOME:
+            self._on_shard_welcome(shard, request, _shard_welcome(body), now_ms)
+        elif shard.state is not LinkState.OPEN:
+            return  # belongs to a conversation that the hello has ended
+        elif kind == Kind.DISPATCH:
+            self._on_dispatch(shard, _dispatch(body), now_ms)
+        elif kind == Kind.RESULTS_ACK:
+            shard.acknowledged(_ack(body).seq, now_ms)
+        elif kind == Kind.LOAD:
+            if shard.loaded(_load(body), now_ms):
+                self._lend(now_ms)
+            else:
+                self._resync(shard, now_ms)
+        elif kind == Kind.RETURNED:
+            shard.returned()
+            self._lend(now_ms)
+        elif kind == Kind.CANCEL_TASKS:
+            for ref in _refs(body):
+                if (ref.run_id, ref.node, ref.activation, ref.attempt) in self._in_flight:
+                    self._runner.cancel(ref)
+        elif kind == Kind.REJECT:
+            self._resync(shard, now_ms)
+        elif kind == Kind.ERROR:
+            error = _error(body)
+            _logger.warning(
+                "a shard refuses a frame", shard=shard.endpoint.index, code=error.code, message=error.message
+            )
+
+    def _on_shard_welcome(self, shard: ShardLink, request: int, welcome: WorkerWelcome, now_ms: int) -> None:
+        if welcome.error is not None:
+            _logger.warning("a shard refuses this worker", shard=shard.endpoint.index, message=welcome.error.message)
+        elif shard.state is not LinkState.DOWN and shard.welcome(request, welcome.epoch, now_ms):
+            self._lend(now_ms)
+            if not shard.credit_tasks:
+                shard.finish_presenting()
+
+    def _on_dispatch(self, shard: ShardLink, dispatch: Dispatch, now_ms: int) -> None:
+        if dispatch.seq != shard.dispatch_seq + 1:
+            self._resync(shard, now_ms)
+            return
+        shard.dispatch_seq = dispatch.seq
+        in_flight, start = self._in_flight, self._runner.start
+        size_total = 0
+        for spec in dispatch.tasks:
+            size = len(spec.input)
+            size_total += size
+            key = (spec.run_id, spec.node, spec.activation, spec.attempt)
+            if key not in in_flight:
+                in_flight[key] = (shard, size)
+                self._held_bytes += size
+                start(spec)
+        shard.dispatched(len(dispatch.tasks), size_total, now_ms)
+        self._lend(now_ms)
+
+    def _say_hello(self, shard: ShardLink, now_ms: int) -> None:
+        me = self._identity
+        held = [TaskRef(*key) for key, (link, _) in self._in_flight.items() if link is shard]
+        shard.hello(
+            WorkerHello(me.token, me.worker, me.tasks, me.slots, held, me.local, me.pid, me.labels),
+            now_ms,
+        )
+
+    def _resync(self, shard: ShardLink, now_ms: int) -> None:
+        self.resyncs += 1
+        self._say_hello(shard, now_ms)
+
+    # ---- credit ----
+
+    def _lend(self, now_ms: int) -> None:
+        links = [shard for shard in self._links.values() if shard.state is LinkState.OPEN]
+        if not links:
+            return
+        target = 0 if self.retiring else self._pace.target(self._identity.slots)
+        step = self._pace.step(target)
+        free = target - len(self._in_flight)
+        hungry = False
+        for shard in links:
+            free -= shard.credit_tasks
+            hungry = hungry or shard.ready > 0
+        if target and not hungry and -target < free < step:
+            return  # nothing worth a message
+        accounts = [shard.account() for shard in links]
+        orders = plan(accounts, target, step, len(self._in_flight), self._held_bytes)
+        for shard, order in zip(links, orders, strict=True):
+            shard.carry_out(order, now_ms)
