@@ -64,6 +64,10 @@ class _Socket:
         """Waits until a frame is there; False when the time is over. For threads without a loop."""
         return bool(self._socket.poll(timeout_ms, zmq.POLLIN))
 
+    def register(self, poller: zmq.Poller) -> None:
+        """Lets a poller wait for frames of this socket."""
+        poller.register(self._socket, zmq.POLLIN)
+
     def close(self, linger_ms: int = SOCKET_LINGER_MS) -> None:
         """Closes; what is still queued is delivered in the background for at most ``linger_ms``. Idempotent."""
         self.closed = True
@@ -171,6 +175,10 @@ class Dealer(_Socket):
         except zmq.ZMQError as error:
             self.close(0)
             raise ConfigError(f"cannot connect to {endpoint!r}: {error.strerror or error}") from error
+
+    def wait_connected(self, timeout_ms: int) -> bool:
+        """Waits until the connection stands (before that, every send is answered with False)."""
+        return bool(self._socket.poll(timeout_ms, zmq.POLLOUT))
 
     def recv_many(self, limit: int = DRAIN_FRAMES_MAX) -> list[Frame]:
         """At most ``limit`` frames that have arrived; the peer is always b""."""

@@ -1,0 +1,48 @@
+"""The composition root: the only room that builds adapters and wires rooms together.
+
+``serve`` and ``server`` start an engine, ``roles`` are the entries of its child processes (``python -m wfe.bootstrap
+ROLE``), ``clients`` give a client its transport, ``oneshot`` runs one workflow in an engine of its own, ``parents``
+lets a child notice that its parent is gone. Names are loaded lazily: importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wfe.bootstrap.clients import aconnect, connect, open_client_link
+    from wfe.bootstrap.oneshot import LocalServer, run, run_app
+    from wfe.bootstrap.parents import parent_watch
+    from wfe.bootstrap.server import serve
+
+__all__ = [
+    "LocalServer",
+    "aconnect",
+    "connect",
+    "open_client_link",
+    "parent_watch",
+    "run",
+    "run_app",
+    "serve",
+]
+
+_HOMES = {
+    "LocalServer": "oneshot",
+    "aconnect": "clients",
+    "connect": "clients",
+    "open_client_link": "clients",
+    "parent_watch": "parents",
+    "run": "oneshot",
+    "run_app": "oneshot",
+    "serve": "server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,113 @@
+"""The entries of child processes. Each role reads its options from standard input and watches its parent.
+
+``shard`` and ``worker`` run until told to leave; ``shard-drain`` checkpoints a shard's log and ends; ``read-app``
+prints an app's definitions, so that the coordinator never imports user code; ``serve`` is a server with a parent.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from typing import TypeVar
+
+import msgspec
+
+from wfe.bootstrap.parents import die_with_parent, parent_watch, read_options
+from wfe.config import AppOptions, ServeOptions, ShardOptions, WorkerOptions, mask_secrets
+from wfe.errors import WfeError
+
+EXIT_REFUSED = 2
+_Options = TypeVar("_Options", ServeOptions, ShardOptions, WorkerOptions, AppOptions)
+
+
+def main(role: str) -> int:
+    """Runs a role to its end; the exit code."""
+    match role:
+        case "shard":
+            return _shard()
+        case "shard-drain":
+            return _shard_drain()
+        case "read-app":
+            return _read_app()
+        case "serve":
+            return _serve()
+    print(f"wfe.bootstrap: there is no role {role!r}", file=sys.stderr)
+    return EXIT_REFUSED
+
+
+def _options(kind: type[_Options], *, dies_with_parent: bool = True) -> _Options:
+    line, parent_fd = read_options()
+    options = msgspec.json.decode(line, type=kind)
+    options.parent_fd = parent_fd
+    if dies_with_parent:
+        die_with_parent()
+        parent_watch(parent_fd)
+    return options
+
+
+# ---- shards ---------------------------------------------------------------------------------------------------------
+
+
+def _shard() -> int:
+    """Recovers and serves one shard's partitions until told to drain."""
+    options = _options(ShardOptions)
+    _configure(options, "shard")
+    from wfe.bootstrap.world import shard_world
+    from wfe.shard.process import main
+
+    with ExitStack() as stack:
+        try:
+            world = shard_world(options, stack)
+        except WfeError as error:
+            return _refused(error)
+        return main(options, world)
+
+
+def _shard_drain() -> int:
+    """Writes what a shard's log holds into its partitions' stores, and ends."""
+    options = _options(ShardOptions)
+    _configure(options, "shard-drain")
+    from wfe.bootstrap.world import shard_disk
+    from wfe.shard.process import drain_main
+
+    try:
+        return drain_main(options, shard_disk(options))
+    except WfeError as error:
+        return _refused(error)
+
+
+# ---- the others -----------------------------------------------------------------------------------------------------
+
+
+def _configure(options: ShardOptions | WorkerOptions, process: str) -> None:
+    from wfe import observe
+
+    observe.configure(options.log_level, options.log_format, mask=mask_secrets, process=process, index=options.index)
+
+
+def _serve() -> int:
+    from wfe.bootstrap.server import serve
+
+    return serve(_options(ServeOptions, dies_with_parent=False))
+
+
+def _read_app() -> int:
+    """Prints the definitions as one JSON array; whatever the app itself prints goes to standard error."""
+    options = _options(AppOptions)
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    from wfe.authoring.apps import load_app
+
+    try:
+        definitions = load_app(options.apps).definitions()
+    except WfeError as error:
+        return _refused(error)
+    with out:
+        out.write(msgspec.json.encode(definitions))
+    return 0
+
+
+def _refused(error: WfeError) -> int:
+    print(f"wfe: {error}", file=sys.stderr)
+    return EXIT_REFUSED

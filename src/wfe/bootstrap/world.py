@@ -1,0 +1,88 @@
+"""The real world: clock, dice, event loop, and the disk and sockets of a shard."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wfe.config import ShardOptions
+from wfe.errors import Unavailable
+from wfe.limits import SOCKET_HANDSHAKE_MS
+
+if TYPE_CHECKING:
+    from wfe.shard.process import World as ShardWorld
+
+
+class SystemClock:
+    """`ports.Clock` of this machine."""
+
+    def wall_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic_us(self) -> int:
+        return time.monotonic_ns() // 1_000
+
+
+class SystemRandom:
+    """`ports.Random` from the operating system's source, so that ids of different processes never meet."""
+
+    def __init__(self) -> None:
+        self._random = random.SystemRandom()
+
+    def bits(self, count: int) -> int:
+        return self._random.getrandbits(count)
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop where there is one."""
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+def shard_disk(options: ShardOptions) -> ShardWorld:
+    """A shard's part of the data directory, without a network (enough for a drain)."""
+    from wfe.lmdb.layout import open_log, open_store
+    from wfe.lmdb.reader import ReaderThread
+    from wfe.lmdb.writer import WriterThread
+    from wfe.ports import Store
+    from wfe.shard.process import World
+
+    data = Path(options.data)
+    stores: dict[int, Store] = {
+        partition: open_store(data, partition, durability=options.durability) for partition in options.partitions
+    }
+    return World(
+        log=open_log(data, options.index, durability=options.durability),
+        stores=stores,
+        writer=lambda done: WriterThread(stores, done),
+        reader=ReaderThread,
+    )
+
+
+def shard_world(options: ShardOptions, stack: ExitStack) -> ShardWorld:
+    """The same, and its sockets, which the stack closes. Unavailable when the coordinator cannot be reached."""
+    from wfe.transport.sockets import Dealer, Router, close_context
+    from wfe.transport.waiter import Waiter
+
+    stack.callback(close_context)
+    identity = f"shard-{options.index}-{options.epoch}".encode()
+    back = Dealer(options.back_endpoint, identity)
+    stack.callback(back.close)
+    workers = Router(*filter(None, [options.ipc, options.tcp]))
+    stack.callback(workers.close)
+    waiter = Waiter(back, workers)
+    stack.callback(waiter.close)
+    world = shard_disk(options)
+    if not back.wait_connected(SOCKET_HANDSHAKE_MS):
+        raise Unavailable("the coordinator does not answer")
+    world.back, world.workers, world.waiter = back, workers, waiter
+    world.endpoints = (options.ipc, workers.endpoints[-1])
+    return world
