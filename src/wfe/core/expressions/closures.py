@@ -23,7 +23,7 @@ STEPS = 1
 
 _CHARS_PER_STEP = 32
 _ELEMENTS_PER_STEP = 16
-_PARTS_PER_STEP = 8
+_PARTS_PER_STEP = 2
 
 
 # What work costs
