@@ -126,6 +126,73 @@ def test_nothing_is_left_behind(what, pattern):
     assert not found, what
 
 
+CORE = ROOT / "src" / "wfe" / "core"
+STATE_NAMES = {"run", "frame", "group", "state", "timers"}
+"""What code of core calls a run's state and its parts."""
+MUTATORS = {"append", "extend", "insert", "pop", "popitem", "remove", "discard", "add", "clear", "update", "setdefault"}
+
+
+def touches_state(node: ast.expr) -> bool:
+    """Whether an expression such as ``turn.run.frames[0].values`` is rooted in the state (not merely a local name)."""
+    below_state = False
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        below_state = below_state or (isinstance(node, ast.Attribute) and node.attr in STATE_NAMES)
+        node = node.value
+    return isinstance(node, ast.Name) and (node.id in STATE_NAMES or below_state)
+
+
+def is_mutation(node: ast.Call) -> bool:
+    called = node.func
+    return isinstance(called, ast.Attribute) and called.attr in MUTATORS and touches_state(called.value)
+
+
+def state_writes(tree: ast.Module) -> list[int]:
+    lines = []
+    for node in ast.walk(tree):
+        targets: list[ast.expr] = []
+        if isinstance(node, ast.Assign | ast.Delete):
+            targets = node.targets
+        elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+            targets = [node.target]
+        elif isinstance(node, ast.Call) and is_mutation(node):
+            lines.append(node.lineno)
+        lines += [t.lineno for t in targets if isinstance(t, ast.Attribute | ast.Subscript) and touches_state(t.value)]
+    return lines
+
+
+def test_decide_reads_and_only_evolve_writes():
+    """The transitions are decided by these modules, and booked by evolve alone: so replay equals live."""
+    deciding = [CORE / f"{name}.py" for name in ("advance", "decide", "faults", "flow", "retry")]
+    deciding = [p for p in [*deciding, *sorted((CORE / "nodes").glob("*.py"))] if p.exists()]
+    assert len(deciding) > 5
+    assert not [f"{name_of(p)}:{line}" for p in deciding for line in state_writes(parse(p))]
+
+
+def test_evolve_evaluates_nothing():
+    imported = {
+        node.module
+        for node in ast.walk(parse(CORE / "evolve.py"))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wfe.core")
+    }
+    assert imported <= {"wfe.core.plan", "wfe.core.values"}
+
+
+@pytest.mark.parametrize(
+    ("code", "writes"),
+    [
+        ("turn.run.status = 1", True),
+        ("run.frames[0].remaining[2] -= 1", True),
+        ("del run.timers[3]", True),
+        ("turn.run.held.append(1)", True),
+        ("turn.enabled.append(1)", False),
+        ("run = turn.run", False),
+        ("x = run.frames[0]", False),
+    ],
+)
+def test_a_write_to_the_state_is_recognised(code, writes):
+    assert bool(state_writes(ast.parse(code))) is writes
+
+
 def test_errors_are_never_swallowed_whole():
     found = [
         f"{name_of(path)}:{node.lineno}"
