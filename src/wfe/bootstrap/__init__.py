@@ -1,8 +1,9 @@
 """The composition root: the only room that builds adapters and wires rooms together.
 
-``serve`` and ``server`` start an engine, ``roles`` are the entries of its child processes (``python -m wfe.bootstrap
-ROLE``), ``clients`` give a client its transport, ``oneshot`` runs one workflow in an engine of its own, ``parents``
-lets a child notice that its parent is gone. Names are loaded lazily: importing this package costs nothing.
+``server`` starts an engine, ``roles`` are the entries of its child processes (``python -m wfe.bootstrap ROLE``),
+``world`` holds their adapters, ``clients`` give a client its transport, ``oneshot`` runs one workflow in an engine of
+its own, ``workers`` and ``develop`` are `wfe worker` and `wfe dev`, ``parents`` lets a child notice that its parent is
+gone. Names are loaded lazily: importing this package costs nothing.
 """
 
 from __future__ import annotations
@@ -11,30 +12,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wfe.bootstrap.clients import aconnect, connect, open_client_link
+    from wfe.bootstrap.develop import develop
     from wfe.bootstrap.oneshot import LocalServer, run, run_app
     from wfe.bootstrap.parents import parent_watch
     from wfe.bootstrap.server import serve
+    from wfe.bootstrap.workers import work
 
 __all__ = [
     "LocalServer",
     "aconnect",
     "connect",
+    "develop",
     "open_client_link",
     "parent_watch",
     "run",
     "run_app",
     "serve",
+    "work",
 ]
 
 _HOMES = {
     "LocalServer": "oneshot",
     "aconnect": "clients",
     "connect": "clients",
+    "develop": "develop",
     "open_client_link": "clients",
     "parent_watch": "parents",
     "run": "oneshot",
     "run_app": "oneshot",
     "serve": "server",
+    "work": "workers",
 }
 
 

@@ -28,6 +28,8 @@ def main(role: str) -> int:
             return _shard()
         case "shard-drain":
             return _shard_drain()
+        case "worker":
+            return _worker()
         case "read-app":
             return _read_app()
         case "serve":
@@ -84,6 +86,21 @@ def _configure(options: ShardOptions | WorkerOptions, process: str) -> None:
     from wfe import observe
 
     observe.configure(options.log_level, options.log_format, mask=mask_secrets, process=process, index=options.index)
+
+
+def _worker() -> int:
+    """Executes an app's tasks for a server, local or remote."""
+    options = _options(WorkerOptions)
+    _configure(options, "worker")
+    from wfe.authoring.apps import load_app
+    from wfe.bootstrap.world import connect_worker, new_loop
+    from wfe.worker.process import main
+
+    try:
+        tasks = load_app(options.apps).tasks
+    except WfeError as error:
+        return _refused(error)
+    return main(options, tasks, connect_worker, new_loop=new_loop)
 
 
 def _serve() -> int:

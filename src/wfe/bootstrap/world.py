@@ -15,6 +15,7 @@ from wfe.errors import Unavailable
 from wfe.limits import SOCKET_HANDSHAKE_MS
 
 if TYPE_CHECKING:
+    from wfe.transport.aio import Attached, OnFrames
     from wfe.shard.process import World as ShardWorld
 
 
@@ -86,3 +87,11 @@ def shard_world(options: ShardOptions, stack: ExitStack) -> ShardWorld:
     world.back, world.workers, world.waiter = back, workers, waiter
     world.endpoints = (options.ipc, workers.endpoints[-1])
     return world
+
+
+def connect_worker(loop: asyncio.AbstractEventLoop, endpoint: str, on_frames: OnFrames) -> Attached:
+    """A worker's connection: a dealer under a fresh identity, on its loop."""
+    from wfe.transport.aio import Attached
+    from wfe.transport.sockets import Dealer
+
+    return Attached(loop, Dealer(endpoint), on_frames)
