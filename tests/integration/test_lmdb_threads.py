@@ -58,7 +58,11 @@ def test_a_step_for_a_partition_that_is_not_here_fails(store: LmdbStore) -> None
 
 def test_pending_counts_what_was_not_reported(store: LmdbStore) -> None:
     go = threading.Event()
-    writer = WriterThread({0: store}, lambda token, error: go.wait() and None)
+
+    def done(token: object, error: Exception | None) -> None:
+        go.wait()
+
+    writer = WriterThread({0: store}, done)
     for n in range(3):
         writer.submit(0, [Op(1, b"%d" % n, b"")], n)
     assert writer.pending() >= 2
