@@ -1,0 +1,275 @@
+"""One drawing in progress: the stack of open blocks, the nodes so far, node ids, and the first mistake.
+
+A canvas lives in one thread for the length of one call of the workflow's function. `current_canvas` is how a task knows
+that it is called inside a drawing. Invariants: every GraphError goes through `fail`, which remembers the first one, so
+that no ``except`` or ``suppress`` of the author can hide it; a node enters the innermost open block only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from wfe.authoring import fields
+from wfe.authoring.places import Place, caller
+from wfe.authoring.refs import RefProxy, RefState
+from wfe.authoring.types import SchemaSet
+from wfe.core.expressions import RESERVED, nodes
+from wfe.errors import GraphError
+from wfe.limits import DEFINITION_DEPTH_MAX, DEFINITION_NODES_MAX
+from wfe.model import definition as model
+
+ScopeKind = Literal["root", "when", "otherwise", "catch", "parallel", "branch", "map"]
+RESERVED_IDS = frozenset(("run", "now"))
+_NO_IDENTIFIER = re.compile(r"[^A-Za-z0-9_]")
+_LEAVABLE: frozenset[ScopeKind] = frozenset(("root", "parallel", "branch"))
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """A block of the drawing, as far as values are concerned: they may not leave some kinds of block (rule 5)."""
+
+    kind: ScopeKind
+    place: Place
+    open: bool = True
+
+    def describe(self) -> str:
+        """How messages name the block."""
+        name = "the body of wf.map" if self.kind == "map" else f"the `with wf.{self.kind}(...)` block"
+        return f"{name} at line {self.place.line}"
+
+
+@dataclass(slots=True, eq=False)
+class PendingWhen:
+    """A choice whose arms are still being drawn: ``otherwise`` adds to the one right above it."""
+
+    id: str
+    branches: list[model.Branch] = field(default_factory=list)
+    closed: bool = False
+
+    def freeze(self) -> model.When:
+        """The node."""
+        return model.When(id=self.id, branches=tuple(self.branches))
+
+
+@dataclass(slots=True, eq=False)
+class OpenBlock:
+    """A block that nodes are being added to."""
+
+    scope: Scope
+    nodes: list[model.Node | PendingWhen] = field(default_factory=list)
+
+    def freeze(self) -> tuple[model.Node, ...]:
+        """The block's nodes."""
+        return tuple(node.freeze() if isinstance(node, PendingWhen) else node for node in self.nodes)
+
+
+@dataclass(slots=True, eq=False)
+class Unentered:
+    """A block that was made, and that no ``with`` has entered yet."""
+
+    what: str
+    place: Place
+
+
+_current: ContextVar[Canvas | None] = ContextVar("wfe_canvas", default=None)
+
+
+def current_canvas() -> Canvas | None:
+    """The drawing that this thread is in, if any."""
+    return _current.get()
+
+
+class Canvas:
+    """The state of one drawing."""
+
+    def __init__(self, workflow: str, params: Iterable[str], place: Place) -> None:
+        self.workflow = workflow
+        self.place = place
+        self.places: dict[str, Place] = {}
+        """Where each node was drawn, by id."""
+        self.first_error: GraphError | None = None
+        self.schemas = SchemaSet()
+        self._names = set(params) | RESERVED_IDS
+        self._items: set[str] = set()
+        self._open_items: list[str] = []
+        self._unentered: list[Unentered] = []
+        self._blocks = [OpenBlock(Scope("root", place))]
+        self._token = _current.set(self)
+
+    def close(self) -> None:
+        """Ends the drawing; Refs of it are dead from now on."""
+        _current.reset(self._token)
+
+    # ---- mistakes --------------------------------------------------------------------------------------------------
+
+    def fail(self, message: str, place: Place | None = None) -> GraphError:
+        """The GraphError to raise, at the author's line (or at ``place``)."""
+        where = place or caller()
+        error = GraphError(message, file=where.file, line=where.line)
+        if self.first_error is None:
+            self.first_error = error
+        return error
+
+    def check_same(self, state: RefState) -> None:
+        """A Ref may only be used in the drawing that made it."""
+        active = current_canvas()
+        if active is state.canvas:
+            return
+        raise (active or self).fail(
+            f"the Ref {state.text} belongs to "
+            + (f"the workflow {state.canvas.workflow!r}" if active is not None else "a drawing that has ended")
+            + ": a workflow sees only its own parameters and nodes; pass the value as an argument of a sub-workflow"
+        )
+
+    def check_usable(self, state: RefState) -> None:
+        """A Ref may not be used outside the when, otherwise, catch or map block that its value was made in."""
+        self.check_same(state)
+        if state.not_inside is not None and state.not_inside.open:
+            raise self.fail(
+                f"{state.text} is known once its `with wf.catch(...)` block has ended: use it below the block"
+            )
+        for scope in state.scopes:
+            if scope.open:
+                continue
+            if scope.kind == "map":
+                raise self.fail(
+                    f"{state.text} was made in {scope.describe()}: return it from the body, and it is in wf.map's result"
+                )
+            raise self.fail(
+                f"{state.text} was made in {scope.describe()}, which a run may not take: outside of it use "
+                "wf.merge(value, ..., default), the first that exists"
+            )
+
+    def check_condition(self, state: RefState, what: str) -> None:
+        """A condition is a bool, as far as its type says."""
+        if fields.kind(state.type) not in ("bool", "unknown"):
+            raise self.fail(
+                f"{what} takes a condition, and {state.text} is a {fields.type_name(fields.plain(state.type))}: "
+                "compare it (== != < > ...), or use wf.is_none, wf.size, wf.contains"
+            )
+
+    def schema_of(self, type_: Any, what: str) -> model.Schema | None:
+        """The JSON Schema of a type, None when it is unknown; its named parts go into the definition's ``types``."""
+        if type_ is Any:
+            return None
+        try:
+            return self.schemas.schema(type_)
+        except (TypeError, NotImplementedError, NameError) as error:
+            reason = str(error).partition("\n")[0].rstrip(":")
+            raise self.fail(f"{what}: {fields.type_name(type_)} cannot be a payload ({reason})") from error
+
+    # ---- nodes -----------------------------------------------------------------------------------------------------
+
+    @property
+    def block(self) -> OpenBlock:
+        """The innermost open block."""
+        return self._blocks[-1]
+
+    def node_id(self, base: str, explicit: str | None = None) -> str:
+        """A fresh node id: the explicit one, else ``base``, ``base_2``, ``base_3``..."""
+        if explicit is not None:
+            if not explicit.isidentifier() or not explicit.isascii() or explicit in RESERVED:
+                raise self.fail(f"a node's id is a name in expressions (letters, digits, _), not {explicit!r}")
+            if explicit in self._names or explicit in self._items:
+                raise self.fail(f"the name {explicit!r} is taken by {self._owner(explicit)}: choose another id")
+            self._names.add(explicit)
+            return explicit
+        base = _NO_IDENTIFIER.sub("_", base)
+        base = f"_{base}" if not base or base[0].isdigit() or base in RESERVED else base
+        candidate, count = base, 1
+        while candidate in self._names or candidate in self._items:
+            count += 1
+            candidate = f"{base}_{count}"
+        self._names.add(candidate)
+        return candidate
+
+    def _owner(self, name: str) -> str:
+        if name in self.places:
+            return f"the node at line {self.places[name].line}"
+        return "the expression language" if name in RESERVED_IDS else "a parameter or a map's item"
+
+    def note_place(self, node_id: str, place: Place) -> None:
+        """Notes where a node was drawn."""
+        if len(self.places) >= DEFINITION_NODES_MAX:
+            raise self.fail(f"a workflow has at most {DEFINITION_NODES_MAX} nodes: use wf.map or sub-workflows")
+        self.places[node_id] = place
+
+    def add(self, node: model.Node) -> None:
+        """Puts a node at the end of the innermost block."""
+        self.check_entered()
+        self.note_place(node.id, caller())
+        self.block.nodes.append(node)
+
+    def value_of(
+        self, node_id: str, type_: Any, *, scopes: frozenset[Scope] | None = None, not_inside: Scope | None = None
+    ) -> RefProxy:
+        """The Ref of a node's value, bound to the blocks that are open now (or to ``scopes``)."""
+        bound = self.closed_in() if scopes is None else scopes
+        return RefProxy(RefState(self, nodes.Name(node_id), type_, bound, not_inside, frozenset((node_id,))))
+
+    def closed_in(self) -> frozenset[Scope]:
+        """The open blocks that a value made here may not leave."""
+        return frozenset(block.scope for block in self._blocks if block.scope.kind not in _LEAVABLE)
+
+    # ---- blocks ----------------------------------------------------------------------------------------------------
+
+    def announce(self, what: str) -> Unentered:
+        """A block was made; it must be entered before the next node."""
+        self.check_entered()
+        waiting = Unentered(what, caller())
+        self._unentered.append(waiting)
+        return waiting
+
+    def enter(self, waiting: Unentered | None, kind: ScopeKind) -> OpenBlock:
+        """Opens a block."""
+        if waiting is not None:
+            self._unentered.remove(waiting)
+        if len(self._blocks) > DEFINITION_DEPTH_MAX:
+            raise self.fail(f"blocks are nested deeper than {DEFINITION_DEPTH_MAX}: use a sub-workflow")
+        block = OpenBlock(Scope(kind, waiting.place if waiting else caller()))
+        self._blocks.append(block)
+        return block
+
+    def leave(self, block: OpenBlock, *, failed: bool = False) -> tuple[model.Node, ...]:
+        """Closes the innermost block and gives its nodes. ``failed``: an exception is on its way, nothing is checked."""
+        assert self._blocks[-1] is block, "blocks close in the order of their nesting"
+        self._blocks.pop()
+        block.scope.open = False
+        if failed:
+            return ()
+        self.check_entered()
+        if not block.nodes:
+            raise self.fail(
+                f"{block.scope.describe()} is empty: draw something in it, or leave it out", block.scope.place
+            )
+        return block.freeze()
+
+    def check_entered(self) -> None:
+        """Before a node and at the end of a block nothing may wait to be entered."""
+        if self._unentered:
+            waiting = self._unentered[0]
+            raise self.fail(f"{waiting.what} is not entered: write `with {waiting.what}:`", waiting.place)
+
+    def open_item(self) -> str:
+        """A name for a map's item that no open map, node or parameter has."""
+        name, count = "item", 1
+        while name in self._names or name in self._open_items:
+            count += 1
+            name = f"item_{count}"
+        self._items.add(name)
+        self._open_items.append(name)
+        return name
+
+    def close_item(self) -> None:
+        """The innermost map's body has ended."""
+        self._open_items.pop()
+
+    def finish(self) -> tuple[model.Node, ...]:
+        """The whole tree, at the end of the drawing."""
+        self.check_entered()
+        assert len(self._blocks) == 1, "every block was left"
+        return self._blocks[0].freeze()

@@ -1,0 +1,29 @@
+"""The ids that nodes get when the author gives none: the same for a drawn workflow and for its YAML. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from wfe.core.checks import RESERVED_NAMES
+from wfe.core.expressions import RESERVED
+
+_NO_IDENTIFIER = re.compile(r"[^A-Za-z0-9_]")
+
+
+class NodeIds:
+    """Hands out ids in the order of the lines: ``base``, ``base_2``, ``base_3``. ``taken``: names already in use."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = {*RESERVED_NAMES, *taken}
+
+    def assign(self, base: str) -> str:
+        """A fresh id."""
+        base = _NO_IDENTIFIER.sub("_", base)
+        base = f"_{base}" if not base or base[0].isdigit() or base in RESERVED else base
+        candidate, count = base, 1
+        while candidate in self._taken:
+            count += 1
+            candidate = f"{base}_{count}"
+        self._taken.add(candidate)
+        return candidate

@@ -1,0 +1,196 @@
+"""`@task`: a function becomes a task. Where it is called decides what a call means: in a drawing a node, elsewhere the
+plain function.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import update_wrapper
+from types import FunctionType
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from wfe.authoring.calls import CallOptions, Signature, call_task, signature_of
+from wfe.authoring.canvas import current_canvas
+from wfe.authoring.places import Place
+from wfe.authoring.retry import Duration, Retry, mistake, optional_ms, policy_of
+from wfe.errors import GraphError
+from wfe.model.registered import RegisteredTask, RunIn
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TaskFunction(Generic[P, R]):
+    """A task: called as its function is. ``__wfe_task__`` is what workers and readers of definitions see."""
+
+    __wfe_call__ = True
+
+    def __init__(self, registered: RegisteredTask) -> None:
+        self.__wfe_task__ = registered
+        self._signature: Signature | None = None
+        update_wrapper(cast(Any, self), registered.function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        canvas = current_canvas()
+        if canvas is None:
+            return cast(R, self.__wfe_task__.function(*args, **kwargs))
+        return cast(R, call_task(canvas, self.__wfe_task__, self.signature, args, kwargs, CallOptions()))
+
+    @property
+    def signature(self) -> Signature:
+        """Parameters and result, resolved at first use."""
+        if self._signature is None:
+            task = self.__wfe_task__
+            place = Place(task.file, task.line)
+            self._signature = signature_of(task.function, skip=0, what=f"the task {task.name!r}", place=place)
+        return self._signature
+
+    def with_options(
+        self,
+        *,
+        id: str | None = None,
+        after: object = None,
+        join: object = None,
+        cancels: object = None,
+        retry: Retry | None = None,
+        timeout: Duration | None = None,
+        priority: int | None = None,
+        limits: Iterable[str] = (),
+    ) -> Callable[P, R]:
+        """The task with options for one node; ``after=[...]`` (values of nodes, or ids) replaces the order of lines."""
+        refuse_later(join=join, cancels=cancels, limits=tuple(limits))
+        options = CallOptions(
+            id=id,
+            after=after_option(after),
+            retry=policy_of(retry, "with_options(retry=...)"),
+            timeout_ms=optional_ms(timeout, "with_options(timeout=...)"),
+            priority=_priority(priority),
+        )
+
+        def configured(*args: P.args, **kwargs: P.kwargs) -> R:
+            canvas = current_canvas()
+            if canvas is None:
+                return cast(R, self.__wfe_task__.function(*args, **kwargs))
+            return cast(R, call_task(canvas, self.__wfe_task__, self.signature, args, kwargs, options))
+
+        configured.__wfe_call__ = True  # type: ignore[attr-defined]
+        return configured
+
+    def __get__(self, instance: object, owner: type | None = None) -> TaskFunction[P, R]:
+        return self  # a task kept on a class is itself, never a method
+
+    def __reduce__(self) -> str:
+        return self.__wfe_task__.qualname
+
+    def __repr__(self) -> str:
+        return f"<task {self.__wfe_task__.name} of {self.__wfe_task__.module}>"
+
+
+@overload
+def task(function: Callable[P, R], /) -> TaskFunction[P, R]: ...
+@overload
+def task(
+    *,
+    name: str | None = None,
+    version: int = 1,
+    retry: Retry | None = None,
+    timeout: Duration | None = None,
+    heartbeat: Duration | None = None,
+    run_in: RunIn = "thread",
+    redeliver: bool = True,
+    limits: Iterable[str] = (),
+) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+def task(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    version: int = 1,
+    retry: Retry | None = None,
+    timeout: Duration | None = None,
+    heartbeat: Duration | None = None,
+    run_in: RunIn = "thread",
+    redeliver: bool = True,
+    limits: Iterable[str] = (),
+) -> Any:
+    """Makes a task of a module-level ``def`` or ``async def``. ``retry=None``: one attempt. Bare or with options."""
+    policy = policy_of(retry, "@wfe.task(retry=...)")
+    timeout_ms = optional_ms(timeout, "@wfe.task(timeout=...)")
+    heartbeat_ms = optional_ms(heartbeat, "@wfe.task(heartbeat=...)")
+    refuse_later(limits=tuple(limits))
+    if run_in not in ("thread", "process"):
+        raise mistake(f"@wfe.task(run_in={run_in!r}): 'thread' or 'process'")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise mistake(f"@wfe.task(version={version!r}): a number of at least 1")
+    if name is not None and (not isinstance(name, str) or not name):
+        raise mistake(f"@wfe.task(name={name!r}): a name is text")
+
+    def decorate(function: Callable[..., Any]) -> TaskFunction[Any, Any]:
+        place = check_task_function(function)
+        return TaskFunction(
+            RegisteredTask(
+                name=name or function.__name__,
+                version=version,
+                function=function,
+                is_async=inspect.iscoroutinefunction(function),
+                module=function.__module__,
+                qualname=function.__qualname__,
+                file=place.file,
+                line=place.line,
+                retry=policy,
+                timeout_ms=timeout_ms,
+                heartbeat_ms=heartbeat_ms,
+                run_in=run_in,
+                redeliver=redeliver,
+            )
+        )
+
+    return decorate if function is None else decorate(function)
+
+
+def check_task_function(function: Any) -> Place:
+    """Where the function is; GraphError for what cannot be a task."""
+    if not isinstance(function, FunctionType):
+        raise mistake(f"@wfe.task goes on a plain `def` or `async def` at module level, directly, not on {function!r}")
+    place = Place(function.__code__.co_filename, function.__code__.co_firstlineno)
+    name = function.__qualname__
+
+    def wrong(message: str) -> GraphError:
+        return GraphError(f"@wfe.task on {name}: {message}", file=place.file, line=place.line)
+
+    if function.__name__ == "<lambda>":
+        raise wrong("a task has a name: write a `def` at module level")
+    if "<locals>" in name:
+        raise wrong("a function inside a function cannot be found by workers: move it to module level")
+    if "." in name:
+        raise wrong("a method cannot be a task: make it a function at module level, and its object a @wfe.resource")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise wrong("a generator cannot be a task: return a list")
+    for param in inspect.signature(function).parameters.values():
+        if param.kind in (param.VAR_POSITIONAL, param.VAR_KEYWORD):
+            stars = "*" if param.kind is param.VAR_POSITIONAL else "**"
+            raise wrong(f"{stars}{param.name} has no place in an input by name: use a list or dict parameter")
+        if param.kind is param.POSITIONAL_ONLY:
+            raise wrong(f"inputs go by name, so {param.name!r} cannot be positional-only: remove the `/`")
+    return place
+
+
+def refuse_later(**options: object) -> None:
+    """Options that a later version brings."""
+    for name, value in options.items():
+        if value is not None and value != ():
+            raise mistake(f"{name}= comes in a later version of wfe; leave it out")
+
+
+def after_option(after: object) -> tuple[Any, ...] | None:
+    """``after`` as given (one value or several) in one form; None: the order of the lines."""
+    if after is None:
+        return None
+    return tuple(after) if isinstance(after, (list, tuple)) else (after,)
+
+
+def _priority(priority: int | None) -> int | None:
+    if priority is not None and (isinstance(priority, bool) or not isinstance(priority, int)):
+        raise mistake(f"with_options(priority={priority!r}): a number, higher goes first")
+    return priority

@@ -1,0 +1,210 @@
+"""`@workflow`: a function that draws a graph. It is drawn at most once per process, at first need, never replayed."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import update_wrapper
+from types import FunctionType
+from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, Protocol, TypeVar, cast, overload
+
+from wfe.authoring.calls import CallOptions, Signature, call_workflow, signature_of
+from wfe.authoring.canvas import current_canvas
+from wfe.authoring.graph import Graph
+from wfe.authoring.places import Place
+from wfe.authoring.retry import Duration, Retry, mistake, optional_ms
+from wfe.authoring.tasks import after_option, refuse_later
+from wfe.authoring.tracing import draw
+from wfe.errors import GraphError
+from wfe.limits import TAGS_MAX
+from wfe.model.definition import Definition
+from wfe.model.registered import RegisteredWorkflow
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Durable:
+    """Reserved: the first parameter of a durable function, which a later version runs. Making one is refused."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        raise mistake(_DURABLE)
+
+
+_DURABLE = "durable functions (wf: wfe.Durable) come in a later version of wfe: draw a graph (wf: wfe.Graph)"
+
+
+class WorkflowFunction(Generic[P, R]):
+    """A workflow: called inside another one it is a sub-workflow; elsewhere it is started by a client."""
+
+    __wfe_call__ = True
+
+    def __init__(self, registered: RegisteredWorkflow) -> None:
+        self.__wfe_workflow__ = registered
+        self._signature: Signature | None = None
+        self._definition: Definition | None = None
+        self._lock = threading.RLock()
+        update_wrapper(cast(Any, self), registered.function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        canvas = current_canvas()
+        if canvas is None:
+            self._outside()
+        return cast(R, call_workflow(canvas, self.__wfe_workflow__, self.signature, args, kwargs, CallOptions()))
+
+    def _outside(self) -> NoReturn:
+        name = self.__wfe_workflow__.name
+        raise mistake(
+            f"the workflow {name!r} was called outside of a workflow: start a run with client.start({name}, ...), "
+            f"or run it on the spot with wfe.run({name}, ...)"
+        )
+
+    @property
+    def signature(self) -> Signature:
+        """Parameters (without the graph) and result, resolved at first use."""
+        if self._signature is None:
+            workflow = self.__wfe_workflow__
+            place, what = Place(workflow.file, workflow.line), f"the workflow {workflow.name!r}"
+            self._signature = signature_of(workflow.function, skip=1, what=what, place=place)
+        return self._signature
+
+    def definition(self) -> Definition:
+        """The drawn graph, drawn at the first call. GraphError (file, line, what to use) when it cannot be."""
+        if self._definition is None:
+            with self._lock:
+                if self._definition is None:
+                    self._definition = draw(self.__wfe_workflow__, self.signature)
+        return self._definition
+
+    def with_options(
+        self,
+        *,
+        id: str | None = None,
+        after: object = None,
+        join: object = None,
+        cancels: object = None,
+        retry: Retry | None = None,
+        timeout: Duration | None = None,
+        priority: int | None = None,
+        limits: Iterable[str] = (),
+    ) -> Callable[P, R]:
+        """The sub-workflow with options for one node."""
+        refuse_later(join=join, cancels=cancels, limits=tuple(limits))
+        if retry is not None or priority is not None:
+            raise mistake("retry= and priority= go on tasks: a sub-workflow's own tasks have theirs")
+        options = CallOptions(
+            id=id, after=after_option(after), timeout_ms=optional_ms(timeout, "with_options(timeout=...)")
+        )
+
+        def configured(*args: P.args, **kwargs: P.kwargs) -> R:
+            canvas = current_canvas()
+            if canvas is None:
+                self._outside()
+            return cast(R, call_workflow(canvas, self.__wfe_workflow__, self.signature, args, kwargs, options))
+
+        configured.__wfe_call__ = True  # type: ignore[attr-defined]
+        return configured
+
+    def __reduce__(self) -> str:
+        return self.__wfe_workflow__.function.__qualname__
+
+    def __repr__(self) -> str:
+        return f"<workflow {self.__wfe_workflow__.name} of {self.__wfe_workflow__.function.__module__}>"
+
+
+@overload
+def workflow(function: Callable[Concatenate[Graph, P], Coroutine[Any, Any, R]], /) -> WorkflowFunction[P, R]: ...
+@overload
+def workflow(function: Callable[Concatenate[Graph, P], R], /) -> WorkflowFunction[P, R]: ...
+@overload
+def workflow(
+    *,
+    name: str | None = None,
+    version: int | None = None,
+    timeout: Duration | None = None,
+    on: object = (),
+    tags: Mapping[str, Any] | None = None,
+    limits: Iterable[str] = (),
+) -> WorkflowDecorator: ...
+def workflow(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    version: int | None = None,
+    timeout: Duration | None = None,
+    on: object = (),
+    tags: Mapping[str, Any] | None = None,
+    limits: Iterable[str] = (),
+) -> Any:
+    """Makes a workflow of a function whose first parameter is a Graph. ``version=None``: the server counts up.
+
+    ``tags``: values to search runs by: text, or templates over the parameters such as ``"${order.region}"``.
+    """
+    timeout_ms = optional_ms(timeout, "@wfe.workflow(timeout=...)")
+    refuse_later(on=on, limits=tuple(limits))
+    if version is not None and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
+        raise mistake(f"@wfe.workflow(version={version!r}): a number of at least 1, or None")
+    if name is not None and (not isinstance(name, str) or not name):
+        raise mistake(f"@wfe.workflow(name={name!r}): a name is text")
+    if tags is not None and (not isinstance(tags, Mapping) or len(tags) > TAGS_MAX):
+        raise mistake(f"@wfe.workflow(tags=...): a dict of at most {TAGS_MAX} names and values")
+
+    def decorate(function: Callable[..., Any]) -> WorkflowFunction[Any, Any]:
+        place = check_workflow_function(function)
+        return WorkflowFunction(
+            RegisteredWorkflow(
+                name=name or function.__name__,
+                version=version,
+                function=function,
+                kind="graph",
+                file=place.file,
+                line=place.line,
+                timeout_ms=timeout_ms,
+                tags=dict(tags or {}),
+            )
+        )
+
+    return decorate if function is None else decorate(function)
+
+
+class WorkflowDecorator(Protocol):
+    """What ``@wfe.workflow(...)`` with options gives: it takes the function."""
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Graph, P], Coroutine[Any, Any, R]], /
+    ) -> WorkflowFunction[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Graph, P], R], /) -> WorkflowFunction[P, R]: ...
+
+
+def check_workflow_function(function: Any) -> Place:
+    """Where the function is; GraphError for what cannot draw a workflow."""
+    if not isinstance(function, FunctionType):
+        raise mistake(f"@wfe.workflow goes on a plain `def` or `async def`, directly, not on {function!r}")
+    place = Place(function.__code__.co_filename, function.__code__.co_firstlineno)
+
+    def wrong(message: str) -> GraphError:
+        return GraphError(f"@wfe.workflow on {function.__qualname__}: {message}", file=place.file, line=place.line)
+
+    if function.__name__ == "<lambda>":
+        raise wrong("a workflow has a name: write a `def`")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise wrong("a generator cannot draw a workflow: `return` its result")
+    params = list(inspect.signature(function).parameters.values())
+    if not params:
+        raise wrong("the first parameter is the graph: def f(wf: wfe.Graph, ...)")
+    first = params[0].annotation
+    written = first if isinstance(first, str) else getattr(first, "__name__", "")
+    if first is Durable or written.rpartition(".")[2] == "Durable":
+        raise wrong(_DURABLE)
+    if first is not inspect.Parameter.empty and first is not Graph and written.rpartition(".")[2] != "Graph":
+        raise wrong(f"the first parameter is the graph, but {params[0].name!r} is annotated {written or first!r}")
+    for param in params[1:]:
+        if param.kind in (param.VAR_POSITIONAL, param.VAR_KEYWORD):
+            raise wrong(f"{param.name!r} collects arguments, but a run's input has fixed names: use a list or dict")
+        if param.kind is param.POSITIONAL_ONLY:
+            raise wrong(f"inputs go by name, so {param.name!r} cannot be positional-only: remove the `/`")
+    return place
