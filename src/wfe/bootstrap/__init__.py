@@ -2,7 +2,7 @@
 
 ``server`` starts an engine, ``roles`` are the entries of its child processes (``python -m wfe.bootstrap ROLE``),
 ``world`` holds their adapters, ``clients`` give a client its transport, ``oneshot`` runs one workflow in an engine of
-its own, ``workers`` and ``develop`` are `wfe worker` and `wfe dev`, ``parents`` lets a child notice that its parent is
+its own, ``workers`` and ``development`` are `wfe worker` and `wfe dev`, ``parents`` lets a child notice that its parent is
 gone. Names are loaded lazily: importing this package costs nothing.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wfe.bootstrap.clients import aconnect, connect, open_client_link
-    from wfe.bootstrap.develop import develop
+    from wfe.bootstrap.development import develop
     from wfe.bootstrap.oneshot import LocalServer, run, run_app
     from wfe.bootstrap.parents import parent_watch
     from wfe.bootstrap.server import serve
@@ -35,7 +35,7 @@ _HOMES = {
     "LocalServer": "oneshot",
     "aconnect": "clients",
     "connect": "clients",
-    "develop": "develop",
+    "develop": "development",
     "open_client_link": "clients",
     "parent_watch": "parents",
     "run": "oneshot",

@@ -15,8 +15,8 @@ from wfe.errors import Unavailable
 from wfe.limits import SOCKET_HANDSHAKE_MS
 
 if TYPE_CHECKING:
-    from wfe.transport.aio import Attached, OnFrames
     from wfe.shard.process import World as ShardWorld
+    from wfe.transport.aio import Attached, OnFrames
 
 
 class SystemClock:
