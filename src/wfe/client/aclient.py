@@ -45,6 +45,8 @@ NAMESPACE = "default"
 LIST_TIMEOUT_S = 5.0
 """A list does not wait longer for one partition: it names it in ``incomplete``."""
 
+SERVING_POLL_S = 0.05
+
 _decode_view = msgspec.msgpack.Decoder(RunView).decode
 _decode_page = msgspec.msgpack.Decoder(RunPage).decode
 _decode_deployed = msgspec.msgpack.Decoder(DeployOutcome).decode
@@ -314,6 +316,15 @@ class AsyncClient:
     async def status(self) -> ServerStatus:
         """The server, its shards with their counters and latencies, its workers."""
         return _decode_status(await self._open().ask(Kind.STATUS))
+
+    async def wait_until_serving(self, timeout_s: float) -> ServerStatus:
+        """The status as soon as every shard serves, or, once the time is over, as it is then."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            status = await self.status()
+            if status.state == "serving" or asyncio.get_running_loop().time() >= deadline:
+                return status
+            await asyncio.sleep(SERVING_POLL_S)
 
     async def view(self, run_id: str) -> RunView:
         """A run as it travels, payloads still encoded."""

@@ -245,6 +245,10 @@ class Client:
         """See `AsyncClient.status`."""
         return self._loop.call(self._client.status())
 
+    def wait_until_serving(self, timeout_s: float) -> ServerStatus:
+        """See `AsyncClient.wait_until_serving`."""
+        return self._loop.call(self._client.wait_until_serving(timeout_s))
+
     def view(self, run_id: str) -> RunView:
         """See `AsyncClient.view`."""
         return self._loop.call(self._client.view(run_id))

@@ -1,0 +1,143 @@
+"""Definitions: deploy, validate, graph, schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wfe.cli.output import EXIT_FAILED, command, fail_usage, print_json, print_table, styled
+from wfe.cli.params import address_option, apps_argument, connected
+
+if TYPE_CHECKING:
+    from wfe.model.definition import Definition
+
+FORMATS = ("svg", "dot", "mermaid", "yaml")
+
+
+@command("deploy", short_help="Register an app's workflows and make them current.")
+@apps_argument
+@click.option("--check", is_flag=True, help="Change nothing: only say what would happen.")
+@address_option
+def deploy_command(apps: tuple[str, ...], check: bool, address: str | None, as_json: bool) -> None:
+    """Register the workflows of APP (file.py, file.yaml or package.module) and make them current."""
+    from wfe.authoring.apps import load_app
+    from wfe.client.views import deployed_document
+
+    definitions = load_app(list(apps)).definitions()
+    with connected(address) as client:
+        deployed = client.deploy(*definitions, check=check)
+    if as_json:
+        print_json([deployed_document(each) for each in deployed])
+        return
+    word = "would change" if check else "changed"
+    rows = [(each.workflow, str(each.version), each.hash, word if each.changed else "unchanged") for each in deployed]
+    print_table(("WORKFLOW", "VERSION", "HASH", ""), rows, "the app has no workflows")
+
+
+@command("validate", short_help="Check an app's workflows without a server.")
+@apps_argument
+def validate_command(apps: tuple[str, ...], as_json: bool) -> int:
+    """Load the workflows of APP and print everything that is wrong with them; exit code 1 if there are errors."""
+    findings = list(_findings(list(apps)))
+    ok = all(finding["severity"] != "error" for finding in findings)
+    if as_json:
+        print_json({"ok": ok, "findings": findings})
+        return 0 if ok else EXIT_FAILED
+    for finding in findings:
+        place = ": ".join(filter(None, [finding["workflow"], finding["where"]]))
+        hint = f" ({finding['suggestion']})" if finding["suggestion"] else ""
+        click.echo(f"{styled(finding['severity'])}: {place + ': ' if place else ''}{finding['message']}{hint}")
+    if ok:
+        click.echo("ok")
+    return 0 if ok else EXIT_FAILED
+
+
+def _findings(apps: list[str]) -> list[dict[str, Any]]:
+    """What validation found, and what kept an app from being read at all, in one form."""
+    from wfe.authoring.apps import load_app
+    from wfe.core.validate import validate
+    from wfe.errors import AppError, DefinitionError, GraphError
+
+    try:
+        definitions = load_app(apps).definitions()
+    except DefinitionError as error:
+        return [_finding(message=message) for message in error.findings]
+    except (AppError, GraphError) as error:
+        where = f"{error.file}:{error.line}" if isinstance(error, GraphError) and error.file else None
+        return [_finding(message=getattr(error, "message", None) or str(error), where=where)]
+    return [
+        _finding(definition.workflow, found.node, found.where, found.message, found.suggestion, found.severity)
+        for definition in definitions
+        for found in validate(definition)
+    ]
+
+
+def _finding(
+    workflow: str | None = None,
+    node: str | None = None,
+    where: str | None = None,
+    message: str = "",
+    suggestion: str | None = None,
+    severity: str = "error",
+) -> dict[str, Any]:
+    return {
+        "workflow": workflow,
+        "node": node,
+        "where": where,
+        "message": message,
+        "suggestion": suggestion,
+        "severity": severity,
+    }
+
+
+@command("graph", short_help="Draw a workflow of an app, or that of a run.")
+@click.argument("what", metavar="APP[:NAME]|RUN")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="mermaid", show_default=True)
+@address_option
+def graph_command(what: str, form: str, address: str | None, as_json: bool) -> None:
+    """Draw a workflow of an app, or the version that a run executes, to standard output."""
+    definition = _definition_of(what, address)
+    text = _drawn(definition, form)
+    if as_json:
+        print_json({"workflow": definition.workflow, "format": form, "text": text})
+    else:
+        click.echo(text, nl=not text.endswith("\n"))
+
+
+def _definition_of(what: str, address: str | None) -> Definition:
+    from wfe.cli.oneshot import split_app
+    from wfe.model.ids import is_run_id
+
+    if is_run_id(what):
+        with connected(address) as client:
+            return client.definition(hash=client.view(what).definition)
+    from wfe.authoring.apps import load_app
+
+    app, name = split_app(what)
+    definitions: dict[str, Definition] = {each.workflow: each for each in load_app([app]).definitions()}
+    if name is not None and name in definitions:
+        return definitions[name]
+    if name is None and len(definitions) == 1:
+        return next(iter(definitions.values()))
+    found = f"it has {', '.join(sorted(definitions))}" if definitions else "it has none"
+    fail_usage(f"name the workflow to draw as {app}:NAME; {found}")
+
+
+def _drawn(definition: Definition, form: str) -> str:
+    if form == "yaml":
+        from wfe.authoring.yaml_writer import write_yaml
+
+        return write_yaml(definition)
+    from wfe.authoring import drawing
+
+    draw = {"svg": drawing.to_svg, "dot": drawing.to_dot, "mermaid": drawing.to_mermaid}[form]
+    return draw(definition)
+
+
+@command("schema", short_help="Print the JSON Schema of the YAML form.")
+def schema_command(as_json: bool) -> None:
+    """Print the JSON Schema of workflow files, for editors."""
+    from wfe.authoring.json_schema import definition_schema
+
+    print_json(definition_schema())

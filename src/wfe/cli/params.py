@@ -1,0 +1,112 @@
+"""What people type: JSON inputs, durations, apps, tags; and the options that several commands share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from wfe.client.sync import Client
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONNECT_TIMEOUT_S = 5.0
+
+
+class Given:
+    """A value that was given, so that JSON's null can be told from no input at all."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class JsonInput(click.ParamType):  # type: ignore[type-arg]
+    """A JSON text, ``@file`` with one, or ``-`` for standard input. Becomes a `Given`."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, Given):
+            return value
+        import msgspec
+
+        text, source = self._read(value)
+        try:
+            return Given(msgspec.json.decode(text))
+        except (msgspec.DecodeError, RecursionError) as error:
+            hint = "" if value[:1] in "@-" else " (text needs quotes of its own: -i '\"hello\"')"
+            self.fail(f"{source} is not JSON: {error}{hint}", param, ctx)
+
+    def _read(self, value: str) -> tuple[bytes, str]:
+        if value == "-":
+            return sys.stdin.buffer.read(), "standard input"
+        if value.startswith("@"):
+            try:
+                return Path(value[1:]).read_bytes(), value[1:]
+            except OSError as error:
+                self.fail(f"{value[1:]}: {error.strerror or error}")
+        return value.encode(), repr(value)
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]
+    """``"100ms" "30s" "5m" "2h" "7d"``; becomes seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, float):
+            return value
+        from wfe.model.durations import parse_duration
+
+        try:
+            return parse_duration(value) / 1000
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Tag(click.ParamType):  # type: ignore[type-arg]
+    """``name=value``; becomes a pair."""
+
+    name = "key=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = value.partition("=")
+        if not equals or not name:
+            self.fail(f"{value!r} is no tag: write name=value", param, ctx)
+        return name, text
+
+
+def input_option(function: F) -> F:
+    """``-i``: parameter ``given``, None when there is none."""
+    text = "The input: a JSON text, @file, or - for standard input."
+    return click.option("-i", "--input", "given", type=JsonInput(), metavar="JSON", help=text)(function)
+
+
+def address_option(function: F) -> F:
+    text = "The server [default: WFE_ADDRESS, else tcp://127.0.0.1:7700]."
+    return click.option("--address", metavar="ADDRESS", help=text)(function)
+
+
+def apps_argument(function: F) -> F:
+    return click.argument("apps", metavar="APP...", nargs=-1, required=True)(function)
+
+
+def connected(address: str | None, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> Client:
+    """A client of the server that the command line or the environment names."""
+    from wfe import bootstrap
+
+    client: Client = bootstrap.connect(address, connect_timeout_s=connect_timeout_s)
+    return client
+
+
+def input_args(given: Given | None) -> tuple[Any, ...]:
+    """The positional arguments of a start by name: the input as it is, or none."""
+    return () if given is None else (given.value,)

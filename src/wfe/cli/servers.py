@@ -1,0 +1,74 @@
+"""Processes that stay: serve, dev, worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from wfe.cli.output import command
+
+_DURABILITY = click.Choice(["sync", "os", "none"])
+_LEVELS = click.Choice(["debug", "info", "warning", "error"])
+
+
+@command("serve", short_help="Run an engine: shards, workers, durable data.")
+@click.option("--shards", type=click.IntRange(1), help="Shard processes [default: 1].")
+@click.option("--workers", type=click.IntRange(0), help="Local worker processes [default: 0].")
+@click.option("--slots", type=click.IntRange(1), help="Tasks that one worker runs at once [default: 16].")
+@click.option("--data", metavar="DIR", help="The data directory [default: wfe-data].")
+@click.option("--app", "apps", metavar="APP", multiple=True, help="Deploy it, and run its tasks; repeatable.")
+@click.option("--listen", metavar="ADDRESS", help="Where clients and workers connect [default: tcp://127.0.0.1:7700].")
+@click.option("--http", metavar="HOST:PORT", help="Where the HTTP gateway listens.")
+@click.option(
+    "--partitions", type=click.IntRange(1, 1024), help="Counts when the data directory is made [default: 32]."
+)
+@click.option("--durability", type=_DURABILITY, help="sync survives power loss, os a crash [default: sync].")
+@click.option("--log-level", type=_LEVELS, help="[default: info]")
+@click.option("--config", "file", metavar="FILE", help="A TOML file with these options; flags win.")
+def serve_command(file: str | None, as_json: bool, **flags: Any) -> int:
+    """Run an engine until SIGTERM or Ctrl-C. A second signal ends it at once."""
+    from wfe import bootstrap
+    from wfe.config import ServeOptions, load_options
+
+    flags["apps"] = list(flags["apps"])
+    flags["log_format"] = "json" if as_json else None
+    code: int = bootstrap.serve(load_options(ServeOptions, flags, file=file))
+    return code
+
+
+@command("worker", short_help="Run tasks of a server elsewhere.")
+@click.option("--app", "apps", metavar="APP", multiple=True, required=True, help="The app with the tasks; repeatable.")
+@click.option("--connect", metavar="ADDRESS", help="The server [default: WFE_ADDRESS, else tcp://127.0.0.1:7700].")
+@click.option("--slots", type=click.IntRange(1), help="Tasks that it runs at once [default: 16].")
+@click.option("--log-level", type=_LEVELS, help="[default: info]")
+@click.option("--config", "file", metavar="FILE", help="A TOML file with these options; flags win.")
+def worker_command(file: str | None, as_json: bool, **flags: Any) -> int:
+    """Run an app's tasks and durable functions for a server, until SIGTERM or Ctrl-C. Registers no definition."""
+    from wfe import bootstrap
+    from wfe.config import WorkerOptions, load_options
+
+    flags["apps"] = list(flags["apps"])
+    flags["log_format"] = "json" if as_json else None
+    code: int = bootstrap.work(load_options(WorkerOptions, flags, file=file))
+    return code
+
+
+@command("dev", short_help="Run an app while you write it: engine and workers, restarted on every change.")
+@click.argument("apps", metavar="APP...", nargs=-1, required=True)
+@click.option("--shards", type=click.IntRange(1), default=1, show_default=True, help="Shard processes.")
+@click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Local worker processes.")
+@click.option("--data", metavar="DIR", default="./.wfe", show_default=True, help="The data directory.")
+@click.option("--listen", metavar="ADDRESS", help="Where clients connect [default: tcp://127.0.0.1:7700].")
+@click.option("--log-level", type=_LEVELS, help="[default: info]")
+def dev_command(apps: tuple[str, ...], as_json: bool, **flags: Any) -> int:
+    """Run an app's engine and workers, and start them anew when its files change.
+
+    A changed graph needs no new version here; runs that have started keep theirs.
+    """
+    from wfe import bootstrap
+    from wfe.config import ServeOptions, load_options
+
+    flags |= {"apps": list(apps), "replace": True, "log_format": "json" if as_json else None}
+    code: int = bootstrap.develop(load_options(ServeOptions, flags))
+    return code
