@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import UNSET
 
+from wfe.core.expressions import RESERVED
 from wfe.core.findings import Findings
 from wfe.core.schemas import compile_schema, reference_cycle, schema_problems
 from wfe.limits import DURATION_MAX_MS, MAP_ITEMS_MAX, NAME_CHARS_MAX
@@ -34,7 +35,6 @@ from wfe.model.policy import RetryPolicy
 
 RESERVED_NAMES = frozenset({"run", "now"})
 """Names that expressions give a meaning of their own."""
-_KEYWORDS = frozenset({"true", "false", "null", "in"})
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _NAME = re.compile(r"[^\W\d][\w.-]*")
 _VERSION_MAX = 2**31 - 1
@@ -47,7 +47,7 @@ def identifier_problem(name: str) -> str | None:
         return f"{name!r} is not a name: letters, digits and _, not starting with a digit"
     if len(name) > NAME_CHARS_MAX:
         return f"{name[:20]!r}... has {len(name)} characters, the limit is {NAME_CHARS_MAX}"
-    if name in _KEYWORDS:
+    if name in RESERVED:
         return f"{name!r} is a word of the expression language"
     if name in RESERVED_NAMES:
         return f"{name!r} is reserved: expressions give it a meaning of their own"

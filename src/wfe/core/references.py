@@ -1,7 +1,8 @@
 """Which expressions a node holds, where, and which names they need. Pure.
 
 A *site* is one expression or template of a definition with its place. A name is *guarded* where its absence is provided
-for: inside ``merge(...)`` or ``has(...)``, in ``has(x) ? x : y`` and after ``has(x) &&``; elsewhere it is *required*.
+for: inside ``merge(...)``, ``has(...)`` or ``is_none(...)``, in ``has(x) ? x : y`` and after ``has(x) &&``; elsewhere it is
+*required*.
 """
 
 from __future__ import annotations
@@ -94,9 +95,9 @@ def _collect(
         case ast.Name(name):
             if name not in bound:
                 (guarded if safe or name in proven else required).add(name)
-        case ast.Has(operand):
-            visit(operand, safe=True)
-        case ast.Call("merge", arguments, None):
+        case ast.Has(path):
+            visit(path, safe=True)
+        case ast.Call("merge" | "is_none", arguments, None):
             for argument in arguments:
                 visit(argument, safe=True)
         case ast.Conditional(condition, then, otherwise):

@@ -13,6 +13,8 @@ from typing import Any
 from msgspec import UNSET
 
 from wfe.core.expressions import Expression, compile_expression, compile_template
+from wfe.core.expressions.schemas import fits
+from wfe.core.expressions.typing import infer
 from wfe.core.findings import Findings
 from wfe.core.references import Expected, Site
 from wfe.errors import ExpressionError
@@ -29,17 +31,6 @@ from wfe.model.definition import (
     Task,
     WaitSignal,
 )
-
-try:
-    from wfe.core.expressions.typing import fits, infer
-except ImportError:  # the room next door is being furnished
-
-    def infer(*_: Any) -> Any:
-        return None, []
-
-    def fits(*_: Any) -> Any:
-        return None
-
 
 RUN_SCHEMA: Schema = {
     "type": "object",
