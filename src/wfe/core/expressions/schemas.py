@@ -116,6 +116,8 @@ def member(shape: Shape, name: str) -> Schema | None:
         return known(others)
     if others is True or "patternProperties" in schema or not isinstance(listed, dict):
         return None
+    if name in schema.get("required", ()):
+        return None
     if others is False or listed:
         raise Unlisted(name)
     return None
