@@ -2,8 +2,8 @@
 
 ``server`` starts an engine, ``roles`` are the entries of its child processes (``python -m wfe.bootstrap ROLE``),
 ``world`` holds their adapters, ``clients`` give a client its transport, ``oneshot`` runs one workflow in an engine of
-its own, ``workers`` and ``development`` are `wfe worker` and `wfe dev`, ``parents`` lets a child notice that its parent is
-gone. Names are loaded lazily: importing this package costs nothing.
+its own, ``workers`` and ``development`` are `wfe worker` and `wfe dev`; through ``parents`` a child notices that its
+parent is gone. Names are loaded lazily: importing this package costs nothing.
 """
 
 from __future__ import annotations
