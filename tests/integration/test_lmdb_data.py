@@ -47,7 +47,7 @@ def child(code: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def events(*seqs: int) -> tuple[int, bytes]:
-    return seqs[0], encode([["event", seq] for seq in seqs])
+    return seqs[0], encode([1_700_000_000_000, [["event", seq] for seq in seqs]])
 
 
 def chunk(seq: int, run_id: str = RUN) -> Chunk:

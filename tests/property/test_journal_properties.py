@@ -9,13 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec import Raw
 from msgspec.msgpack import decode, encode
 
 from wfe.errors import DataCorrupt, DataError
+from wfe.journal.chunks import event_count
 from wfe.journal.log import Chunk, ShardLog
 from wfe.journal.store import EndedRow, OpenRow, PartitionStore, ended_run_ops, open_run_ops
 from wfe.journal.verify import verify_log, verify_store
 from wfe.lmdb.store import LmdbStore
+from wfe.model.event import EventChunk, MailTaken, PartitionChunk, TaskDone
 from wfe.model.ids import mint_run_id
 from wfe.ports import Op
 from wfe.sim.chance import SeededRandom
@@ -38,7 +41,7 @@ class LogUnderFaults(RuleBasedStateMachine):
 
     @rule(payload=st.binary(max_size=40), count=st.integers(1, 3))
     def append(self, payload: bytes, count: int) -> None:
-        chunks = [Chunk(0, 1, f"run-{n}", 1, 1, encode([payload])) for n in range(count)]
+        chunks = [Chunk(0, 1, f"run-{n}", 1, 1, encode([0, [payload]])) for n in range(count)]
         try:
             self.log.append(chunks)
         except (DataError, SimCrashed):
@@ -82,7 +85,7 @@ class LogUnderFaults(RuleBasedStateMachine):
         assert self.log.position == len(self.acknowledged)
         assert set(range(self.trimmed + 1, self.log.position + 1)) <= set(replayed)
         for position, chunks in replayed.items():
-            assert [chunk.events for chunk in chunks] == [encode([self.acknowledged[position - 1]])] * len(chunks)
+            assert [chunk.events for chunk in chunks] == [encode([0, [self.acknowledged[position - 1]]])] * len(chunks)
 
     @invariant()
     def nothing_is_wrong_on_the_disk(self) -> None:
@@ -114,7 +117,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         made = []
         for count, size in sizes:
             first = self.seqs.get(run_id, 0) + 1
-            made.append((first, encode([bytes(size)] * count)))
+            made.append((first, encode([first, [bytes(size)] * count])))
             self.seqs[run_id] = first + count - 1
         self.histories.setdefault(run_id, []).extend(made)
         return made
@@ -159,7 +162,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
     @rule(run_id=runs, after=st.integers(0, 60), limit=st.integers(1, 4))
     def read_history(self, run_id: str, after: int, limit: int) -> None:
         chunks = self.histories.get(run_id, [])
-        expected = [(first, events) for first, events in chunks if first + len(decode(events)) - 1 > after][:limit]
+        expected = [(first, events) for first, events in chunks if first + len(decode(events)[1]) - 1 > after][:limit]
         for store in self.stores:
             assert store.history(run_id, after, limit) == expected
 
@@ -192,6 +195,14 @@ TestStoreAgainstModel = StoreAgainstModel.TestCase
 TestStoreAgainstModel.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
+@settings(deadline=None)
+@given(st.integers(0, 1 << 62), st.sampled_from([0, 1, 15, 16, 65_535, 65_536]))
+def test_chunks_of_any_time_and_length_know_how_many_events_they_have(time_ms: int, count: int) -> None:
+    event = TaskDone(7, 1, 0, Raw(b"\x01"))
+    assert event_count(encode(EventChunk(time_ms, [event] * count))) == count
+    assert event_count(encode(PartitionChunk(time_ms, [MailTaken(1, 2)] * count))) == count
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.binary(max_size=30), min_size=1, max_size=6),
@@ -202,7 +213,7 @@ def test_one_flipped_bit_anywhere_in_a_log_is_always_noticed(payloads: list[byte
     disk = SimDisk(SeededRandom(seed))
     log = ShardLog(disk.log("log"), 1)
     for payload in payloads:
-        log.append([Chunk(0, 1, "run", 1, 1, encode([payload]))])
+        log.append([Chunk(0, 1, "run", 1, 1, encode([0, [payload]]))])
     log.trim(trim)
     record = f"log/{disk.flip_bit('log')}"
     assert record in {finding.record for finding in verify_log(disk.log("log"))}
@@ -217,7 +228,7 @@ def test_with_weaker_durability_power_loss_leaves_a_prefix(seed: int, appends: i
     disk = SimDisk(SeededRandom(seed), durability="os")
     log = ShardLog(disk.log("log"), 1)
     for n in range(appends):
-        log.append([Chunk(0, 1, "run", n + 1, 1, encode([n]))])
+        log.append([Chunk(0, 1, "run", n + 1, 1, encode([0, [n]]))])
     disk.crash(power_loss=True)
     positions = [position for position, _ in ShardLog(disk.log("log"), 2).replay()]
     assert positions == list(range(1, len(positions) + 1))

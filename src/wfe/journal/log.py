@@ -35,8 +35,8 @@ HEADER_BYTES: Final = _FIELDS.size + _CRCS.size
 class Chunk(NamedTuple):
     """The new events of one entity in one batch: a run, or ("" ) the partition's own record.
 
-    ``epoch`` is the partition's; ``events`` is one msgpack array of ``count`` events, opaque here, numbered from
-    ``first_seq`` on.
+    ``epoch`` is the partition's; ``events`` is an encoded `model.event.EventChunk` or `PartitionChunk`, opaque here, of
+    ``count`` events, numbered from ``first_seq`` on.
     """
 
     partition: int

@@ -23,7 +23,7 @@ _encode = Encoder().encode
 def open_run_ops(row: OpenRow, snapshot: bytes, chunks: Sequence[tuple[int, bytes]]) -> list[Op]:
     """An open run as of ``row.seq``: its row, its snapshot, and ``chunks`` of history that are new since the last time.
 
-    A chunk is ``(first_seq, events)``, where events is one msgpack array.
+    A chunk is ``(first_seq, events)``, where events is an encoded `model.event.EventChunk`.
     """
     key = row.run_id.encode()
     ops = [

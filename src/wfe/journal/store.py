@@ -13,6 +13,7 @@ from msgspec.msgpack import Decoder, Encoder
 
 from wfe.errors import DataError, DataFormat
 from wfe.journal import schema
+from wfe.journal.chunks import last_seq
 from wfe.journal.rows import definition_ops, ended_run_ops, key_digest, key_ops, open_run_ops, record_ops
 from wfe.journal.schema import (
     EndedRow,
@@ -117,7 +118,7 @@ class PartitionStore:
         ended = self._tables.row(_ended, schema.ENDED, run_id.encode())
         if ended and not ended.spilled:
             chunks = ended.history
-        return [chunk for chunk in chunks if _last_seq(chunk) > after_seq][:limit]
+        return [(first, events) for first, events in chunks if last_seq(first, events) > after_seq][:limit]
 
     def key(self, namespace: str, workflow: str, key: str) -> tuple[str, bytes] | None:
         """``(run_id, input_digest)`` of the run that this idempotency key names."""
@@ -156,20 +157,3 @@ class PartitionStore:
 
     def close(self) -> None:
         self._store.close()
-
-
-def _last_seq(chunk: tuple[int, bytes]) -> int:
-    first_seq, events = chunk
-    return first_seq + array_length(events) - 1
-
-
-def array_length(packed: bytes) -> int:
-    """The number of elements of a msgpack array, from its header; 0 when it is no array."""
-    head = packed[0] if packed else 0
-    if head & 0xF0 == 0x90:
-        return head & 0x0F
-    if head == 0xDC:
-        return int.from_bytes(packed[1:3], "big")
-    if head == 0xDD:
-        return int.from_bytes(packed[1:5], "big")
-    return 0

@@ -12,8 +12,8 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from wfe.errors import DataCorrupt, DataFormat
+from wfe.journal.chunks import event_count
 from wfe.journal.log import Chain, Chunk, decode_chunks, decode_header
-from wfe.journal.store import array_length
 from wfe.journal.verify_store import Entity, Finding, message_of, verify_catalogue, verify_store
 from wfe.ports import Log
 
@@ -58,7 +58,11 @@ def scan_log(log: Log) -> LogScan:
 
 def _scan_chunk(scan: LogScan, position: int, chunk: Chunk) -> None:
     scan.events += chunk.count
-    if array_length(chunk.events) != chunk.count:
+    try:
+        counted = event_count(chunk.events)
+    except DataCorrupt:
+        counted = -1
+    if counted != chunk.count:
         whose = chunk.entity or f"partition {chunk.partition}"
         scan.findings.append(Finding(f"log/{position}", f"a chunk of {whose} has other than its {chunk.count} events"))
     last = chunk.first_seq + chunk.count - 1

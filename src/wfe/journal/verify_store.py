@@ -12,12 +12,12 @@ from typing import TypeAlias, TypeVar
 from msgspec import Struct
 from msgspec.msgpack import Decoder
 
-from wfe.errors import WfeError
+from wfe.errors import DataCorrupt, WfeError
 from wfe.journal import schema
 from wfe.journal.catalogue import SERVER_KEY, OwnerRow, WorkflowRow
+from wfe.journal.chunks import last_seq
 from wfe.journal.rows import key_digest
 from wfe.journal.schema import EndedRow, KeyRow, MetaRow, OpenRow, SnapshotRow, name_of, unseal
-from wfe.journal.store import array_length
 from wfe.journal.tables import Tables, decode_row
 from wfe.model.ids import is_run_id, partition_of
 from wfe.ports import Store
@@ -186,6 +186,10 @@ class _StoreCheck(_Reader):
         for first, events in chunks:
             if first != seq + 1:
                 self.add(table, key, f"events {seq + 1} to {first - 1} are missing from the run's history")
-            seq = first + array_length(events) - 1
+            try:
+                seq = last_seq(first, events)
+            except DataCorrupt as error:
+                self.add(table, key, message_of(error))
+                return
         if seq != last:
             self.add(table, key, f"the history ends at event {seq}, the run's row at {last}")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import lmdb
+
 from wfe.config import Durability
 from wfe.errors import DataCorrupt, DataError, DataFull, WfeError
 from wfe.limits import MIB

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 import lmdb
+
 from wfe.config import Durability
 from wfe.errors import DataError, Fenced
 from wfe.limits import LOG_MAP_BYTES, MIB

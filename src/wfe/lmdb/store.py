@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import lmdb
+
 from wfe.config import Durability
 from wfe.errors import DataError
 from wfe.journal.schema import PARTITION_TABLES

@@ -19,7 +19,7 @@ def disk() -> SimDisk:
 
 
 def chunk(seq: int, count: int = 1, entity: str = RUN) -> Chunk:
-    return Chunk(3, 1, entity, seq, count, encode([["event", n] for n in range(count)]))
+    return Chunk(3, 1, entity, seq, count, encode([1_700_000_000_000, [["event", n] for n in range(count)]]))
 
 
 def filled(disk: SimDisk, records: int = 4, epoch: int = 1) -> ShardLog:

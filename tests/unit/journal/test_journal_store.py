@@ -56,7 +56,7 @@ def ended_row(number: int = 1, seq: int = 4) -> EndedRow:
 
 
 def events(*seqs: int) -> tuple[int, bytes]:
-    return seqs[0], encode([["event", seq] for seq in seqs])
+    return seqs[0], encode([1_700_000_000_000, [["event", seq] for seq in seqs]])
 
 
 def test_an_open_run_is_listed_with_its_snapshot_and_history(store: PartitionStore, raw: SimStore) -> None:
@@ -114,7 +114,7 @@ def test_the_end_of_a_checkpointed_run_removes_what_it_had(store: PartitionStore
 
 
 def test_a_long_history_stays_in_rows_of_its_own(store: PartitionStore, raw: SimStore) -> None:
-    big = (1, encode([b"x" * schema.INLINE_BYTES_MAX]))
+    big = (1, encode([0, [b"x" * schema.INLINE_BYTES_MAX]]))
     raw.commit(open_run_ops(open_row(seq=1), b"state", [big]))
     raw.commit(ended_run_ops(ended_row(seq=2), b"last", [events(2)], True, store.history(run_id(1), 0, 10)))
     row = store.ended(run_id(1))

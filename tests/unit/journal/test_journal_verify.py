@@ -33,7 +33,7 @@ OTHER_PARTITION = mint_run_id(4, 1_700_000_000_000, 4)
 
 
 def events(*seqs: int) -> tuple[int, bytes]:
-    return seqs[0], encode([["event", seq] for seq in seqs])
+    return seqs[0], encode([1_700_000_000_000, [["event", seq] for seq in seqs]])
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def store(disk: SimDisk) -> SimStore:
     PartitionStore(raw, 3, 32)
     raw.commit(open_run_ops(OpenRow(OPEN_RUN, "w", 1, "running", seq=3), b"state", [events(1, 2), events(3)]))
     raw.commit(ended_run_ops(EndedRow(ENDED_RUN, "w", 1, "completed", seq=2), b"last", [events(1, 2)], False))
-    large = [(1, encode([b"x" * schema.INLINE_BYTES_MAX])), events(2)]
+    large = [(1, encode([0, [b"x" * schema.INLINE_BYTES_MAX]])), events(2)]
     snapshot = b"s" * (schema.INLINE_BYTES_MAX + 1)
     raw.commit(ended_run_ops(EndedRow(LARGE_RUN, "w", 1, "failed", seq=2), snapshot, large, False))
     raw.commit([*key_ops("default", "w", "k", OPEN_RUN, b"d"), *record_ops(9, b"r"), *definition_ops("h", b"{}")])
@@ -120,7 +120,7 @@ def test_rows_in_the_wrong_place_are_found(store: SimStore) -> None:
 
 
 def chunk(seq: int, count: int = 1, entity: str = OPEN_RUN) -> Chunk:
-    return Chunk(3, 1, entity, seq, count, encode([["event", n] for n in range(count)]))
+    return Chunk(3, 1, entity, seq, count, encode([1_700_000_000_000, [["event", n] for n in range(count)]]))
 
 
 def filled(disk: SimDisk) -> ShardLog:
