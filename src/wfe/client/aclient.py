@@ -9,21 +9,21 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, ParamSpec, TypeVar, overload
 
 import msgspec
-from msgspec import Raw
 
 from wfe.client.arguments import Args
-from wfe.client.calls import Target, target_of
+from wfe.client.calls import definition_json, target_of
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Connection, LinkFactory
+from wfe.client.listing import RunList, list_runs
 from wfe.client.runs import AsyncRun, check_run_id, fetch_view
-from wfe.client.starts import StartBatch
+from wfe.client.starter import Starter
+from wfe.client.typed import TypedWorkflow
 from wfe.client.views import run_info
-from wfe.client.watches import Watch
 from wfe.config import DEFAULT_ADDRESS, find_token
-from wfe.errors import Disconnected, InvalidInput, Unavailable, UnknownRun, WfeError
-from wfe.limits import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX
+from wfe.errors import Disconnected, UnknownRun
+from wfe.limits import LIST_LIMIT_DEFAULT
 from wfe.model.definition import Definition
 from wfe.model.ids import partition_of_key
 from wfe.wire.frames import Kind
@@ -35,41 +35,28 @@ from wfe.wire.messages import (
     DeployOutcome,
     FindRun,
     ListRuns,
-    RunPage,
     RunView,
     ServerStatus,
     StartRun,
 )
 
+P = ParamSpec("P")
+R = TypeVar("R")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+Many = list
+"""``list`` where the method of that name hides it."""
+
 NAMESPACE = "default"
-LIST_TIMEOUT_S = 5.0
-"""A list does not wait longer for one partition: it names it in ``incomplete``."""
 
 SERVING_POLL_S = 0.05
 
 _decode_view = msgspec.msgpack.Decoder(RunView).decode
-_decode_page = msgspec.msgpack.Decoder(RunPage).decode
 _decode_deployed = msgspec.msgpack.Decoder(DeployOutcome).decode
 _decode_definitions = msgspec.msgpack.Decoder(list[DefinitionFound]).decode
 _decode_definition = msgspec.msgpack.Decoder(DefinitionFound).decode
 _decode_status = msgspec.msgpack.Decoder(ServerStatus).decode
-
-
-class _Pending(NamedTuple):
-    """A single start that waits for the end of this loop turn, so that its neighbours can share its frame."""
-
-    run: StartRun
-    future: asyncio.Future[Watch | None]
-
-
-class RunList(list[AsyncRun[Any]]):
-    """Runs, newest first. ``incomplete``: partitions that could not be asked; ``more``: there are further runs."""
-
-    def __init__(
-        self, runs: Iterable[AsyncRun[Any]] = (), *, incomplete: Iterable[int] = (), more: bool = False
-    ) -> None:
-        super().__init__(runs)
-        self.incomplete, self.more = list(incomplete), more
 
 
 class AsyncClient:
@@ -88,7 +75,7 @@ class AsyncClient:
         self._open_link, self._token = open_link, token
         self._connect_timeout_s, self._request_timeout_s = connect_timeout_s, request_timeout_s
         self._connection: Connection | None = None
-        self._pending: dict[tuple[str, int], list[_Pending]] = {}
+        self._starter = Starter(self._open)
 
     # ---- connecting ----
 
@@ -132,9 +119,80 @@ class AsyncClient:
 
     # ---- starting ----
 
+    @overload
+    async def start(self, workflow: TypedWorkflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> AsyncRun[R]: ...
+    @overload
     async def start(
         self,
+        workflow: TypedWorkflow[[], R],
+        /,
+        *,
+        key: str | None = None,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> AsyncRun[R]: ...
+    @overload
+    async def start(
+        self,
+        workflow: TypedWorkflow[[A], R],
+        a: A,
+        /,
+        *,
+        key: str | None = None,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> AsyncRun[R]: ...
+    @overload
+    async def start(
+        self,
+        workflow: TypedWorkflow[[A, B], R],
+        a: A,
+        b: B,
+        /,
+        *,
+        key: str | None = None,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> AsyncRun[R]: ...
+    @overload
+    async def start(
+        self,
+        workflow: TypedWorkflow[[A, B, C], R],
+        a: A,
+        b: B,
+        c: C,
+        /,
+        *,
+        key: str | None = None,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> AsyncRun[R]: ...
+    @overload
+    async def start(
+        self,
+        workflow: TypedWorkflow[..., R],
+        args: Args,
+        /,
+        *,
+        key: str | None = None,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> AsyncRun[R]: ...
+    @overload
+    async def start(
+        self,
+        workflow: str,
+        /,
+        *args: Any,
+        key: str | None = None,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncRun[Any]: ...
+    async def start(  # type: ignore[misc]  # P may hold a parameter called key, priority or tags: see below
+        self,
         workflow: Any,
+        /,
         *args: Any,
         key: str | None = None,
         priority: int = 0,
@@ -147,41 +205,34 @@ class AsyncClient:
         another one KeyConflict. A workflow's own parameter called key, priority or tags goes by position, or in `Args`.
         """
         target = target_of(workflow)
-        run = StartRun("", _input(target, args, kwargs), key or "", priority, dict(tags or {}), True)
-        watch = await self._start_soon(target, run)
+        run = StartRun("", target.input_of_call(args, kwargs), key or "", priority, dict(tags or {}), True)
+        watch = await self._starter.start(target.name, target.version, run)
         return AsyncRun(self._open(), run.run_id, target.returns, watch=watch)
 
-    def _start_soon(self, target: Target, run: StartRun) -> asyncio.Future[Watch | None]:
-        self._open()
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Watch | None] = loop.create_future()
-        waiting = self._pending.get((target.name, target.version))
-        if waiting is None:
-            self._pending[target.name, target.version] = [_Pending(run, future)]
-            loop.call_soon(self._flush, target.name, target.version)
-        else:
-            waiting.append(_Pending(run, future))
-        return future
-
-    def _flush(self, name: str, version: int) -> None:
-        pending = self._pending.pop((name, version))
-
-        def each(index: int, error: WfeError | None) -> None:
-            future = pending[index].future
-            if future.done():
-                return
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(batch.watches[index])
-
-        batch = StartBatch([start.run for start in pending], each=each)
-        try:
-            self._open().submit(name, version, batch)
-        except WfeError as error:
-            for index in range(len(pending)):
-                each(index, error)
-
+    @overload
+    async def start_many(
+        self,
+        workflow: TypedWorkflow[[A], R],
+        items: Iterable[A | Args],
+        /,
+        *,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> Many[AsyncRun[R]]: ...
+    @overload
+    async def start_many(
+        self,
+        workflow: TypedWorkflow[..., R],
+        items: Iterable[Args],
+        /,
+        *,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> Many[AsyncRun[R]]: ...
+    @overload
+    async def start_many(
+        self, workflow: str, items: Iterable[Any], /, *, priority: int = 0, tags: Mapping[str, str] | None = None
+    ) -> Many[AsyncRun[Any]]: ...
     async def start_many(
         self,
         workflow: Any,
@@ -189,7 +240,7 @@ class AsyncClient:
         *,
         priority: int = 0,
         tags: Mapping[str, str] | None = None,
-    ) -> list[AsyncRun[Any]]:
+    ) -> Many[AsyncRun[Any]]:
         """Starts one run per item (its single input, or ``wfe.args(a, b, c=1)``); returns when all are durable.
 
         The order of the runs is that of the items. If the server refuses any, the first refusal is raised; the others
@@ -211,17 +262,29 @@ class AsyncClient:
 
     # ---- finding ----
 
+    @overload
+    def handle(self, run_id: str, workflow: TypedWorkflow[..., R]) -> AsyncRun[R]: ...
+    @overload
+    def handle(self, run_id: str, workflow: str | None = None) -> AsyncRun[Any]: ...
     def handle(self, run_id: str, workflow: Any = None) -> AsyncRun[Any]:
         """The handle of a run without asking the server. ``workflow`` types its result."""
         returns = Any if workflow is None else target_of(workflow).returns
         return AsyncRun(self._open(), check_run_id(run_id), returns)
 
+    @overload
+    async def get(self, run_id: str, workflow: TypedWorkflow[..., R]) -> AsyncRun[R]: ...
+    @overload
+    async def get(self, run_id: str, workflow: str | None = None) -> AsyncRun[Any]: ...
     async def get(self, run_id: str, workflow: Any = None) -> AsyncRun[Any]:
         """A run by id. UnknownRun when it is not kept. ``workflow`` types its result."""
         run = self.handle(run_id, workflow)
         run.info = await run.describe()
         return run
 
+    @overload
+    async def find(self, workflow: TypedWorkflow[..., R], key: str) -> AsyncRun[R]: ...
+    @overload
+    async def find(self, workflow: str, key: str) -> AsyncRun[Any]: ...
     async def find(self, workflow: Any, key: str) -> AsyncRun[Any]:
         """The run that (workflow, key) names. UnknownRun when there is none."""
         connection, target = self._open(), target_of(workflow)
@@ -240,32 +303,10 @@ class AsyncClient:
         limit: int = LIST_LIMIT_DEFAULT,
     ) -> RunList:
         """Runs, newest first, each with its ``info`` (no payloads). Partitions that don't answer: ``incomplete``."""
-        if not 1 <= limit <= LIST_LIMIT_MAX:
-            raise InvalidInput(f"limit must be between 1 and {LIST_LIMIT_MAX}", "limit")
-        connection = self._open()
         name = "" if workflow is None else target_of(workflow).name
-        count = connection.welcome.partitions
-        partitions = [partition_of_key(NAMESPACE, name, key, count)] if name and key else list(range(count))
-        query = ListRuns(status or "", name, key or "", dict(tags or {}), limit)
-
-        async def page_of(partition: int) -> RunPage | None:
-            try:
-                reply = await connection.ask(
-                    Kind.LIST, query, partition=partition, timeout_s=LIST_TIMEOUT_S, patient=False
-                )
-            except (Unavailable, Disconnected):
-                return None
-            return _decode_page(reply)
-
-        pages = await asyncio.gather(*(page_of(partition) for partition in partitions))
-        incomplete = [partition for partition, page in zip(partitions, pages, strict=True) if page is None]
-        if len(incomplete) == len(partitions):
-            raise Unavailable("no partition can be asked at the moment: see `wfe status`")
-        views = [view for page in pages if page is not None for view in page.runs]
-        views.sort(key=lambda view: (view.started_at, view.id), reverse=True)
-        more = len(views) > limit or any(page.more for page in pages if page is not None)
-        runs = [AsyncRun[Any](connection, view.id, info=run_info(view)) for view in views[:limit]]
-        return RunList(runs, incomplete=incomplete, more=more)
+        return await list_runs(
+            self._open(), ListRuns(status or "", name, key or "", dict(tags or {}), limit), NAMESPACE
+        )
 
     # ---- signals ----
 
@@ -287,14 +328,14 @@ class AsyncClient:
                 raise
             target = target_of(workflow)
             fresh = StartRun("", target.input_of(start.args, start.kwargs), key, 0, {}, True)
-            watch = await self._start_soon(target, fresh)
+            watch = await self._starter.start(target.name, target.version, fresh)
             run = AsyncRun(self._open(), fresh.run_id, target.returns, watch=watch)
         await run.signal(name, payload, event_id=event_id)
         return run
 
     # ---- definitions and the server ----
 
-    async def deploy(self, *workflows: Any, check: bool = False, replace: bool = False) -> Deployments:
+    async def deploy(self, *workflows: Any, check: bool = False, replace: bool = False) -> Many[Deployed]:
         """Registers definitions and makes them current. Takes decorated workflows, `Definition`s, or their JSON.
 
         ``check``: only says what would happen. DefinitionError (all findings), VersionConflict.
@@ -302,7 +343,7 @@ class AsyncClient:
         body = Deploy([definition_json(workflow) for workflow in workflows], check, replace)
         return _decode_deployed(await self._open().ask(Kind.DEPLOY, body)).deployed
 
-    async def definitions(self) -> Definitions:
+    async def definitions(self) -> Many[DefinitionFound]:
         """Every registered version of every workflow, without its graph."""
         return _decode_definitions(await self._open().ask(Kind.DEFINITION, DefinitionQuery()))
 
@@ -329,26 +370,6 @@ class AsyncClient:
     async def view(self, run_id: str) -> RunView:
         """A run as it travels, payloads still encoded."""
         return await fetch_view(self._open(), run_id)
-
-
-Deployments = list[Deployed]
-Definitions = list[DefinitionFound]
-
-
-def definition_json(workflow: Any) -> bytes:
-    """The JSON of what a caller wants deployed. GraphError when it cannot be drawn."""
-    if isinstance(workflow, bytes):
-        return workflow
-    if not isinstance(workflow, Definition):
-        target_of(workflow)
-        workflow = workflow.definition()
-    return msgspec.json.encode(workflow)
-
-
-def _input(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Raw:
-    if len(args) == 1 and not kwargs and isinstance(args[0], Args):
-        return target.input_of(args[0].args, args[0].kwargs)
-    return target.input_of(args, kwargs)
 
 
 def aconnect_with(

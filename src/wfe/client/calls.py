@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import msgspec
 from msgspec import Raw
 
 from wfe.client.arguments import Args
 from wfe.errors import InvalidInput, WfeError
+from wfe.model.definition import Definition
 from wfe.model.registered import RegisteredWorkflow
 from wfe.wire.payload import Param, bind_input, encode_value, params_of, return_type_of
 
@@ -28,6 +30,12 @@ class Target(NamedTuple):
     def input_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Raw:
         """The encoded input of a run started with these arguments. InvalidInput when they do not fit."""
         return encode_value(bind_input(self.params, args, kwargs, f"workflow {self.name!r}"))
+
+    def input_of_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Raw:
+        """The same for the arguments of a call, which may be one `Args` instead."""
+        if len(args) == 1 and not kwargs and isinstance(args[0], Args):
+            return self.input_of(args[0].args, args[0].kwargs)
+        return self.input_of(args, kwargs)
 
     def input_of_item(self, item: Any) -> Raw:
         """The same for one item of ``start_many``: `Args`, or the single input."""
@@ -66,3 +74,13 @@ def _registered(name: str, function: Any) -> Target:
             f"the annotations of workflow {name!r} name {error.name!r}, which its module has only for type checkers: "
             "import it at run time"
         ) from error
+
+
+def definition_json(workflow: Any) -> bytes:
+    """The JSON of what a caller wants deployed: a decorated workflow, a `Definition`, or its JSON. GraphError."""
+    if isinstance(workflow, bytes):
+        return workflow
+    if not isinstance(workflow, Definition):
+        target_of(workflow)
+        workflow = workflow.definition()
+    return msgspec.json.encode(workflow)

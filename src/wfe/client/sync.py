@@ -9,19 +9,25 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
-from wfe.client.aclient import AsyncClient, Definitions, Deployments, aconnect_with
+from wfe.client.aclient import AsyncClient, Many, aconnect_with
 from wfe.client.arguments import Args
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, LinkFactory
 from wfe.client.runs import AsyncRun
+from wfe.client.typed import TypedWorkflow
 from wfe.client.views import HistoryItem, RunInfo
 from wfe.errors import Disconnected
 from wfe.limits import LIST_LIMIT_DEFAULT
 from wfe.model.definition import Definition
-from wfe.wire.messages import RunOutcome, RunView, ServerStatus
+from wfe.wire.messages import DefinitionFound, Deployed, RunOutcome, RunView, ServerStatus
 
 T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -110,6 +116,12 @@ class Run(Generic[R_co]):
     def resume(self) -> None:
         self._loop.call(self._run.resume())
 
+    @overload
+    def history(self, follow: Literal[False] = False) -> list[HistoryItem]: ...
+    @overload
+    def history(self, follow: Literal[True]) -> Iterator[HistoryItem]: ...
+    @overload
+    def history(self, follow: bool) -> list[HistoryItem] | Iterator[HistoryItem]: ...
     def history(self, follow: bool = False) -> list[HistoryItem] | Iterator[HistoryItem]:
         """The run's events as a list; with ``follow`` an iterator that goes on until the run has ended."""
         if follow:
@@ -169,9 +181,80 @@ class Client:
             return
         self._loop.close()
 
+    @overload
+    def start(self, workflow: TypedWorkflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]: ...
+    @overload
     def start(
         self,
+        workflow: TypedWorkflow[[], R],
+        /,
+        *,
+        key: str | None = None,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> Run[R]: ...
+    @overload
+    def start(
+        self,
+        workflow: TypedWorkflow[[A], R],
+        a: A,
+        /,
+        *,
+        key: str | None = None,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> Run[R]: ...
+    @overload
+    def start(
+        self,
+        workflow: TypedWorkflow[[A, B], R],
+        a: A,
+        b: B,
+        /,
+        *,
+        key: str | None = None,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> Run[R]: ...
+    @overload
+    def start(
+        self,
+        workflow: TypedWorkflow[[A, B, C], R],
+        a: A,
+        b: B,
+        c: C,
+        /,
+        *,
+        key: str | None = None,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> Run[R]: ...
+    @overload
+    def start(
+        self,
+        workflow: TypedWorkflow[..., R],
+        args: Args,
+        /,
+        *,
+        key: str | None = None,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> Run[R]: ...
+    @overload
+    def start(
+        self,
+        workflow: str,
+        /,
+        *args: Any,
+        key: str | None = None,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> Run[Any]: ...
+    def start(  # type: ignore[misc]  # P may hold a parameter called key, priority or tags: see below
+        self,
         workflow: Any,
+        /,
         *args: Any,
         key: str | None = None,
         priority: int = 0,
@@ -182,21 +265,57 @@ class Client:
         started = self._client.start(workflow, *args, key=key, priority=priority, tags=tags, **kwargs)
         return Run(self._loop, self._loop.call(started))
 
+    @overload
+    def start_many(
+        self,
+        workflow: TypedWorkflow[[A], R],
+        items: Iterable[A | Args],
+        /,
+        *,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> Many[Run[R]]: ...
+    @overload
+    def start_many(
+        self,
+        workflow: TypedWorkflow[..., R],
+        items: Iterable[Args],
+        /,
+        *,
+        priority: int = 0,
+        tags: Mapping[str, str] | None = None,
+    ) -> Many[Run[R]]: ...
+    @overload
+    def start_many(
+        self, workflow: str, items: Iterable[Any], /, *, priority: int = 0, tags: Mapping[str, str] | None = None
+    ) -> Many[Run[Any]]: ...
     def start_many(
         self, workflow: Any, items: Iterable[Any], *, priority: int = 0, tags: Mapping[str, str] | None = None
-    ) -> list[Run[Any]]:
+    ) -> Many[Run[Any]]:
         """See `AsyncClient.start_many`."""
         runs = self._loop.call(self._client.start_many(workflow, items, priority=priority, tags=tags))
         return [Run(self._loop, run) for run in runs]
 
+    @overload
+    def handle(self, run_id: str, workflow: TypedWorkflow[..., R]) -> Run[R]: ...
+    @overload
+    def handle(self, run_id: str, workflow: str | None = None) -> Run[Any]: ...
     def handle(self, run_id: str, workflow: Any = None) -> Run[Any]:
         """See `AsyncClient.handle`."""
         return Run(self._loop, self._client.handle(run_id, workflow))
 
+    @overload
+    def get(self, run_id: str, workflow: TypedWorkflow[..., R]) -> Run[R]: ...
+    @overload
+    def get(self, run_id: str, workflow: str | None = None) -> Run[Any]: ...
     def get(self, run_id: str, workflow: Any = None) -> Run[Any]:
         """See `AsyncClient.get`."""
         return Run(self._loop, self._loop.call(self._client.get(run_id, workflow)))
 
+    @overload
+    def find(self, workflow: TypedWorkflow[..., R], key: str) -> Run[R]: ...
+    @overload
+    def find(self, workflow: str, key: str) -> Run[Any]: ...
     def find(self, workflow: Any, key: str) -> Run[Any]:
         """See `AsyncClient.find`."""
         return Run(self._loop, self._loop.call(self._client.find(workflow, key)))
@@ -229,11 +348,11 @@ class Client:
         sent = self._client.signal(workflow, key, name, payload, event_id=event_id, start=start)
         return Run(self._loop, self._loop.call(sent))
 
-    def deploy(self, *workflows: Any, check: bool = False, replace: bool = False) -> Deployments:
+    def deploy(self, *workflows: Any, check: bool = False, replace: bool = False) -> Many[Deployed]:
         """See `AsyncClient.deploy`."""
         return self._loop.call(self._client.deploy(*workflows, check=check, replace=replace))
 
-    def definitions(self) -> Definitions:
+    def definitions(self) -> Many[DefinitionFound]:
         """See `AsyncClient.definitions`."""
         return self._loop.call(self._client.definitions())
 
