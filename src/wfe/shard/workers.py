@@ -85,6 +85,10 @@ class Link:
         """It knows that tasks wait here for credit."""
 
 
+def _nothing(_body: bytes) -> None:
+    """The decoder of kinds whose body says nothing: it may be empty, or null."""
+
+
 class Workers:
     """All workers of this shard."""
 
@@ -103,8 +107,8 @@ class Workers:
             Kind.CREDIT: (msgspec.msgpack.Decoder(Credit).decode, self._on_credit),
             Kind.RESULTS: (msgspec.msgpack.Decoder(Results).decode, self._on_results),
             Kind.HEARTBEAT: (msgspec.msgpack.Decoder(WorkerHeartbeat).decode, self._on_heartbeat),
-            Kind.RECALL: (msgspec.msgpack.Decoder().decode, self._on_recall),
-            Kind.BYE: (msgspec.msgpack.Decoder().decode, self._on_bye),
+            Kind.RECALL: (_nothing, self._on_recall),
+            Kind.BYE: (_nothing, self._on_bye),
         }
         self._decode_hello = msgspec.msgpack.Decoder(WorkerHello).decode
 
