@@ -22,7 +22,7 @@ from wfe.journal.checkpoint import CheckpointWriter, Done, ReadDone, StoreReader
 from wfe.journal.log import ShardLog
 from wfe.journal.store import PartitionStore
 from wfe.limits import DRAIN_FRAMES_MAX
-from wfe.observe import get_logger
+from wfe.observe import LatencyWindow, get_logger
 from wfe.ports import Log, Store
 from wfe.shard.actor import Shard
 from wfe.shard.core import Disk, Settings
@@ -71,6 +71,21 @@ class EngineClock:
         return time.monotonic_ns() // 1_000_000 + self._offset_ms
 
 
+class _TimedLog:
+    """The log, with its commits measured."""
+
+    def __init__(self, log: Log, latency: LatencyWindow) -> None:
+        self._log = log
+        self._latency = latency
+        self.fence, self.read, self.trim = log.fence, log.read, log.trim
+        self.last, self.size_bytes, self.close = log.last, log.size_bytes, log.close
+
+    def append(self, position: int, record: bytes) -> None:
+        begun_us = time.monotonic_ns() // 1_000
+        self._log.append(position, record)
+        self._latency.record(time.monotonic_ns() // 1_000 - begun_us)
+
+
 class _Nobody:
     """A socket without anybody at the other end (draining a log needs no network)."""
 
@@ -106,11 +121,14 @@ class ShardProcess:
         }
         self._writer = world.writer(self._written)
         self._reader = world.reader(self._read)
-        disk = Disk(ShardLog(world.log, options.epoch), stores, self._writer, self._reader)
+        commit_latency = LatencyWindow()
+        timed = _TimedLog(world.log, commit_latency)
+        disk = Disk(ShardLog(timed, options.epoch), stores, self._writer, self._reader)
         source = random.Random()
         self.shard = Shard(
             settings, disk, options.partitions, self._back, self._workers, source.random, self._clock.now_ms()
         )
+        self.shard.core.latencies["commit"] = commit_latency
         self.recovery_ms = (time.monotonic_ns() - started) // 1_000_000
 
     # ---- completions from other threads -----------------------------------------------------------------------------
