@@ -58,7 +58,7 @@ async def drive(server: Server, service: FlakyService, orders: list[dict[str, ob
             census_end = asyncio.ensure_future(census_run.result(TIMEOUT_S))
             counted = asyncio.ensure_future(count_modules(census_run, display))
             everything = asyncio.gather(census_end, *ends)
-            crashes = asyncio.ensure_future(crash_twice(server, service, len(orders), everything, display))
+            crashes = asyncio.ensure_future(crash_twice(client, server, service, len(orders), everything, display))
             try:
                 while not everything.done():
                     display.update("orders", sum(end.done() for end in ends), len(ends))
@@ -89,7 +89,12 @@ async def count_modules(run: Any, display: Display) -> None:
 
 
 async def crash_twice(
-    server: Server, service: FlakyService, orders: int, everything: asyncio.Future[object], display: Display
+    client: Any,
+    server: Server,
+    service: FlakyService,
+    orders: int,
+    everything: asyncio.Future[object],
+    display: Display,
 ) -> dict[str, float]:
     """SIGKILL for a shard when half of the orders are reserved, for a worker when a quarter of them is charged."""
     recoveries: dict[str, float] = {}
@@ -103,10 +108,21 @@ async def crash_twice(
         os.kill(victim["pid"], signal.SIGKILL)
         killed = time.monotonic()
         display.say(f"kill -9 {victim['pid']}: {what} {victim.get('index', victim.get('id'))} is dead, work goes on")
-        await server.recovered(what, {v["pid"] for v in victims}, len(victims))
+        await replaced(client, what, {v["pid"] for v in victims})
         recoveries[what] = time.monotonic() - killed
         display.say(f"a new {what} serves after {recoveries[what]:.2f} s")
     return recoveries
+
+
+async def replaced(client: Any, what: str, before: set[int]) -> None:
+    """Returns once as many shards or workers serve as before, one of them a new process."""
+    while True:
+        status = await client.status()
+        found = status.shards if what == "shard" else status.workers
+        serving = {each.pid for each in found if each.state in ("serving", "connected")}
+        if len(serving) == len(before) and serving - before:
+            return
+        await asyncio.sleep(0.02)
 
 
 def summary(outcome: Outcome, orders: list[dict[str, object]], service: FlakyService) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -68,11 +67,3 @@ class Server:
         done = subprocess.run([WFE, "status", "--json"], env=self._environ, capture_output=True, text=True, check=True)
         status: dict[str, Any] = json.loads(done.stdout)
         return status
-
-    async def recovered(self, what: str, before: set[int], count: int) -> None:
-        """Returns once as many shards or workers serve as before, one of them a new process."""
-        while True:
-            found = (await asyncio.to_thread(self.status))[f"{what}s"]
-            serving = {each["pid"] for each in found if each["state"] in ("serving", "connected")}
-            if len(serving) == count and serving - before:
-                return
