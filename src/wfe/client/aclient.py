@@ -68,11 +68,12 @@ class AsyncClient:
         address: str,
         token: Callable[[], str],
         *,
+        fixed_token: bool = True,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> None:
         self.address = address
-        self._open_link, self._token = open_link, token
+        self._open_link, self._token, self._fixed_token = open_link, token, fixed_token
         self._connect_timeout_s, self._request_timeout_s = connect_timeout_s, request_timeout_s
         self._connection: Connection | None = None
         self._starter = Starter(self._open)
@@ -86,6 +87,7 @@ class AsyncClient:
                 self._open_link,
                 self.address,
                 self._token,
+                fixed_token=self._fixed_token,
                 software=f"wfe-python pid {os.getpid()}",
                 request_timeout_s=self._request_timeout_s,
             )
@@ -382,13 +384,15 @@ def aconnect_with(
 ) -> AsyncClient:
     """An async client over this transport. The address: the argument, WFE_ADDRESS, or the default.
 
-    The token: the argument, WFE_TOKEN, or what a server of this user left (looked up at every hello).
+    The token: the argument, WFE_TOKEN, or what a server of this user left, which is looked up at every hello.
     """
     where = address or os.environ.get("WFE_ADDRESS", "").strip() or DEFAULT_ADDRESS
+    fixed = token if token is not None else os.environ.get("WFE_TOKEN", "").strip() or None
     return AsyncClient(
         open_link,
         where,
-        lambda: token if token is not None else find_token(where),
+        lambda: find_token(where) if fixed is None else fixed,
+        fixed_token=fixed is not None,
         connect_timeout_s=connect_timeout_s,
         request_timeout_s=request_timeout_s,
     )

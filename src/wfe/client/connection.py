@@ -62,6 +62,7 @@ class Connection:
         address: str,
         token: Callable[[], str],
         *,
+        fixed_token: bool,
         software: str,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> None:
@@ -69,7 +70,9 @@ class Connection:
         self._timeout_ms = int(request_timeout_s * 1000)
         self._loop = asyncio.get_running_loop()
         self.dice = _Dice()
-        self.session = Session(self._send, self.dice, token, software=software, on_welcome=self._welcomed)
+        self.session = Session(
+            self._send, self.dice, token, fixed_token=fixed_token, software=software, on_welcome=self._welcomed
+        )
         self._ready = asyncio.Event()
         self._waiting: set[asyncio.Future[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -91,7 +94,7 @@ class Connection:
             async with asyncio.timeout(timeout_s):
                 await self._ready.wait()
         except TimeoutError:
-            raise Disconnected(
+            raise self.session.refused or Disconnected(
                 f"no server answers at {self.address} (waited {timeout_s:g} s): start one with `wfe serve`, "
                 "or name another address with WFE_ADDRESS"
             ) from None

@@ -63,10 +63,10 @@ class Request:
         """The body as it leaves now."""
         return self.body
 
-    def overdue(self) -> WfeError:
-        """The answer once the deadline is over: why the server put it off, if it did."""
+    def overdue(self, refused: WfeError | None) -> WfeError:
+        """The answer once the deadline is over: why the server put it off, or refuses to speak with us, if it does."""
         seconds = (self.timeout_ms or 0) / 1000
-        return self.last_error or Disconnected(f"no answer from the server within {seconds:g} s")
+        return self.last_error or refused or Disconnected(f"no answer from the server within {seconds:g} s")
 
 
 class StartRequest(Request):

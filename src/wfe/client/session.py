@@ -33,7 +33,6 @@ SILENCE_MS = 3_000
 REWATCH_FIRST_MS = 5_000
 REWATCH_MAX_MS = 60_000
 AWAIT_FRAMES_PER_TICK = 100
-AWAITS_REMEMBERED = 1_000
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_outcomes = msgspec.msgpack.Decoder(list[RunOutcome]).decode
@@ -43,7 +42,10 @@ _decode_error = msgspec.msgpack.Decoder(ErrorReply).decode
 
 
 class Session:
-    """One client's conversation with one server."""
+    """One client's conversation with one server.
+
+    Unless ``fixed_token``, a refused token is asked for again: a server that starts may not have left its token yet.
+    """
 
     def __init__(
         self,
@@ -51,14 +53,17 @@ class Session:
         random: Random,
         token: Callable[[], str],
         *,
+        fixed_token: bool = True,
         software: str = "",
         on_welcome: Callable[[], None] | None = None,
     ) -> None:
         self._send, self._bits, self._token, self._software = send, random.bits, token, software
-        self._on_welcome = on_welcome
+        self._fixed_token, self._on_welcome = fixed_token, on_welcome
         self.welcome: Welcome | None = None
         self.connected = False
         self.failed: WfeError | None = None
+        self.refused: WfeError | None = None
+        """Why the last hello was refused, while it is said again."""
         self.due_ms = NEVER
         self.watches = Watches()
         self._clock_offset_ms = 0
@@ -67,7 +72,6 @@ class Session:
         self._requests: dict[int, Request] = {}
         self._backlog: deque[StartRequest] = deque()
         self._starts_under_way = 0
-        self._awaits: dict[int, list[str]] = {}
         self._hello_request = 0
         self._unanswered_since_ms = NEVER
         self._hello_due_ms = NEVER
@@ -148,7 +152,7 @@ class Session:
         requests, self._requests = list(self._requests.values()) + list(self._backlog), {}
         self._backlog.clear()
         for request in requests:
-            self._answer(request, None, self.failed)
+            self._answer(request, self.failed)
         self.due_ms = NEVER
 
     # ---- frames ----
@@ -189,8 +193,7 @@ class Session:
     def _on_started(self, request: StartRequest, outcomes: list[StartOutcome], now_ms: int) -> None:
         batch, again = request.batch, []
         if len(outcomes) != len(request.indices):
-            error = ProtocolError(f"{len(outcomes)} answers to {len(request.indices)} starts")
-            self._answer(request, None, error)
+            self._answer(request, ProtocolError(f"{len(outcomes)} answers to {len(request.indices)} starts"))
             return
         retry_after_ms = 0
         for index, outcome in zip(request.indices, outcomes, strict=True):
@@ -224,16 +227,17 @@ class Session:
     def _on_error(self, head: Header, error: WfeError, body: bytes, now_ms: int) -> None:
         number = head.request
         if not self.connected and number in (0, self._hello_request) and number not in self._requests:
-            if error.code in ("unauthorized", "protocol"):
+            if error.code == "protocol" or (error.code == "unauthorized" and self._fixed_token):
                 self.close(error)
+            self.refused = error
             return
         self._unanswered_since_ms = NEVER
         if error.code == "unauthorized":
             if self.connected:
                 self._lost(now_ms)
             return
-        if number in self._awaits:
-            self._on_await_refused(self._awaits.pop(number), error, now_ms)
+        if (run_ids := self.watches.claim(number)) is not None:
+            self._on_await_refused(run_ids, error, now_ms)
             return
         request = self._requests.get(number)
         if request is None:
@@ -242,7 +246,7 @@ class Session:
             request.last_error = error
             self._put_off(request, _decode_error(body).retry_after_ms, now_ms)
             return
-        self._finish(request, None, error, now_ms)
+        self._finish(request, error, now_ms)
 
     def _on_await_refused(self, run_ids: list[str], error: WfeError, now_ms: int) -> None:
         if isinstance(error, (Busy, Unavailable)):
@@ -263,7 +267,7 @@ class Session:
         if self._spread is None or self._spread.partitions != welcome.partitions:
             self._spread = Spread(welcome.partitions, self._bits(16))
         fresh = not self.connected or known is None or known.server != welcome.server
-        self.connected = True
+        self.connected, self.refused = True, None
         self._hello_delay_ms = HELLO_FIRST_MS
         self._hello_due_ms = now_ms + PROBE_MS
         up = {(shard.index, shard.epoch) for shard in welcome.shards if shard.up}
@@ -308,7 +312,7 @@ class Session:
             self._say_hello(now_ms)
         for request in [r for r in self._requests.values() if r.due_ms <= now_ms or r.deadline_ms <= now_ms]:
             if request.deadline_ms <= now_ms:
-                self._finish(request, None, request.overdue(), now_ms)
+                self._finish(request, request.overdue(self.refused), now_ms)
             else:
                 self._transmit(request, now_ms)
         self._pump_starts(now_ms)
@@ -344,9 +348,7 @@ class Session:
     def _send_await(self, partition: int, run_ids: list[str]) -> None:
         number = self._number()
         if self._send([header(Kind.AWAIT, partition, number), _encode(run_ids)]):
-            self._awaits[number] = run_ids
-            if len(self._awaits) > AWAITS_REMEMBERED:
-                del self._awaits[next(iter(self._awaits))]
+            self.watches.sent(number, run_ids)
         else:
             self._rewatch_due_ms = min(self._rewatch_due_ms, self._hello_due_ms)
 
@@ -384,16 +386,16 @@ class Session:
         """Between 75 % and 125 %, so that clients that were put off together do not come back together."""
         return delay_ms * (768 + self._bits(9)) // 1024
 
-    def _finish(self, request: Request, body: bytes | None, error: WfeError | None, now_ms: int) -> None:
+    def _finish(self, request: Request, error: WfeError, now_ms: int) -> None:
         if self._requests.pop(request.id, None) is not None and isinstance(request, StartRequest):
             self._starts_under_way -= 1
-        self._answer(request, body, error)
+        self._answer(request, error)
         self._pump_starts(now_ms)
 
-    def _answer(self, request: Request, body: bytes | None, error: WfeError | None) -> None:
+    def _answer(self, request: Request, error: WfeError) -> None:
         if isinstance(request, StartRequest):
             for index in request.indices:
                 self.watches.drop(request.batch.runs[index].run_id)
                 request.batch.answered(index, error)
         else:
-            request.done(body, error)
+            request.done(None, error)

@@ -14,6 +14,7 @@ from wfe.limits import FRAME_MESSAGES_MAX
 from wfe.model.ids import partition_of
 from wfe.wire.messages import RunOutcome
 
+AWAITS_REMEMBERED = 1_000
 ENDED = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -61,6 +62,7 @@ class Watches:
     def __init__(self) -> None:
         self._table: dict[str, weakref.ref[Watch]] = {}
         self._ask: dict[str, None] = {}
+        self._sent: dict[int, list[str]] = {}
         self._twins: dict[str, list[weakref.ref[Watch]]] = {}
         """Further watches of runs that are in the table already (a key that named a run watched before)."""
 
@@ -126,6 +128,16 @@ class Watches:
         if self._twins:
             refs += self._twins.pop(run_id, [])
         return [watch for one in refs if (watch := one()) is not None]
+
+    def sent(self, request: int, run_ids: list[str]) -> None:
+        """These ids were asked for under this number; only the recent ones are remembered."""
+        self._sent[request] = run_ids
+        if len(self._sent) > AWAITS_REMEMBERED:
+            del self._sent[next(iter(self._sent))]
+
+    def claim(self, request: int) -> list[str] | None:
+        """What was asked for under a number that the server refused."""
+        return self._sent.pop(request, None)
 
     def ask_all(self, except_ids: frozenset[str]) -> None:
         """Every watch that is still wanted, but for those whose start is under way (it will ask itself)."""

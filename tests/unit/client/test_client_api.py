@@ -234,6 +234,26 @@ async def test_a_wrong_token_is_unauthorized(front: FakeFront) -> None:
         await aconnect_with(front.link, "tcp://fake", "wrong").open()
 
 
+async def test_a_token_that_a_starting_server_leaves_late_is_found(
+    front: FakeFront, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WFE_TOKEN", raising=False)
+    tokens = iter(["", "stale"])
+    monkeypatch.setattr("wfe.client.aclient.find_token", lambda address: next(tokens, "secret"))
+    async with aconnect_with(front.link, "tcp://fake") as client:
+        assert (await client.status()).state == "serving"
+    assert len(front.sent(Kind.HELLO)) == 3
+
+
+async def test_a_token_that_is_never_right_is_unauthorized_in_the_end(
+    front: FakeFront, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WFE_TOKEN", raising=False)
+    monkeypatch.setattr("wfe.client.aclient.find_token", lambda address: "stale")
+    with pytest.raises(Unauthorized):
+        await aconnect_with(front.link, "tcp://fake", connect_timeout_s=0.1).open()
+
+
 async def test_a_closed_client_says_so(front: FakeFront) -> None:
     front.run = lambda name, value: None
     client = await aconnect_with(front.link, "tcp://fake", "secret").open()
