@@ -43,6 +43,8 @@ class SchemaSet:
 
     def _custom(self, type_: Any) -> Schema:
         """msgspec asks here for what it does not know."""
+        if type_ is object:  # below the top, as in dict[str, object]
+            return {}
         describe = getattr(type_, "model_json_schema", None)
         if describe is None:
             raise NotImplementedError(f"{type_!r} has no JSON form")
