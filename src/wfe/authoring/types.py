@@ -17,6 +17,15 @@ REF_TEMPLATE = "#/types/{name}"
 _DECORATION = ("title", "description")
 """A docstring is not part of a graph: rewording it must not make another version."""
 
+_ANYTHING: Schema = {"$comment": "anything"}
+"""What msgspec is told of ``object``, for it refuses an empty schema; `_plain` empties it."""
+
+
+def _plain(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {} if part == _ANYTHING else {key: _plain(value) for key, value in part.items()}
+    return [_plain(each) for each in part] if isinstance(part, list) else part
+
 
 class SchemaSet:
     """Schemas of one definition; their named parts gather in ``types``."""
@@ -32,11 +41,12 @@ class SchemaSet:
             (type_,), schema_hook=self._custom, ref_template=REF_TEMPLATE
         )
         self._merge(components)
-        return schema
+        plain: Schema = _plain(schema)
+        return plain
 
     def _merge(self, components: dict[str, Schema]) -> None:
         for name, described in components.items():
-            component = {key: part for key, part in described.items() if key not in _DECORATION}
+            component = {key: _plain(part) for key, part in described.items() if key not in _DECORATION}
             known = self.types.setdefault(name, component)
             if known != component:
                 raise TypeError(f"two types are called {name!r}: rename one of them")
@@ -44,7 +54,7 @@ class SchemaSet:
     def _custom(self, type_: Any) -> Schema:
         """msgspec asks here for what it does not know."""
         if type_ is object:  # below the top, as in dict[str, object]
-            return {}
+            return _ANYTHING
         describe = getattr(type_, "model_json_schema", None)
         if describe is None:
             raise NotImplementedError(f"{type_!r} has no JSON form")
