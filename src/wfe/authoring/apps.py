@@ -20,7 +20,7 @@ from typing import Any
 
 from wfe.authoring.tasks import TaskFunction
 from wfe.authoring.workflows import WorkflowFunction
-from wfe.errors import AppError, DefinitionError, UnknownWorkflow
+from wfe.errors import AppError, DefinitionError, GraphError, UnknownWorkflow, WfeError
 from wfe.model.definition import Definition
 from wfe.model.registered import RegisteredTask
 
@@ -57,28 +57,43 @@ class App:
 
     def _by_name(self) -> dict[str, Definition]:
         if self._definitions is None:
-            found = {name: workflow.definition() for name, workflow in self.workflows.items()}
+            problems: list[WfeError] = []
+            found: dict[str, Definition] = {}
+            for name, workflow in self.workflows.items():
+                try:
+                    found[name] = workflow.definition()
+                except GraphError as error:
+                    problems.append(error)
             places = {
                 name: f"{workflow.__wfe_workflow__.file}:{workflow.__wfe_workflow__.line}"
                 for name, workflow in self.workflows.items()
             }
             for file, text in self.texts.items():
-                for definition in self._read(file, text):
+                for definition in self._read(file, text, problems):
                     name = definition.workflow
-                    if name in found:
+                    if name in places:
                         raise _twice("workflow", name, places[name], file)
                     found[name], places[name] = definition, file
+            if len(problems) == 1:
+                raise problems[0]
+            if problems:
+                lines = [getattr(problem, "findings", None) or [str(problem)] for problem in problems]
+                raise DefinitionError([line for finding in lines for line in finding])
             self._definitions = found
         return self._definitions
 
-    def _read(self, file: str, text: str) -> list[Definition]:
+    def _read(self, file: str, text: str, problems: list[WfeError]) -> list[Definition]:
         from wfe.authoring.yaml_reader import read_definitions
 
         newest: dict[str, RegisteredTask] = {}
         for (name, version), task in sorted(self.tasks.items()):
             newest[name] = task
             newest[f"{name}@{version}"] = task
-        return read_definitions(text, file, tasks=newest)
+        try:
+            return read_definitions(text, file, tasks=newest)
+        except DefinitionError as error:
+            problems.append(error)
+            return []
 
 
 def load_app(specs: str | Sequence[str]) -> App:
@@ -234,9 +249,7 @@ def _visible(module: ModuleType, seen: dict[int, Any]) -> Iterator[tuple[str, st
             if isinstance(value, ModuleType):
                 if not _is_foreign(value.__name__):
                     waiting.append(value)
-            elif id(value) not in seen and (
-                isinstance(value, (TaskFunction, WorkflowFunction)) or _is_resource(value)
-            ):
+            elif id(value) not in seen and (isinstance(value, (TaskFunction, WorkflowFunction)) or _is_resource(value)):
                 seen[id(value)] = value
                 yield current.__name__, name, value
 

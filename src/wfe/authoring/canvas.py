@@ -7,24 +7,23 @@ that no ``except`` or ``suppress`` of the author can hide it; a node enters the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from wfe.authoring import fields
+from wfe.authoring.current import CURRENT, current_canvas
+from wfe.authoring.node_ids import NodeIds
 from wfe.authoring.places import Place, caller
 from wfe.authoring.refs import RefProxy, RefState
 from wfe.authoring.types import SchemaSet
+from wfe.core.checks import RESERVED_NAMES
 from wfe.core.expressions import RESERVED, nodes
 from wfe.errors import GraphError
 from wfe.limits import DEFINITION_DEPTH_MAX, DEFINITION_NODES_MAX
 from wfe.model import definition as model
 
 ScopeKind = Literal["root", "when", "otherwise", "catch", "parallel", "branch", "map"]
-RESERVED_IDS = frozenset(("run", "now"))
-_NO_IDENTIFIER = re.compile(r"[^A-Za-z0-9_]")
 _LEAVABLE: frozenset[ScopeKind] = frozenset(("root", "parallel", "branch"))
 
 
@@ -75,14 +74,6 @@ class Unentered:
     place: Place
 
 
-_current: ContextVar[Canvas | None] = ContextVar("wfe_canvas", default=None)
-
-
-def current_canvas() -> Canvas | None:
-    """The drawing that this thread is in, if any."""
-    return _current.get()
-
-
 class Canvas:
     """The state of one drawing."""
 
@@ -93,16 +84,16 @@ class Canvas:
         """Where each node was drawn, by id."""
         self.first_error: GraphError | None = None
         self.schemas = SchemaSet()
-        self._names = set(params) | RESERVED_IDS
+        self._ids = NodeIds(params)
         self._items: set[str] = set()
         self._open_items: list[str] = []
         self._unentered: list[Unentered] = []
         self._blocks = [OpenBlock(Scope("root", place))]
-        self._token = _current.set(self)
+        self._token = CURRENT.set(self)
 
     def close(self) -> None:
         """Ends the drawing; Refs of it are dead from now on."""
-        _current.reset(self._token)
+        CURRENT.reset(self._token)
 
     # ---- mistakes --------------------------------------------------------------------------------------------------
 
@@ -137,7 +128,7 @@ class Canvas:
                 continue
             if scope.kind == "map":
                 raise self.fail(
-                    f"{state.text} was made in {scope.describe()}: return it from the body, and it is in wf.map's result"
+                    f"{state.text} was made in {scope.describe()}: return it from the body: wf.map gives the results"
                 )
             raise self.fail(
                 f"{state.text} was made in {scope.describe()}, which a run may not take: outside of it use "
@@ -171,26 +162,18 @@ class Canvas:
 
     def node_id(self, base: str, explicit: str | None = None) -> str:
         """A fresh node id: the explicit one, else ``base``, ``base_2``, ``base_3``..."""
-        if explicit is not None:
-            if not explicit.isidentifier() or not explicit.isascii() or explicit in RESERVED:
-                raise self.fail(f"a node's id is a name in expressions (letters, digits, _), not {explicit!r}")
-            if explicit in self._names or explicit in self._items:
-                raise self.fail(f"the name {explicit!r} is taken by {self._owner(explicit)}: choose another id")
-            self._names.add(explicit)
-            return explicit
-        base = _NO_IDENTIFIER.sub("_", base)
-        base = f"_{base}" if not base or base[0].isdigit() or base in RESERVED else base
-        candidate, count = base, 1
-        while candidate in self._names or candidate in self._items:
-            count += 1
-            candidate = f"{base}_{count}"
-        self._names.add(candidate)
-        return candidate
-
-    def _owner(self, name: str) -> str:
-        if name in self.places:
-            return f"the node at line {self.places[name].line}"
-        return "the expression language" if name in RESERVED_IDS else "a parameter or a map's item"
+        if explicit is None:
+            return self._ids.assign(base)
+        if not isinstance(explicit, str) or not explicit.isidentifier() or not explicit.isascii():
+            raise self.fail(f"a node's id is a name in expressions (letters, digits, _), not {explicit!r}")
+        if explicit in RESERVED or explicit in RESERVED_NAMES:
+            raise self.fail(f"{explicit!r} is a word of the expression language: choose another id")
+        if explicit in self._ids:
+            place = self.places.get(explicit)
+            owner = f"the node at line {place.line}" if place else "a parameter or a map's item"
+            raise self.fail(f"the name {explicit!r} is taken by {owner}: choose another id")
+        self._ids.take(explicit)
+        return explicit
 
     def note_place(self, node_id: str, place: Place) -> None:
         """Notes where a node was drawn."""
@@ -235,7 +218,7 @@ class Canvas:
         return block
 
     def leave(self, block: OpenBlock, *, failed: bool = False) -> tuple[model.Node, ...]:
-        """Closes the innermost block and gives its nodes. ``failed``: an exception is on its way, nothing is checked."""
+        """Closes the innermost block and gives its nodes. ``failed``: an exception is under way, nothing is checked."""
         assert self._blocks[-1] is block, "blocks close in the order of their nesting"
         self._blocks.pop()
         block.scope.open = False
@@ -255,11 +238,12 @@ class Canvas:
             raise self.fail(f"{waiting.what} is not entered: write `with {waiting.what}:`", waiting.place)
 
     def open_item(self) -> str:
-        """A name for a map's item that no open map, node or parameter has."""
+        """A name for a map's item that no open map, node or parameter has; maps one after the other share a name."""
         name, count = "item", 1
-        while name in self._names or name in self._open_items:
+        while name in self._open_items or (name in self._ids and name not in self._items):
             count += 1
             name = f"item_{count}"
+        self._ids.take(name)
         self._items.add(name)
         self._open_items.append(name)
         return name
@@ -271,5 +255,7 @@ class Canvas:
     def finish(self) -> tuple[model.Node, ...]:
         """The whole tree, at the end of the drawing."""
         self.check_entered()
+        if not self.block.nodes:
+            raise self.fail("the workflow draws no nodes: call a task, or another method of wf", self.place)
         assert len(self._blocks) == 1, "every block was left"
         return self._blocks[0].freeze()

@@ -135,7 +135,7 @@ def field_names(type_: Any) -> dict[str, str] | None:
     if not isinstance(base, type):
         return None
     if hasattr(base, "__struct_fields__"):
-        return dict(zip(base.__struct_fields__, getattr(base, "__struct_encode_fields__"), strict=True))
+        return dict(zip(base.__struct_fields__, base.__struct_encode_fields__, strict=True))  # type: ignore[attr-defined]
     if dataclasses.is_dataclass(base):
         return {field.name: field.name for field in dataclasses.fields(base)}
     if typing.is_typeddict(base):

@@ -152,7 +152,7 @@ class Functions:
     @overload
     def merge(self, *values: T) -> T: ...
     def merge(self, *values: Any) -> Any:
-        """The first value that exists. Values of blocks that the run did not take do not; if none exists, it is a fault."""
+        """The first value that exists: values of blocks that the run did not take do not. If none does: a fault."""
         canvas = self._active()
         states = self._states(*values)
         if not states:
@@ -205,7 +205,7 @@ class Functions:
         state = state_of(condition)
         if state is None:
             raise canvas.fail(
-                f"{what} takes a condition made of Refs, and {condition!r} is a plain value that is known while drawing "
+                f"{what} takes a condition made of Refs, and {condition!r} is a plain value, known while drawing "
                 "(`is`, `in`, isinstance and comparisons of plain values give those); a plain `if` decides it"
             )
         canvas.check_condition(state, what)

@@ -14,7 +14,8 @@ from typing import Any, TypeVar, cast, overload
 from wfe.authoring import blocks, fields
 from wfe.authoring.bodies import draw_map
 from wfe.authoring.calls import arguments
-from wfe.authoring.canvas import Canvas, PendingWhen, current_canvas
+from wfe.authoring.canvas import Canvas, PendingWhen
+from wfe.authoring.current import current_canvas
 from wfe.authoring.functions import Functions
 from wfe.authoring.later import Later
 from wfe.authoring.refs import state_of
@@ -67,7 +68,7 @@ class Graph(Functions, Later):
         return blocks.otherwise_block(canvas, choice, text)
 
     def catch(self, *errors: type[BaseException] | str, id: str | None = None) -> blocks.BlockContext[ErrorInfo]:
-        """Like contextlib.suppress: errors of these types (or names) end the block, not the run. Gives the ErrorInfo."""
+        """Like contextlib.suppress: errors of these types (or names) end the block, not the run. Gives ErrorInfo."""
         canvas = self._active()
         if not errors:
             raise canvas.fail("wf.catch takes the types of errors to catch, such as wf.catch(CardDeclined)")
@@ -228,7 +229,7 @@ class Graph(Functions, Later):
         canvas.add(model.Fail(id=canvas.node_id("fail"), error=name, message=template(canvas, message)))
 
     def start(self, workflow: Any, /, *args: Any, key: object = None, id: str | None = None, **kwargs: Any) -> str:
-        """Starts another run and does not wait; gives its run id. ``key`` makes the start idempotent, as for clients."""
+        """Starts another run and does not wait; gives its run id. ``key`` makes it idempotent, as for clients."""
         canvas = self._active()
         registered = getattr(workflow, "__wfe_workflow__", None)
         if registered is None:

@@ -17,6 +17,13 @@ class NodeIds:
     def __init__(self, taken: Iterable[str]) -> None:
         self._taken = {*RESERVED_NAMES, *taken}
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._taken
+
+    def take(self, name: str) -> None:
+        """Keeps a name from being handed out."""
+        self._taken.add(name)
+
     def assign(self, base: str) -> str:
         """A fresh id."""
         base = _NO_IDENTIFIER.sub("_", base)

@@ -137,7 +137,7 @@ def compare(operator: str, left: Any, right: Any) -> Any:
         ast_a, ast_b = a.as_time(), b.as_time()
     elif operator not in ("==", "!="):
         _check_ordered(canvas, operator, a, b)
-    elif kinds == {"number", "text"} or kinds == {"bool", "number"} or kinds == {"bool", "text"}:
+    elif kinds in ({"number", "text"}, {"bool", "number"}, {"bool", "text"}):
         raise canvas.fail(
             f"{_show(a)} {operator} {_show(b)} compares a {a.kind} with a {b.kind}: always the same answer"
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import TypeAlias
 
-from wfe.authoring.canvas import current_canvas
+from wfe.authoring.current import current_canvas
 from wfe.authoring.places import caller
 from wfe.errors import GraphError
 from wfe.model.durations import parse_duration

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from wfe.authoring.canvas import current_canvas
+from wfe.authoring.current import current_canvas
 from wfe.authoring.refs import SecretProxy
 from wfe.authoring.retry import mistake
 

@@ -8,14 +8,16 @@ import inspect
 from collections.abc import Callable, Iterable
 from functools import update_wrapper
 from types import FunctionType
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
-from wfe.authoring.calls import CallOptions, Signature, call_task, signature_of
-from wfe.authoring.canvas import current_canvas
+from wfe.authoring.current import current_canvas
 from wfe.authoring.places import Place
 from wfe.authoring.retry import Duration, Retry, mistake, optional_ms, policy_of
 from wfe.errors import GraphError
 from wfe.model.registered import RegisteredTask, RunIn
+
+if TYPE_CHECKING:
+    from wfe.authoring.calls import Signature
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,12 +37,16 @@ class TaskFunction(Generic[P, R]):
         canvas = current_canvas()
         if canvas is None:
             return cast(R, self.__wfe_task__.function(*args, **kwargs))
+        from wfe.authoring.calls import CallOptions, call_task
+
         return cast(R, call_task(canvas, self.__wfe_task__, self.signature, args, kwargs, CallOptions()))
 
     @property
     def signature(self) -> Signature:
         """Parameters and result, resolved at first use."""
         if self._signature is None:
+            from wfe.authoring.calls import signature_of
+
             task = self.__wfe_task__
             place = Place(task.file, task.line)
             self._signature = signature_of(task.function, skip=0, what=f"the task {task.name!r}", place=place)
@@ -59,6 +65,8 @@ class TaskFunction(Generic[P, R]):
         limits: Iterable[str] = (),
     ) -> Callable[P, R]:
         """The task with options for one node; ``after=[...]`` (values of nodes, or ids) replaces the order of lines."""
+        from wfe.authoring.calls import CallOptions, call_task
+
         refuse_later(join=join, cancels=cancels, limits=tuple(limits))
         options = CallOptions(
             id=id,

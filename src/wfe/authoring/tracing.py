@@ -12,7 +12,8 @@ from typing import Any
 from wfe.authoring import operators, refusals
 from wfe.authoring.bodies import call
 from wfe.authoring.calls import Signature, check_argument
-from wfe.authoring.canvas import Canvas, current_canvas
+from wfe.authoring.canvas import Canvas
+from wfe.authoring.current import current_canvas
 from wfe.authoring.graph import Graph
 from wfe.authoring.places import Place, is_author_file
 from wfe.authoring.refs import RefProxy, RefState

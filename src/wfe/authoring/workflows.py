@@ -7,19 +7,20 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import update_wrapper
 from types import FunctionType
-from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec, Protocol, TypeVar, cast, overload
 
-from wfe.authoring.calls import CallOptions, Signature, call_workflow, signature_of
-from wfe.authoring.canvas import current_canvas
-from wfe.authoring.graph import Graph
+from wfe.authoring.current import current_canvas
 from wfe.authoring.places import Place
 from wfe.authoring.retry import Duration, Retry, mistake, optional_ms
 from wfe.authoring.tasks import after_option, refuse_later
-from wfe.authoring.tracing import draw
 from wfe.errors import GraphError
 from wfe.limits import TAGS_MAX
-from wfe.model.definition import Definition
 from wfe.model.registered import RegisteredWorkflow
+
+if TYPE_CHECKING:
+    from wfe.authoring.calls import Signature
+    from wfe.authoring.graph import Graph
+    from wfe.model.definition import Definition
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,6 +52,8 @@ class WorkflowFunction(Generic[P, R]):
         canvas = current_canvas()
         if canvas is None:
             self._outside()
+        from wfe.authoring.calls import CallOptions, call_workflow
+
         return cast(R, call_workflow(canvas, self.__wfe_workflow__, self.signature, args, kwargs, CallOptions()))
 
     def _outside(self) -> NoReturn:
@@ -64,6 +67,8 @@ class WorkflowFunction(Generic[P, R]):
     def signature(self) -> Signature:
         """Parameters (without the graph) and result, resolved at first use."""
         if self._signature is None:
+            from wfe.authoring.calls import signature_of
+
             workflow = self.__wfe_workflow__
             place, what = Place(workflow.file, workflow.line), f"the workflow {workflow.name!r}"
             self._signature = signature_of(workflow.function, skip=1, what=what, place=place)
@@ -72,6 +77,8 @@ class WorkflowFunction(Generic[P, R]):
     def definition(self) -> Definition:
         """The drawn graph, drawn at the first call. GraphError (file, line, what to use) when it cannot be."""
         if self._definition is None:
+            from wfe.authoring.tracing import draw
+
             with self._lock:
                 if self._definition is None:
                     self._definition = draw(self.__wfe_workflow__, self.signature)
@@ -90,6 +97,8 @@ class WorkflowFunction(Generic[P, R]):
         limits: Iterable[str] = (),
     ) -> Callable[P, R]:
         """The sub-workflow with options for one node."""
+        from wfe.authoring.calls import CallOptions, call_workflow
+
         refuse_later(join=join, cancels=cancels, limits=tuple(limits))
         if retry is not None or priority is not None:
             raise mistake("retry= and priority= go on tasks: a sub-workflow's own tasks have theirs")
@@ -200,7 +209,7 @@ def check_workflow_function(function: Any) -> Place:
     written = first if isinstance(first, str) else getattr(first, "__name__", "")
     if first is Durable or written.rpartition(".")[2] == "Durable":
         raise wrong(_DURABLE)
-    if first is not inspect.Parameter.empty and first is not Graph and written.rpartition(".")[2] != "Graph":
+    if first is not inspect.Parameter.empty and written.rpartition(".")[2] != "Graph":
         raise wrong(f"the first parameter is the graph, but {params[0].name!r} is annotated {written or first!r}")
     for param in params[1:]:
         if param.kind in (param.VAR_POSITIONAL, param.VAR_KEYWORD):
