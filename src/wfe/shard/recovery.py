@@ -44,6 +44,8 @@ class Recovery:
         self._backlog: deque[tuple[int, str]] = deque()
         self._grace_until_ms = 0
         self._expected: set[str] | None = None
+        self._ended: dict[str, int] = {}
+        """Last event of runs that the tail mentions and whose end is in the store."""
         self.recovered_runs = 0
 
     # ---- reading the disk -------------------------------------------------------------------------------------------
@@ -61,6 +63,7 @@ class Recovery:
             for chunk in chunks:
                 self._replay(chunk, position)
             self._checkpoints.on_commit(position, sum(len(chunk.events) for chunk in chunks), [])
+        self._ended.clear()
         self._index(now_ms)
         self._grace_until_ms = now_ms + core.settings.recovery_grace_ms
 
@@ -82,11 +85,14 @@ class Recovery:
             partition.dirty_at = position
 
     def _replay_run(self, partition: Partition, chunk: Chunk, position: int) -> None:
+        ended = self._ended.get(chunk.entity)
+        if ended is not None and chunk.first_seq <= ended:
+            return
         entry = partition.entries.get(chunk.entity)
         if entry is None:
             entry = self._stored(partition, chunk)
             if entry is None and chunk.first_seq > 1:
-                return  # its last events are in the store already: the run has ended and its row says so
+                raise DataCorrupt(f"the first events of run {chunk.entity} are missing", f"log/{position}")
         if entry is not None and chunk.first_seq <= entry.run.seq:
             return
         events = decode_events(chunk.events).events
@@ -114,6 +120,7 @@ class Recovery:
             ended = store.ended(chunk.entity)
             assert ended is not None, "a run with a sequence number is open or ended"
             state = decode_state(ended.snapshot)
+            self._ended[chunk.entity] = state.seq
             return Entry(partition.number, state, self._plan(partition, state.definition), stored=True)
         state = decode_state(stored)
         entry = Entry(partition.number, state, self._plan(partition, state.definition), stored=True)
