@@ -88,8 +88,7 @@ class Session:
 
     def reopened(self, now_ms: int) -> None:
         """The link was replaced by a fresh one: hello comes first again."""
-        self._lost(now_ms)
-        self.on_tick(now_ms)
+        self.open(now_ms)
 
     def silent_ms(self, now_ms: int) -> int:
         """For how long the server has answered nothing, though it was asked."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from fake_front import FakeFront, decode
 
+from support.fake_front import FakeFront, decode
 from wfe.client import AsyncClient, Client, aconnect_with, args, connect_with
 from wfe.client.views import event_document, rfc3339, run_document
 from wfe.errors import Disconnected, InvalidInput, RunCancelled, RunFailed, Unauthorized, UnknownRun, UnknownWorkflow

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from fake_front import FakeFront, decode
 
+from support.fake_front import FakeFront, decode
 from wfe.client.questions import NEVER
 from wfe.client.session import PROBE_MS, SILENCE_MS, Session
 from wfe.client.starts import START_WINDOW, Spread, StartBatch, frames_of
