@@ -158,7 +158,7 @@ class WorkerActor:
         for shard in self._links.values():
             if shard.hello_due(now_ms):
                 if shard.silent(now_ms):  # the connection may be half dead, and still hold our identity at the shard
-                    self._network.open(shard.endpoint.index, shard.endpoint)
+                    self._open(shard, now_ms)
                 self._say_hello(shard, now_ms)
             shard.heartbeat(len(self._in_flight), now_ms)
         self._lend(now_ms)
@@ -248,13 +248,18 @@ class WorkerActor:
         if not endpoint.up:
             link.down()
             return
-        moved = not link.opened or (endpoint.ipc, endpoint.tcp) != (link.endpoint.ipc, link.endpoint.tcp)
+        before, link.endpoint = link.endpoint, endpoint
+        moved = link.opened_ms is None or (endpoint.ipc, endpoint.tcp) != (before.ipc, before.tcp)
         if moved:
-            self._network.open(endpoint.index, endpoint)
-            link.opened = True
-        if moved or link.state is LinkState.DOWN or endpoint.epoch > link.endpoint.epoch:
-            link.endpoint = endpoint
+            self._open(link, now_ms)
+        if moved or link.state is LinkState.DOWN or endpoint.epoch > before.epoch:
             self._say_hello(link, now_ms)
+        else:
+            endpoint.epoch = max(endpoint.epoch, before.epoch)  # the shard's own welcome was faster than this news
+
+    def _open(self, link: ShardLink, now_ms: int) -> None:
+        self._network.open(link.endpoint.index, link.endpoint)
+        link.opened_ms = now_ms
 
     # ---- the shards ----
 
@@ -329,7 +334,7 @@ class WorkerActor:
     # ---- credit ----
 
     def _lend(self, now_ms: int) -> None:
-        links = [shard for shard in self._links.values() if shard.state is LinkState.OPEN]
+        links = [shard for shard in self._links.values() if shard.state is not LinkState.DOWN]
         if not links:
             return
         target = 0 if self.retiring else self._pace.target(self._identity.slots)

@@ -55,12 +55,15 @@ class Pace:
 
 
 class Account(NamedTuple):
-    """One shard's view: unused credit, ready tasks that it reported, whether a recall is on its way, last lent when."""
+    """One shard's view: unused credit (a frame may overdraw the bytes by one task), ready tasks that it reported.
+
+    ``closed``: nothing can be said to it now (a recall is on its way, or no welcome came yet); its share is kept.
+    """
 
     tasks: int
     bytes: int
     ready: int = 0
-    recalled: bool = False
+    closed: bool = False
     home: bool = False
     lent_at_ms: int = 0
 
@@ -79,7 +82,7 @@ KEEP = Order()
 def plan(accounts: Sequence[Account], target: int, step: int, held_tasks: int, held_bytes: int) -> list[Order]:
     """What to lend to, or recall from, each account. ``target`` 0 (a worker that leaves): recall everything."""
     if target <= 0:
-        return [Order(recall=a.tasks > 0 and not a.recalled) for a in accounts]
+        return [Order(recall=a.tasks > 0 and not a.closed) for a in accounts]
     lent = sum(a.tasks for a in accounts)
     room = min(target, CREDIT_TASKS_MAX) - held_tasks - lent
     room_bytes = CREDIT_BYTES_MAX - held_bytes - sum(max(0, a.bytes) for a in accounts)
@@ -93,17 +96,17 @@ def plan(accounts: Sequence[Account], target: int, step: int, held_tasks: int, h
         worth = tasks >= min(step, wanted[index]) or (account.tasks == 0 and tasks > 0)
         hungry = account.ready > 0
         amount = _bytes_for(account, len(accounts), room_bytes)
-        if account.recalled:
+        if account.closed:
             continue
         if (tasks > 0 and worth and account.bytes + amount > 0) or (hungry and amount > 0):
             orders[index] = Order(max(0, tasks), amount)
             room -= max(0, tasks)
             room_bytes -= amount
-        if hungry and (gap > max(0, tasks) or account.bytes + amount < PAYLOAD_BYTES_MAX):
+        if hungry and (gap > max(0, tasks) or account.bytes + amount <= 0):
             missing = True
     surplus = lent + held_tasks > 2 * target
     for index, account in enumerate(accounts):
-        idle = account.ready == 0 and account.tasks > 0 and not account.recalled and orders[index] == KEEP
+        idle = account.ready == 0 and account.tasks > 0 and not account.closed and orders[index] == KEEP
         more_than_fair = account.tasks > _spare(wanted[index]) or account.bytes > _share_bytes(len(accounts))
         if idle and ((missing and more_than_fair) or (surplus and account.tasks > step)):
             orders[index] = Order(recall=True)
@@ -144,10 +147,10 @@ def _share_bytes(count: int) -> int:
 
 
 def _bytes_for(account: Account, count: int, room_bytes: int) -> int:
-    """Bytes to lend: a fair share, topped up when half is used; a hungry shard can take a payload of full size."""
+    """Bytes to lend: a fair share, topped up when half is used; for a hungry shard at least a payload of full size."""
     share, have = _share_bytes(count), max(0, account.bytes)
-    if account.ready > 0 and have < PAYLOAD_BYTES_MAX:
-        return max(0, min(max(share, PAYLOAD_BYTES_MAX) - have, room_bytes))
+    if account.ready > 0:
+        share = max(share, PAYLOAD_BYTES_MAX)
     return max(0, min(share - have, room_bytes)) if have <= share // 2 else 0
 
 

@@ -64,7 +64,8 @@ class ShardLink:
         self.lent_at_ms = 0
         self.dispatch_seq = 0
         self.heard_ms = 0
-        self.opened = False
+        self.opened_ms: int | None = None
+        """When a connection was opened; None: never."""
         self.beats: dict[tuple[str, int, int, int], TaskBeat] = {}
         self._send = send
         self._hello_number = 0
@@ -78,7 +79,6 @@ class ShardLink:
         self._dispatched_ms = 0
         self._lost_frame = False
         self._unsent = False
-        self._opened_ms = 0
 
     # ---- conversation ----
 
@@ -129,11 +129,7 @@ class ShardLink:
 
     def silent(self, now_ms: int) -> bool:
         """Whether nothing came for so long that a fresh connection is worth it."""
-        quiet_since_ms = max(self.heard_ms, self._opened_ms)
-        if self._unsent or now_ms - quiet_since_ms < LEASE_MS:
-            return False
-        self._opened_ms = now_ms
-        return True
+        return not self._unsent and now_ms - max(self.heard_ms, self.opened_ms or 0) >= LEASE_MS
 
     def down(self) -> None:
         """The shard does not serve. Results stay until it is back."""
@@ -179,7 +175,8 @@ class ShardLink:
     # ---- credit ----
 
     def account(self) -> Account:
-        return Account(self.credit_tasks, self.credit_bytes, self.ready, self.recalled, self.home, self.lent_at_ms)
+        closed = self.recalled or self.state is not LinkState.OPEN
+        return Account(self.credit_tasks, self.credit_bytes, self.ready, closed, self.home, self.lent_at_ms)
 
     def dispatched(self, tasks: int, size_bytes: int, now_ms: int) -> None:
         """The shard used credit; the books never show less than none."""
@@ -196,14 +193,15 @@ class ShardLink:
             self.credit_tasks += order.tasks
             self.credit_bytes += order.bytes
             self.ready = max(0, self.ready - order.tasks)
-            self.lent_at_ms = now_ms
+            if order.tasks:
+                self.lent_at_ms = now_ms
 
     def loaded(self, load: ShardLoad, now_ms: int) -> bool:
         """What the shard would like to give. False: a frame was lost on the way, so the books disagree."""
         self.ready = load.ready
         if load.dispatch_seq > self.dispatch_seq:
             return False
-        has_credit = self.credit_tasks > 0 and self.credit_bytes >= PAYLOAD_BYTES_MAX and not self.recalled
+        has_credit = self.credit_tasks > 0 and self.credit_bytes > 0 and not self.recalled
         used_ms = max(self.lent_at_ms, self._dispatched_ms)
         return not (load.ready > 0 and has_credit and now_ms - used_ms >= LOST_CREDIT_MS)
 

@@ -1,8 +1,8 @@
 """A worker process: the loop, sockets, signals and timers around `actor.WorkerActor` and `runner.Runner`.
 
 Thin on purpose: what to say to whom is the actor's, what to execute is the runner's. Sockets come in through
-``connect``, since rooms beside this one are not imported. Exit codes: 0 left as asked, or to be replaced because something that was
-given up still runs in here; 2 refused by the server; 3 the server cannot be reached.
+``connect``, since rooms beside this one are not imported. Exit codes: 0 left as asked, or to be replaced because
+something that was given up still runs in here; 2 refused by the server; 3 the server cannot be reached.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from wfe import observe
@@ -211,7 +212,8 @@ class WorkerProcess:
 
         def work() -> None:
             function()
-            self._loop.call_soon_threadsafe(done.set)
+            with suppress(RuntimeError):  # too late: the loop has closed
+                self._loop.call_soon_threadsafe(done.set)
 
         threading.Thread(target=work, name="wfe-close", daemon=True).start()
         await done.wait()

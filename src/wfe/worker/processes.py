@@ -4,8 +4,8 @@ Each *lane* is a thread that owns one child: it hands over an attempt, and waits
 `recv` is all it does, so the loop stays free. The loop owns the timers; it stops a child by killing it with all that it
 has started, and the lane sees the end of the stream. Children are spawned, never forked, and stay in the worker's
 process group, so that whoever kills the worker's group takes them along.
-Invariants: every job yields exactly one result; no child outlives the worker: it exits at the end of its stream, and the
-kernel kills it when the lane is gone (Linux).
+Invariants: every job yields exactly one result; no child outlives the worker: it exits at the end of its stream, and
+the kernel kills it when the lane is gone (Linux).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`wfe worker` in a terminal: a parent that keeps one worker process and replaces it when it is tainted, stuck or dead.
 
 Blocking code in the main thread: it waits for the child's end and looks at the deadline board in between. Invariants:
-the parent never runs user code, so it always can kill the child; every process start has a fresh worker id; a child that
-dies too often (OTP's restart intensity) ends the parent, too.
+the parent never runs user code, so it always can kill the child; every process start has a fresh worker id; a child
+that dies too often (OTP's restart intensity) ends the parent, too.
 """
 
 from __future__ import annotations
