@@ -160,9 +160,14 @@ def last(value: Any) -> Any:
 
 def flatten(value: Any) -> list[Any]:
     """A list of lists as one list; one level, elements that are no lists stay."""
-    parts = [item if type(item) is list else [item] for item in need_list("flatten", value)]
-    checked_size(sum(map(len, parts)))
-    return [item for part in parts for item in part]
+    flat: list[Any] = []
+    for item in need_list("flatten", value):
+        if type(item) is list:
+            checked_size(len(flat) + len(item))
+            flat += item
+        else:
+            flat.append(item)
+    return flat
 
 
 def total(value: Any) -> Any:

@@ -123,11 +123,11 @@ class _Parser:
         while True:
             token = self.token
             if self._accept("."):
-                name = self._take("name").value
+                name = self._take("name")
                 if self.token.kind == "(":
-                    node = self._method(node, name, token.start)
+                    node = self._method(node, name.value, name.start)
                 else:
-                    node = ast.Field(node, name, token.start)
+                    node = ast.Field(node, name.value, name.start)
             elif self._accept("["):
                 node = ast.Index(node, self.expression(), token.start)
                 self._take("]")

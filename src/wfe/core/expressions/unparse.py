@@ -15,7 +15,7 @@ from wfe.core.expressions.parser import PRECEDENCE
 from wfe.errors import ExpressionError
 
 _CONDITIONAL, _UNARY, _POSTFIX, _PRIMARY = 0, 6, 7, 8
-_OR = PRECEDENCE["||"]
+_OR, _RELATION = PRECEDENCE["||"], PRECEDENCE["=="]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SPECIAL = re.compile(r'["\\\x00-\x1f\x7f]')
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -76,7 +76,8 @@ def _bare(node: ast.Node) -> tuple[str, int]:  # noqa: PLR0911 - one line per cl
             return operator + _prefixed(operator, operand), _UNARY
         case ast.Binary(operator, left, right):
             level = PRECEDENCE[operator]
-            return f"{_text(left, level)} {operator} {_text(right, level + 1)}", level
+            # a < b == c is legal, and nobody reads it right.
+            return f"{_text(left, level + (level == _RELATION))} {operator} {_text(right, level + 1)}", level
         case ast.Logic(operator, operands):
             level = PRECEDENCE[operator]
             return f" {operator} ".join(_text(operand, level + 1) for operand in operands), level
