@@ -1,0 +1,95 @@
+"""A definition as Graphviz DOT. Blocks are clusters; an arrow to a block ends at its border."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wfe.authoring.drawing.sketch import Box, Group, shorten, sketch
+from wfe.model.definition import Definition
+
+_SHAPES = {
+    "task": "box",
+    "workflow": "component",
+    "start": "cds",
+    "sleep": "oval",
+    "signal": "house",
+    "set": "parallelogram",
+    "end": "doublecircle",
+    "fail": "octagon",
+}
+
+
+def to_dot(definition: Definition) -> str:
+    """The text of a directed graph."""
+    root = sketch(definition)
+    boxes = {box.name: box for box in _all_boxes(root)}
+    lines = [
+        f"digraph {_quote(definition.workflow)} {{",
+        '  graph [compound=true, fontname="Helvetica", fontsize=11, rankdir=TB, style=rounded];',
+        '  node [fontname="Helvetica", fontsize=11, shape=box];',
+        '  edge [fontname="Helvetica", fontsize=10];',
+        f"  begin [shape=circle, label={_quote(definition.workflow)}];",
+        '  finish [shape=doublecircle, label="end"];',
+        *_group(root, "  ", boxes),
+    ]
+    lines += [_arrow("begin", box.name, boxes, "  ") for box in root.first]
+    lines += [_arrow(box.name, "finish", boxes, "  ") for box in root.last if box.kind not in ("end", "fail")]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _all_boxes(group: Group) -> Iterator[Box]:
+    for box in group.boxes:
+        yield box
+        for inner in box.groups:
+            yield from _all_boxes(inner)
+
+
+def _group(group: Group, indent: str, boxes: dict[str, Box]) -> Iterator[str]:
+    for box in group.boxes:
+        yield from _box(box, indent, boxes)
+    for source, target in group.arrows:
+        yield _arrow(source, target, boxes, indent)
+
+
+def _box(box: Box, indent: str, boxes: dict[str, Box]) -> Iterator[str]:
+    if not box.groups:
+        yield f"{indent}{box.name} [shape={_SHAPES[box.kind]}, label={_quote(*_lines(box))}];"
+        return
+    yield f"{indent}subgraph cluster_{box.name} {{"
+    yield f"{indent}  label={_quote(*_lines(box))};"
+    for group in box.groups:
+        if not group.label:
+            yield from _group(group, indent + "  ", boxes)
+            continue
+        yield f"{indent}  subgraph cluster_{group.name} {{"
+        yield f"{indent}    label={_quote(shorten(group.label))};"
+        yield from _group(group, indent + "    ", boxes)
+        yield f"{indent}  }}"
+    yield f"{indent}}}"
+
+
+def _arrow(source: str, target: str, boxes: dict[str, Box], indent: str) -> str:
+    ends = []
+    if source in boxes and boxes[source].groups:
+        ends.append(f"ltail=cluster_{source}")
+        source = _inner(boxes[source], top=False)
+    if target in boxes and boxes[target].groups:
+        ends.append(f"lhead=cluster_{target}")
+        target = _inner(boxes[target], top=True)
+    return f"{indent}{source} -> {target}" + (f" [{', '.join(ends)}];" if ends else ";")
+
+
+def _inner(box: Box, *, top: bool) -> str:
+    """The node inside a cluster at which an arrow to or from the cluster is tied: clusters cannot be an arrow's end."""
+    while box.groups and box.groups[0].boxes:
+        group = max(box.groups, key=lambda group: len(group.boxes))
+        box = group.first[0] if top else group.last[-1]
+    return box.name
+
+
+def _lines(box: Box) -> list[str]:
+    return [shorten(text) for text in (box.title, box.caption) if text]
+
+
+def _quote(*lines: str) -> str:
+    return '"' + "\\n".join(line.replace("\\", "\\\\").replace('"', '\\"') for line in lines) + '"'

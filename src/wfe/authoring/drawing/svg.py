@@ -1,0 +1,141 @@
+"""A definition as a self-contained SVG picture: no script, no font, nothing to fetch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+
+from wfe.authoring.drawing.layout import (
+    DETAIL_CHARS,
+    GAP_Y,
+    LABEL_HEIGHT,
+    PADDING,
+    TITLE_CHARS,
+    Placed,
+    PlacedGroup,
+    Point,
+    header_height,
+    place_group,
+)
+from wfe.authoring.drawing.sketch import Box, shorten, sketch
+from wfe.model.definition import Definition
+
+_MARGIN = 24.0
+_DOT = 7.0
+_COLORS = {  # fill, border
+    "task": ("#e8f0fe", "#4a78c8"),
+    "workflow": ("#ede7f6", "#7e57c2"),
+    "start": ("#ede7f6", "#7e57c2"),
+    "sleep": ("#fff8e1", "#c79a1e"),
+    "signal": ("#fff3e0", "#d9822b"),
+    "set": ("#e8f5e9", "#4c9a52"),
+    "end": ("#e0f2f1", "#2a8c82"),
+    "fail": ("#fdecea", "#c9453a"),
+    "when": ("#fafafa", "#8a8f98"),
+    "parallel": ("#f4f8ff", "#8fa8d0"),
+    "branch": ("#ffffff", "#a9b4c4"),
+    "catch": ("#fff7f6", "#d08a83"),
+    "map": ("#f6fbf6", "#86b58a"),
+}
+_STYLE = (
+    "text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1f2630}"
+    ".t{font-size:12px;font-weight:600}.d{font-size:11px;fill:#56606e}.b{stroke-width:1.3}"
+    ".a{fill:none;stroke:#6b7583;stroke-width:1.4}"
+)
+
+
+def to_svg(definition: Definition) -> str:
+    """The text of an SVG document."""
+    root = sketch(definition)
+    placed = place_group(root)
+    width = max(placed.width, 120.0) + 2 * _MARGIN
+    top = _MARGIN + 22 + 2 * _DOT + GAP_Y
+    height = top + placed.height + GAP_Y + 2 * _DOT + _MARGIN
+    placed.x, placed.y = (width - placed.width) / 2, top
+    name = escape(shorten(definition.workflow, TITLE_CHARS))
+    middle = width / 2
+    begin, finish = (middle, top - GAP_Y), (middle, top + placed.height + GAP_Y)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{name}">',
+        f"<style>{_STYLE}</style>",
+        '<defs><marker id="arrow" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
+        'orient="auto-start-reverse"><path d="M0 0L10 5L0 10z" fill="#6b7583"/></marker></defs>',
+        f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
+        f'<text class="t" x="{middle:.1f}" y="{_MARGIN + 8:.1f}" text-anchor="middle" font-size="14">{name}</text>',
+        f'<circle cx="{begin[0]:.1f}" cy="{begin[1] - _DOT:.1f}" r="{_DOT}" fill="#39424e"/>',
+        f'<circle cx="{finish[0]:.1f}" cy="{finish[1] + _DOT:.1f}" r="{_DOT}" fill="#ffffff" stroke="#39424e" '
+        'stroke-width="3"/>',
+        *_group(placed, 0.0, 0.0),
+    ]
+    by_name = {item.box.name: item for item in placed.boxes}
+    for box in root.first:
+        item = by_name[box.name]
+        parts.append(_arrow([begin, (placed.x + item.x + item.width / 2, placed.y + item.y)]))
+    for box in root.last:
+        if box.kind not in ("end", "fail"):
+            item = by_name[box.name]
+            parts.append(_arrow([(placed.x + item.x + item.width / 2, placed.y + item.y + item.height), finish]))
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _group(group: PlacedGroup, x: float, y: float) -> Iterator[str]:
+    x, y = x + group.x, y + group.y
+    for item in group.boxes:
+        yield from _box(item, x, y)
+    for points in group.arrows:
+        yield _arrow([(x + px, y + py) for px, py in points])
+
+
+def _box(item: Placed, x: float, y: float) -> Iterator[str]:
+    box = item.box
+    x, y = x + item.x, y + item.y
+    fill, border = _COLORS[box.kind]
+    radius = item.height / 2 if box.kind in ("sleep", "end") and not box.groups else 6
+    dashed = ' stroke-dasharray="5 3"' if box.kind in ("branch", "parallel") else ""
+    yield (
+        f"<g><title>{escape(f'{box.title}: {box.kind} {box.detail}'.rstrip(' :'))}</title>"
+        f'<rect class="b" x="{x:.1f}" y="{y:.1f}" width="{item.width:.1f}" height="{item.height:.1f}" '
+        f'rx="{radius:.1f}" fill="{fill}" stroke="{border}"{dashed}/>'
+    )
+    yield from _labels(box, x + item.width / 2, y, header_height(box) if box.groups else item.height)
+    yield "</g>"
+    for block in item.blocks:
+        if block.group.label:
+            yield from _frame(block, x, y, border)
+        yield from _group(block, x, y)
+
+
+def _labels(box: Box, middle: float, y: float, height: float) -> Iterator[str]:
+    title, detail = escape(shorten(box.title, TITLE_CHARS)), escape(shorten(box.caption, DETAIL_CHARS))
+    first = y + height / 2 + (-3 if detail else 4)
+    yield f'<text class="t" x="{middle:.1f}" y="{first:.1f}" text-anchor="middle">{title}</text>'
+    if detail:
+        yield f'<text class="d" x="{middle:.1f}" y="{first + 15:.1f}" text-anchor="middle">{detail}</text>'
+
+
+def _frame(block: PlacedGroup, x: float, y: float, border: str) -> Iterator[str]:
+    """The frame of a branch, with its condition on top."""
+    left, top = x + block.x, y + block.y
+    label = escape(shorten(block.group.label, DETAIL_CHARS))
+    yield (
+        f'<rect class="b" x="{left:.1f}" y="{top:.1f}" width="{block.width:.1f}" height="{block.height:.1f}" rx="5" '
+        f'fill="#ffffff" stroke="{border}" stroke-dasharray="4 3"><title>{escape(block.group.label)}</title></rect>'
+        f'<text class="d" x="{left + block.width / 2:.1f}" y="{top + LABEL_HEIGHT - PADDING / 2:.1f}" '
+        f'text-anchor="middle">{label}</text>'
+    )
+
+
+def _arrow(points: list[Point]) -> str:
+    """A smooth line through the points, from the bottom of one box to the top of another."""
+    (x, y), rest = points[0], points[1:]
+    path = f"M{x:.1f} {y:.1f}"
+    for next_x, next_y in rest:
+        bend = (y + next_y) / 2
+        path += (
+            f"L{next_x:.1f} {next_y:.1f}"
+            if next_x == x
+            else f"C{x:.1f} {bend:.1f} {next_x:.1f} {bend:.1f} {next_x:.1f} {next_y:.1f}"
+        )
+        x, y = next_x, next_y
+    return f'<path class="a" d="{path}" marker-end="url(#arrow)"/>'
