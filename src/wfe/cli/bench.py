@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 BENCH_APP = "wfe.client.bench.app"
+REPLAY_SLOTS = 1_000
 
 
 @click.group("bench", short_help="Measure an engine.")
@@ -36,7 +37,7 @@ def server_options(function: F) -> F:
             click.option("--connect", metavar="ADDRESS", help="Measure this server; the options below do not apply."),
             click.option("--shards", type=click.IntRange(1), default=1, show_default=True, help="Shard processes."),
             click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Worker processes."),
-            click.option("--slots", type=click.IntRange(1), default=16, show_default=True, help="Slots per worker."),
+            click.option("--slots", type=click.IntRange(1), help="Tasks that one worker runs at once [default: 16]."),
             click.option("--durability", type=click.Choice(["sync", "os", "none"]), default="sync", show_default=True),
             click.option("--data", metavar="DIR", help="The data directory [default: a temporary one]."),
         )
@@ -92,9 +93,13 @@ def latency_command(runs: int, as_json: bool, **server: Any) -> int:
 @click.option("--time-scale", type=click.FloatRange(0), default=0.01, show_default=True, help="Factor on run times.")
 @server_options
 def replay_command(file: Path, time_scale: float, as_json: bool, **server: Any) -> int:
-    """Run a trace's graph, each task lasting its recorded time times the scale."""
+    """Run a trace's graph, each task lasting its recorded time times the scale.
+
+    The tasks only sleep, so that a worker has slots for all of them unless --slots says otherwise.
+    """
     from wfe.client.bench import replay
 
+    server["slots"] = server["slots"] or REPLAY_SLOTS
     trace = replay.read_trace(file)
     return _measure(
         lambda client: replay.replay(client, trace, time_scale=time_scale, file=file.name), as_json, **server
@@ -126,24 +131,31 @@ def _measure(
 async def _run(
     connecting: AsyncClient, workload: Callable[[AsyncClient], Awaitable[Report]]
 ) -> tuple[dict[str, Any], bool]:
+    from wfe.client.bench.report import measured_status
+
     async with connecting as client:
         report = await workload(client)
-        return report.document(await client.status()), report.ok
+        return report.document(await measured_status(client)), report.ok
 
 
 @contextmanager
 def _address(
-    connect: str | None, *, shards: int, workers: int, slots: int, durability: Any, data: str | None
+    connect: str | None, *, shards: int, workers: int, slots: int | None, durability: Any, data: str | None
 ) -> Iterator[tuple[str, str | None]]:
     """The address and token of the server that is measured."""
     if connect is not None:
         yield connect, None
         return
     from wfe import bootstrap
-    from wfe.config import ServeOptions
+    from wfe.config import DEFAULT_SLOTS, ServeOptions
 
     options = ServeOptions(
-        shards=shards, workers=workers, slots=slots, durability=durability, log_level="warning", replace=True
+        shards=shards,
+        workers=workers,
+        slots=slots or DEFAULT_SLOTS,
+        durability=durability,
+        log_level="warning",
+        replace=True,
     )
     with bootstrap.LocalServer([BENCH_APP], data=data, options=options) as server:
         yield server.address, server.token

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from wfe.client.aclient import AsyncClient
 from wfe.wire.messages import ServerStatus
+
+REPORT_WAIT_S = 2.0
+REPORT_POLL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,24 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
+async def measured_status(client: AsyncClient) -> ServerStatus:
+    """The server's status once its shards have reported commits (they do so every heartbeat), if they do soon."""
+    deadline = asyncio.get_running_loop().time() + REPORT_WAIT_S
+    while True:
+        status = await client.status()
+        if _commits_us(status) or asyncio.get_running_loop().time() > deadline:
+            return status
+        await asyncio.sleep(REPORT_POLL_S)
+
+
+def _commits_us(status: ServerStatus) -> list[int]:
+    """The median commit of each shard that has committed in the recent window."""
+    found = [shard.stats.latencies.get("commit") for shard in status.shards if shard.stats is not None]
+    return [latency.p50_us for latency in found if latency is not None and latency.count]
+
+
 def _shape(status: ServerStatus) -> dict[str, Any]:
-    commits = [
-        shard.stats.latencies["commit"].p50_us
-        for shard in status.shards
-        if shard.stats is not None and "commit" in shard.stats.latencies
-    ]
+    commits = _commits_us(status)
     return {
         "shards": len(status.shards),
         "workers": len(status.workers),

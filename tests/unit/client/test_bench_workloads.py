@@ -1,0 +1,142 @@
+"""The bench workloads: their graphs are valid, their numbers mean what they say, bad traces are refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.fake_front import FakeFront
+from wfe.client import AsyncClient, aconnect_with
+from wfe.client.bench import definitions, replay, workloads
+from wfe.client.bench.report import Report, percentile
+from wfe.core.validate import validate
+from wfe.errors import InvalidInput
+from wfe.model.definition import walk
+from wfe.model.policy import ErrorInfo
+from wfe.wire.frames import Kind
+
+TRACES = Path(os.environ.get("WFE_TRACES") or Path(__file__).parents[4] / "shared" / "wfinstances")
+
+
+@pytest.fixture
+def front() -> FakeFront:
+    return FakeFront()
+
+
+@pytest.fixture
+async def client(front: FakeFront) -> AsyncIterator[AsyncClient]:
+    async with aconnect_with(front.link, "tcp://fake", "secret") as client:
+        yield client
+
+
+def a_trace(parents: dict[str, list[str]], seconds: dict[str, float], version: str = "1.5") -> dict[str, Any]:
+    return {
+        "name": "small",
+        "schemaVersion": version,
+        "workflow": {
+            "specification": {"tasks": [{"id": task, "parents": before} for task, before in parents.items()]},
+            "execution": {"tasks": [{"id": task, "runtimeInSeconds": value} for task, value in seconds.items()]},
+        },
+    }
+
+
+DIAMOND = a_trace({"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}, {"a": 1.0, "b": 2.0, "c": 5.0, "d": 1.5})
+
+
+def written(tmp_path: Path, trace: object) -> Path:
+    file = tmp_path / "trace.json"
+    file.write_text(json.dumps(trace))
+    return file
+
+
+def test_the_graphs_of_all_workloads_are_valid() -> None:
+    dag = definitions.dag("d", {"t1": (), "t2": ("t1",)}, {"t1": 0.1, "t2": 0.2})
+    for definition in (definitions.chain(10), definitions.fanout(100), dag):
+        assert [finding for finding in validate(definition) if finding.severity == "error"] == []
+    assert len(list(walk(definitions.chain(10).nodes))) == 10
+
+
+def test_a_percentile_is_a_value_that_was_measured() -> None:
+    assert percentile([], 99) == 0
+    assert percentile([3, 1, 2], 50) == 2
+    assert percentile(list(range(1, 101)), 99) == 99
+    assert percentile([7], 99) == 7
+
+
+async def test_a_chain_counts_runs_and_tasks(front: FakeFront, client: AsyncClient) -> None:
+    report = await workloads.chain(client, chains=5, length=4, runs=40)
+    assert (report.runs, report.tasks, report.failed) == (40, 160, 0)
+    assert report.seconds > 0
+    assert 0 < report.p50_ms <= report.p99_ms
+    assert len(front.views) == 40 + 5
+    assert {"tasks_per_s", "p50_ms", "p99_ms"} <= set(report.document(await client.status()))
+
+
+async def test_failed_runs_make_a_report_that_is_not_ok(front: FakeFront, client: AsyncClient) -> None:
+    front.run = lambda name, value: ("failed", None, ErrorInfo("Boom"))
+    report = await workloads.latency(client, runs=3)
+    assert report.failed == 3
+    assert not report.ok
+
+
+async def test_a_fanout_gives_its_items_as_input(front: FakeFront, client: AsyncClient) -> None:
+    report = await workloads.fanout(client, width=7, at_once=2, runs=4)
+    assert report.tasks == 4 * 9
+    assert front.sent(Kind.DEPLOY)
+
+
+def test_a_trace_is_read_with_its_critical_path(tmp_path: Path) -> None:
+    trace = replay.read_trace(written(tmp_path, DIAMOND))
+    assert trace.parents == {"t1": (), "t2": ("t1",), "t3": ("t1",), "t4": ("t2", "t3")}
+    assert trace.critical_path_s() == pytest.approx(7.5)
+    assert trace.edges == 4
+
+
+@pytest.mark.parametrize(
+    ("trace", "reason"),
+    [
+        ({}, "no WfFormat"),
+        ([], "no WfFormat"),
+        (a_trace({"a": []}, {"a": 1}, version="1.4"), "schema version 1.4"),
+        (a_trace({"a": ["z"]}, {"a": 1}), "'z'"),
+        (a_trace({"a": []}, {}), "'a'"),
+        (a_trace({"a": ["b"], "b": ["a"]}, {"a": 1, "b": 1}), "wait for each other"),
+        (a_trace({}, {}), "no tasks"),
+    ],
+)
+def test_a_trace_that_cannot_be_run_is_refused(tmp_path: Path, trace: object, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=reason):
+        replay.read_trace(written(tmp_path, trace))
+
+
+async def test_a_replay_notices_tasks_that_began_before_their_parents_ended(
+    tmp_path: Path, front: FakeFront, client: AsyncClient
+) -> None:
+    now = time.monotonic()
+    right = {"t1": [now, now + 1], "t2": [now + 1, now + 2], "t3": [now + 1, now + 2], "t4": [now + 2, now + 3]}
+    trace = replay.read_trace(written(tmp_path, DIAMOND))
+    front.run = lambda name, value: ("completed", right, None)
+    report: Report = await replay.replay(client, trace, time_scale=0.01)
+    assert report.ok
+    assert report.more["critical_path_s"] == pytest.approx(0.075)
+    wrong = {**right, "t4": [now + 1.5, now + 3]}
+    front.run = lambda name, value: ("completed", wrong, None)
+    report = await replay.replay(client, trace, time_scale=0.01)
+    assert report.more["started_too_early"] == ["t4"]
+    assert not report.ok
+
+
+@pytest.mark.skipif(not (TRACES / "INDEX.json").exists(), reason="no traces: WFE_TRACES names their directory")
+def test_recorded_traces_have_the_shape_that_their_index_says() -> None:
+    for entry in json.loads((TRACES / "INDEX.json").read_text()):
+        trace = replay.read_trace(TRACES / entry["file"])
+        assert (len(trace.parents), trace.edges) == (entry["tasks"], entry["edges"])
+        assert trace.critical_path_s() == pytest.approx(entry["critical_path_s"], abs=0.1)
+        definition = definitions.dag("trace", trace.parents, dict.fromkeys(trace.parents, 0.0))
+        assert [finding for finding in validate(definition) if finding.severity == "error"] == []
