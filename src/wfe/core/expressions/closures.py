@@ -12,7 +12,7 @@ from typing import Any
 from wfe import limits
 from wfe.core.expressions import nodes as ast
 from wfe.core.expressions import times
-from wfe.core.expressions.values import Absent, get_field, has_key, is_number, measure, type_name
+from wfe.core.expressions.values import Absent, a_type, get_field, has_key, is_number, measure
 from wfe.errors import ExpressionError
 
 Frame = list[Any]
@@ -113,7 +113,7 @@ def moment(value: Any) -> Any:
 def boolean(symbol: str, value: Any) -> bool:
     if value is True or value is False:
         return value
-    raise ExpressionError(f"{symbol!r} needs true or false, not a {type_name(value)}")
+    raise ExpressionError(f"{symbol!r} needs true or false, not {a_type(value)}")
 
 
 def negation(operand: Closure) -> Closure:
@@ -152,7 +152,7 @@ def map_of(entries: tuple[tuple[Closure, Closure], ...]) -> Closure:
         for key_of, value_of in entries:
             key = key_of(frame)
             if type(key) is not str and type(key) is not int:
-                raise ExpressionError(f"a map's key is a string or an int, not a {type_name(key)}")
+                raise ExpressionError(f"a map's key is a string or an int, not {a_type(key)}")
             if key in result:
                 raise ExpressionError(f"the key {key!r} occurs twice in a map")
             result[key] = value_of(frame)
@@ -207,7 +207,7 @@ def has_member(target: Closure, key: Closure) -> Closure:
             return 0 <= wanted < len(container)
         if container is None:
             return False
-        raise ExpressionError(f"has() found a {type_name(container)}, which has no fields")
+        raise ExpressionError(f"has() found {a_type(container)}, which has no fields")
 
     return has_member
 

@@ -17,7 +17,7 @@ from wfe.core.expressions import closures as make
 from wfe.core.expressions import nodes as ast
 from wfe.core.expressions.closures import UNSET, Closure, Frame
 from wfe.core.expressions.functions import IMPLEMENTATIONS
-from wfe.core.expressions.values import OPERATORS, get_index, negate, type_name
+from wfe.core.expressions.values import OPERATORS, a_type, get_index, negate
 from wfe.errors import ExpressionError
 
 Lookup = Callable[[str], Any]
@@ -173,7 +173,7 @@ class _Compiler:
         def elements(frame: Frame) -> Iterable[Any]:
             container = target(frame)
             if type(container) is not list and type(container) is not dict:
-                raise ExpressionError(f"{node.macro}() goes over lists and maps, not over a {type_name(container)}")
+                raise ExpressionError(f"{node.macro}() goes over lists and maps, not over {a_type(container)}")
             make.charge(frame, len(container) * cost)
             return container
 

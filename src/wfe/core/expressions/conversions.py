@@ -12,12 +12,12 @@ from typing import Any
 
 from wfe import limits
 from wfe.core.expressions import times
-from wfe.core.expressions.values import checked_float, checked_int, checked_size, is_number, leave, measure, type_name
+from wfe.core.expressions.values import a_type, checked_float, checked_int, checked_size, is_number, leave, measure
 from wfe.errors import ExpressionError
 
 
 def refuse(function: str, value: object) -> ExpressionError:
-    return ExpressionError(f"{function}() cannot take a {type_name(value)}")
+    return ExpressionError(f"{function}() cannot take {a_type(value)}")
 
 
 def need_text(function: str, value: Any) -> str:

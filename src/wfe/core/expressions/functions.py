@@ -22,6 +22,7 @@ from wfe.core.expressions import times
 from wfe.core.expressions.conversions import as_text, need_int, need_list, need_text, refuse
 from wfe.core.expressions.values import (
     Absent,
+    a_type,
     add,
     checked_float,
     checked_int,
@@ -69,7 +70,10 @@ def matches(value: Any, pattern: Any) -> bool:
     """Whether a part of the text matches; ``^`` and ``$`` anchor."""
     if len(need_text("matches", pattern)) > limits.REGEX_CHARS_MAX:
         raise ExpressionError(f"a regular expression is at most {limits.REGEX_CHARS_MAX} characters long")
-    return _pattern(pattern)(need_text("matches", value))
+    try:
+        return _pattern(pattern)(need_text("matches", value))
+    except UnicodeEncodeError:
+        raise ExpressionError("matches() takes text that is Unicode, without lone surrogates") from None
 
 
 _ASCII_LOWER = {code: code + 32 for code in range(65, 91)}
@@ -236,7 +240,7 @@ def _part(name: str, of_time: Callable[[datetime], int], of_duration: timedelta 
         if type(value) is timedelta and of_duration is not None:
             return _milliseconds(value) if name == "getMilliseconds" else int(value / of_duration)
         if type(value) is not datetime:
-            raise ExpressionError(f"{name}() takes a time, not a {type_name(value)}; convert text with timestamp()")
+            raise ExpressionError(f"{name}() takes a time, not {a_type(value)}; convert text with timestamp()")
         try:
             return of_time(times.aware(value).astimezone(times.offset(need_text(name, zone))))
         except OverflowError:

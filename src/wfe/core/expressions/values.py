@@ -43,6 +43,12 @@ def type_name(value: object) -> str:
     return _TYPE_NAMES.get(type(value), "unknown")
 
 
+def a_type(value: object) -> str:
+    """The name of a value's type with its article, for messages: ``"an int"``."""
+    name = type_name(value)
+    return f"an {name}" if name in ("int", "unknown") else f"a {name}"
+
+
 def is_number(value: object) -> bool:
     return type(value) is int or type(value) is float
 
@@ -124,7 +130,7 @@ def get_field(target: Any, name: str) -> Any:
             return target[name]
         except KeyError:
             raise Absent(f"there is no field {name!r}") from None
-    raise ExpressionError(f"a {type_name(target)} has no fields ({name!r})")
+    raise ExpressionError(f"{a_type(target)} has no fields ({name!r})")
 
 
 def get_index(target: Any, key: Any) -> Any:
@@ -134,12 +140,12 @@ def get_index(target: Any, key: Any) -> Any:
             return target[key]
         if type(key) is str or is_number(key):
             raise Absent(f"there is no key {key!r}")
-        raise ExpressionError(f"a map cannot have a {type_name(key)} as a key")
+        raise ExpressionError(f"a map cannot have {a_type(key)} as a key")
     if type(target) is not list:
-        raise ExpressionError(f"a {type_name(target)} cannot be indexed")
+        raise ExpressionError(f"{a_type(target)} cannot be indexed")
     index = int(key) if type(key) is float and key.is_integer() else key
     if type(index) is not int:
-        raise ExpressionError(f"a list is indexed by an int, not by a {type_name(key)}")
+        raise ExpressionError(f"a list is indexed by an int, not by {a_type(key)}")
     if 0 <= index < len(target):
         return target[index]
     hint = "; use last()" if index == -1 else ""
@@ -227,7 +233,7 @@ def negate(value: Any) -> Any:
         return -value
     if type(value) is timedelta:
         return _in_range(lambda: -value)
-    raise ExpressionError(f"'-' cannot negate a {type_name(value)}")
+    raise ExpressionError(f"'-' cannot negate {a_type(value)}")
 
 
 def _ordered(symbol: str, holds: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
