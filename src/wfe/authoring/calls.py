@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from wfe.authoring.argument_types import check_argument
 from wfe.authoring.canvas import Canvas
-from wfe.authoring.fields import type_name
 from wfe.authoring.places import Place
 from wfe.authoring.refs import RefProxy, state_of
-from wfe.authoring.templates import constant, has_refs, template
-from wfe.errors import GraphError, InvalidInput
+from wfe.authoring.templates import template
+from wfe.errors import GraphError
 from wfe.model import definition as model
 from wfe.model.policy import RetryPolicy
 from wfe.model.registered import RegisteredTask, RegisteredWorkflow
-from wfe.wire.payload import Param, convert_to, params_of, return_type_of
+from wfe.wire.payload import Param, params_of, return_type_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +126,6 @@ def arguments(
     for key, value in bound.items():
         check_argument(canvas, f"{name}({key}=...)", value, known[key].type)
     return {param.name: template(canvas, bound[param.name]) for param in params if param.name in bound}
-
-
-def check_argument(canvas: Canvas, what: str, value: Any, type_: Any) -> None:
-    """A constant must fit the parameter's type; what holds Refs is checked when the definition is validated."""
-    if type_ is Any or has_refs(value):
-        return
-    plain = constant(canvas, value)
-    try:
-        convert_to(type_, plain)
-    except InvalidInput as error:
-        raise canvas.fail(f"{what} takes {type_name(type_)}: {error}") from error
-    except TypeError as error:
-        raise canvas.fail(f"{what}: values of type {type_name(type_)} cannot be payloads ({error})") from error
 
 
 def after_ids(canvas: Canvas, after: tuple[Any, ...] | None) -> tuple[str, ...] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
-from typing import Any, TypeVar, cast, overload
+from typing import Any, Optional, TypeVar, cast, overload
 
 from wfe.authoring import blocks, fields
 from wfe.authoring.bodies import draw_map
@@ -200,8 +200,7 @@ class Graph(Functions, Later):
                 **({"default": template(canvas, default)} if given else {}),
             )
         )
-        type_ = cls if not given or default is not None else cls | None if isinstance(cls, type) else Any
-        return canvas.value_of(node_id, type_)
+        return canvas.value_of(node_id, Optional[cls] if default is None else cls)  # noqa: UP045 (cls is a value)
 
     def now(self) -> datetime:
         """The time at which the run gets here."""

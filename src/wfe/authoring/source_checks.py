@@ -1,8 +1,8 @@
 """Reads the source of a workflow's function for what a stand-in value cannot see, before it is drawn (rule 4).
 
 A proxy sees operators and methods; it cannot see ``is``, isinstance, match, try, a ``return`` inside a block, clocks
-and dice, or a name that a block binds and a later line reads. Only syntax is looked at, nothing is executed; without source
-text (a function made by exec) there is nothing to check. What no check can notice is told in docs/graphs.md.
+and dice, or a name that a block binds and a later line reads. Only syntax is looked at, nothing is executed; without
+source text (a function made by exec) there is nothing to check. What no check can notice is told in docs/graphs.md.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _parse(text: str) -> ast.Module:
     return ast.parse(text)
 
 
-# ---- constructs anywhere in the function --------------------------------------------------------------------------------
+# ---- constructs anywhere in the function ---------------------------------------------------------------------------
 
 
 def _constructs(tree: ast.FunctionDef | ast.AsyncFunctionDef, names: _Names) -> Iterator[Mistake]:
@@ -153,7 +153,7 @@ class _Names:
         return None
 
 
-# ---- blocks -------------------------------------------------------------------------------------------------------------
+# ---- blocks --------------------------------------------------------------------------------------------------------
 
 
 def _block_of(item: ast.withitem, graph: str) -> str | None:
@@ -186,8 +186,8 @@ def _jumps(body: list[ast.stmt], graph: str, block: str | None, looped: str | No
         elif isinstance(statement, (ast.Break, ast.Continue)) and looped is not None:
             yield Mistake(
                 statement.lineno,
-                f"`{_word(statement)}` inside `with {graph}.{looped}(...)` acts on the drawing's loop, whatever the run "
-                f"decides: use {graph}.map for items, {graph}.end to end the run",
+                f"`{_word(statement)}` inside `with {graph}.{looped}(...)` acts on the drawing's loop, whatever the "
+                f"run decides: use {graph}.map for items, {graph}.end to end the run",
             )
         elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield from _jumps(statement.body, graph, None, None)

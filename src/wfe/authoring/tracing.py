@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import inspect
 import traceback
 from typing import Any
 
 from wfe.authoring import operators, refusals
+from wfe.authoring.argument_types import check_argument
 from wfe.authoring.bodies import call
-from wfe.authoring.calls import Signature, check_argument
+from wfe.authoring.calls import Signature
 from wfe.authoring.canvas import Canvas
 from wfe.authoring.current import current_canvas
 from wfe.authoring.graph import Graph
@@ -50,7 +50,6 @@ def draw(workflow: RegisteredWorkflow, signature: Signature) -> Definition:
             types=canvas.schemas.types,
             timeout_ms=workflow.timeout_ms,
             tags=dict(workflow.tags),
-            description=inspect.getdoc(workflow.function) or "",
         )
     finally:
         canvas.close()
