@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from wfe.errors import TaskCancelled
 from wfe.limits import CANCEL_GRACE_MS
@@ -24,6 +24,7 @@ from wfe.worker.job import CURRENT, Job
 UNWIND_S = 2.0
 """After its time limit a coroutine may clean up for this long before the time-out is reported without it."""
 _GRACE_S = CANCEL_GRACE_MS / 1_000
+_SETTLED_MAX = 1_000
 
 
 class AsyncRunner:
@@ -103,6 +104,8 @@ class AsyncRunner:
         if not job.settled:
             job.settled = True
             self._deliver(result)
+            if job.deadline_ns:
+                self._forget_settled(job)
 
     # ---- time limits ----
 
@@ -110,6 +113,14 @@ class AsyncRunner:
         self._pushed += 1
         heappush(self._deadlines, (job.deadline_ns, self._pushed, job))
         self._schedule()
+
+    def _forget_settled(self, job: Job) -> None:
+        """Keeps the board true, and the heap in proportion to what runs: most attempts end long before their limit."""
+        if self._deadlines and self._deadlines[0][2] is job:
+            self._schedule()
+        if len(self._deadlines) > 2 * len(self._tasks) + _SETTLED_MAX:
+            self._deadlines = [entry for entry in self._deadlines if not entry[2].settled]
+            heapify(self._deadlines)
 
     def _schedule(self) -> None:
         while self._deadlines and self._deadlines[0][2].settled:

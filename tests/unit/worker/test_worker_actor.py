@@ -67,7 +67,7 @@ def test_an_unanswered_hello_is_repeated_with_growing_pauses():
         if engine.take(Kind.WORKER_HELLO):
             times.append(engine.now_ms)
     pauses = [after - before for before, after in pairwise(times)]
-    assert pauses[0] > HEARTBEAT_MS
+    assert pauses[0] >= HEARTBEAT_MS
     assert pauses == sorted(pauses)
     assert max(pauses) <= 5_100
 
