@@ -154,7 +154,6 @@ def check_yaml(block: Block) -> None:
     if not re.search(r"^workflow:", block.text, flags=re.M):
         return
     from wfe.authoring.yaml_reader import read_definitions
-
     from wfe.core.validate import validate
 
     for definition in read_definitions(block.text, f"line {block.line}"):
