@@ -87,10 +87,6 @@ class ValueTypes:
         self._known[node.id] = None if node.if_ is not None else known
         if isinstance(node, End):
             self.check_result(node.id, f"{where}.value", node.value)
-        if isinstance(node, WaitSignal) and node.schema is not None and node.default is not UNSET:
-            self._check_fit(
-                node.id, f"{where}.default", node.default, node.schema, "the default does not fit the schema"
-            )
 
     @contextmanager
     def item(self, node: Map) -> Iterator[None]:
@@ -116,7 +112,10 @@ class ValueTypes:
             case Task() | SubWorkflow():
                 return node.returns
             case WaitSignal():
-                return node.schema
+                if node.default is UNSET:
+                    return node.schema
+                late = self.template(node.default)
+                return None if node.schema is None or late is None else {"anyOf": [node.schema, late]}
             case StartWorkflow():
                 return {"type": "string"}
             case Set():
