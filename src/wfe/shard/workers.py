@@ -13,28 +13,25 @@ from typing import Any
 import msgspec
 
 from wfe.core import decide
-from wfe.core.values import splice
 from wfe.errors import ProtocolError, Unauthorized, WfeError
 from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, FRAME_MESSAGES_REFUSED, HEARTBEAT_MS, PAYLOAD_BYTES_MAX
-from wfe.model.definition import Task
 from wfe.model.policy import ErrorInfo
-from wfe.model.state import NULL, PAUSED
+from wfe.model.state import NULL
 from wfe.observe import get_logger
 from wfe.partition.entry import Entry, Lease
 from wfe.shard.core import ShardCore, encode, error_reply
+from wfe.shard.dispatch import Dispatcher
+from wfe.shard.links import Link
 from wfe.shard.loading import Loader
 from wfe.shard.turns import Turns
 from wfe.wire.frames import Kind, decode_header, header
 from wfe.wire.messages import (
     Ack,
     Credit,
-    Dispatch,
     KnownWorkers,
     Results,
-    ShardLoad,
     TaskRef,
     TaskResult,
-    TaskSpec,
     WorkerHeartbeat,
     WorkerHello,
     WorkerWelcome,
@@ -48,43 +45,6 @@ _FRAME_INPUT_BYTES = FRAME_BYTES_MAX - PAYLOAD_BYTES_MAX
 _DONE = 0
 
 
-class Link:
-    """One worker. ``held``: its leases, in the order of dispatch. ``unconfirmed``: those it did not name in its last
-    hello."""
-
-    __slots__ = (
-        "credit_bytes",
-        "credit_tasks",
-        "dispatch_seq",
-        "heard_ms",
-        "held",
-        "kinds",
-        "local",
-        "peer",
-        "results_seq",
-        "slots",
-        "told_ready",
-        "unconfirmed",
-        "worker",
-    )  # fmt: skip
-
-    def __init__(self, peer: bytes, hello: WorkerHello, now_ms: int) -> None:
-        self.peer = peer
-        self.worker = hello.worker
-        self.kinds = frozenset((name, version) for name, version in hello.tasks)
-        self.slots = hello.slots
-        self.local = hello.local
-        self.held: dict[Lease, None] = {}
-        self.unconfirmed: dict[Lease, None] = {}
-        self.credit_tasks = 0
-        self.credit_bytes = 0
-        self.dispatch_seq = 0
-        self.results_seq = 0
-        self.heard_ms = now_ms
-        self.told_ready = False
-        """It knows that tasks wait here for credit."""
-
-
 def _nothing(_body: bytes) -> None:
     """The decoder of kinds whose body says nothing: it may be empty, or null."""
 
@@ -96,6 +56,7 @@ class Workers:
         self._core = core
         self._loader = loader
         self.turns = Turns(core, self.withdrawn)
+        self._dispatcher = Dispatcher(core, self.turns)
         self.links: dict[bytes, Link] = {}
         self._by_worker: dict[str, Link] = {}
         self._acks: dict[bytes, int] = {}
@@ -207,7 +168,7 @@ class Workers:
             lease = self._lease(task.ref)
             if lease is not None and lease.worker == link.worker:
                 lease.previous = task.details.copy()
-        self._tell_load(link)
+        self._dispatcher.tell_load(link)
 
     def _lease(self, ref: TaskRef) -> Lease | None:
         partition = self._core.partition_for(ref.run_id)
@@ -383,92 +344,4 @@ class Workers:
                     send(peer, [header(Kind.CANCEL_TASKS), encode(refs[first : first + FRAME_MESSAGES_MAX])])
             self._cancels.clear()
         if self._core.ready.size:
-            self._dispatch(now_ms)
-
-    def _dispatch(self, now_ms: int) -> None:
-        """Hand ready tasks to workers with credit, a frame at a time in turn, so that none gets it all."""
-        ready = self._core.ready
-        links = [link for link in self.links.values() if link.credit_tasks > 0 and link.credit_bytes > 0]
-        while links and ready.size:
-            for link in list(links):
-                if not self._fill(link, now_ms):
-                    links.remove(link)
-        if ready.size:
-            for link in self.links.values():
-                if not link.told_ready and ready.count(link.kinds):
-                    self._tell_load(link)
-
-    def _fill(self, link: Link, now_ms: int) -> bool:
-        """One frame of tasks for a worker; False when it has no credit left or nothing it can run is ready."""
-        ready = self._core.ready
-        wanted = min(link.credit_tasks, FRAME_MESSAGES_MAX)
-        if wanted <= 0 or link.credit_bytes <= 0:
-            return False
-        items = ready.take(link.kinds, wanted)
-        if not items:
-            return False
-        specs: list[TaskSpec] = []
-        leases: list[Lease] = []
-        size = 0
-        for position, (entry, key) in enumerate(items):
-            run = entry.run
-            attempt = run.open.get(key)
-            if attempt is None or key in entry.leases or run.status == PAUSED:
-                continue  # withdrawn, claimed, or to be queued anew at resume
-            if size > min(link.credit_bytes, _FRAME_INPUT_BYTES):
-                self._put_back(items[position:])
-                break
-            spec = _spec(entry, key, attempt)
-            size += len(spec.input)
-            specs.append(spec)
-            leases.append(Lease(entry, key, attempt, link.worker, now_ms))
-        if not specs:
-            return True
-        link.dispatch_seq += 1
-        if not self._core.workers.send(link.peer, [_DISPATCH, encode(Dispatch(link.dispatch_seq, specs))]):
-            # The frame did not leave: the worker will see the gap in its numbers and say hello anew.
-            self._core.counters["dispatch_unsent"] += 1
-        link.credit_tasks -= len(specs)
-        link.credit_bytes -= size
-        for lease in leases:
-            lease.entry.leases[lease.key] = lease
-            link.held[lease] = None
-        self._core.counters["tasks_dispatched"] += len(specs)
-        return True
-
-    def _put_back(self, items: list[tuple[Entry, int]]) -> None:
-        """What did not fit into a frame stays at the front of its queue."""
-        for entry, key in reversed(items):
-            kind = self.turns.kinds(entry.plan)[key % entry.plan.stride]
-            self._core.ready.put_back(entry.run.priority, kind, entry, key)
-
-    def _tell_load(self, link: Link) -> None:
-        waiting = self._core.ready.count(link.kinds) if self._core.ready.size else 0
-        link.told_ready = waiting > 0
-        self._core.workers.send(link.peer, [_LOAD, encode(ShardLoad(waiting, link.dispatch_seq))])
-
-
-def _spec(entry: Entry, key: int, attempt: int) -> TaskSpec:
-    """A task as a worker gets it."""
-    run, plan = entry.run, entry.plan
-    act, index = divmod(key, plan.stride)
-    node = plan.nodes[index]
-    task = node.node
-    assert isinstance(task, Task)
-    made = run.inputs.get(key) if run.inputs else None
-    if made is None:
-        made = splice(run, plan, node.scope, act, node.input)
-    return TaskSpec(
-        run.id,
-        index,
-        act,
-        attempt,
-        task.task,
-        task.task_version,
-        node.id,
-        made,
-        node.timeout_ms,
-        task.heartbeat_ms or 0,
-        run.failures.get(key, 0) if run.failures else 0,
-        run.previous.get(key, NULL) if run.previous else NULL,
-    )
+            self._dispatcher.run(self.links.values(), now_ms)

@@ -1,0 +1,186 @@
+"""Workers of a shard: credit, leases, fences; what is lost is given out again."""
+
+from __future__ import annotations
+
+from support.shard_cases import TASKS, chain, host
+from support.shards import Host, decode, encode
+from wfe.limits import LEASE_MS
+from wfe.model.definition import Definition, Task
+from wfe.wire import messages as m
+from wfe.wire.frames import Kind, header
+
+
+def gone(worker: str) -> list[bytes]:
+    return [header(Kind.WORKERS), encode(m.KnownWorkers([], [worker]))]
+
+
+def test_credit_bounds_what_a_worker_gets():
+    shard = Host(chain(), tasks=TASKS)
+    shard.hello(credit=2)
+    for _ in range(5):
+        shard.start("chain", 1)
+    assert len(shard.dispatched()) == 2
+    shard.worker_frame(Kind.CREDIT, m.Credit(1, 1 << 20))
+    shard.turn()
+    assert len(shard.dispatched()) == 1
+    assert Kind.LOAD in shard.worker_kinds()
+
+
+def test_unused_credit_can_be_recalled():
+    shard = Host(chain(), tasks=TASKS)
+    shard.hello(credit=7)
+    shard.worker_frame(Kind.RECALL, None)
+    returned = [decode(parts[1], type=m.Credit) for _, parts in shard.workers if parts[0] == header(Kind.RETURNED)]
+    assert returned == [m.Credit(7, 1 << 30)]
+    shard.start("chain", 1)
+    assert not shard.dispatched()
+
+
+def test_a_worker_gets_only_tasks_that_it_knows():
+    shard = Host(chain(), tasks={"other": lambda x: x})
+    shard.hello()
+    run_id = shard.start("chain", 1).run_id
+    assert not shard.dispatched()
+    assert [w.kind for w in shard.get(run_id).waiting_for] == ["worker"]
+
+
+def test_strangers_wrong_tokens_and_garbage_are_answered():
+    shard = host()
+    shard.workers.clear()
+    shard.worker_frame(Kind.CREDIT, m.Credit(1, 1), b"stranger")
+    assert shard.worker_kinds() == [Kind.REJECT]
+    shard.workers.clear()
+    shard.hello(b"w2", token="wrong", credit=0)
+    welcome = decode(shard.workers[0][1][1], type=m.WorkerWelcome)
+    assert welcome.error.code == "unauthorized"
+    for parts in ([b"\xc1", b""], [header(Kind.RESULTS), b"\xc1"], [header(Kind.START), encode(1)], [b"x"]):
+        shard.workers.clear()
+        shard.shard.on_worker(b"w1", parts, shard.now_ms)
+        assert shard.worker_kinds() == [Kind.ERROR]
+
+
+def test_a_result_counts_once_and_only_for_the_open_attempt():
+    shard = host()
+    run_id = shard.start("chain", 1).run_id
+    (spec,) = shard.dispatched()
+    result = shard.execute(spec)
+    shard.results([result, result])
+    shard.results([result])
+    shard.settle()
+    assert shard.output(run_id) == 4
+    assert shard.shard.core.counters["results_stale"] == 2
+    assert shard.shard.core.counters["tasks_done"] == 3
+
+
+def test_a_result_for_a_node_that_does_not_exist_changes_nothing():
+    shard = host()
+    run_id = shard.start("chain", 1).run_id
+    shard.results([m.TaskResult(run_id, 99, 0, 1, 0), m.TaskResult("no such run", 0, 0, 1, 0)])
+    shard.settle()
+    assert shard.output(run_id) == 4
+
+
+def test_a_gap_in_the_numbers_of_results_asks_for_a_new_hello():
+    shard = host()
+    shard.start("chain", 1)
+    result = shard.execute(shard.dispatched()[0])
+    shard.results_seq = 5
+    shard.results([result])
+    assert Kind.REJECT in shard.worker_kinds()
+
+
+def test_a_lost_worker_is_replaced_under_a_new_attempt_number():
+    shard = host()
+    run_id = shard.start("chain", 1).run_id
+    (first,) = shard.dispatched()
+    shard.shard.on_back(gone("w1"), shard.now_ms)
+    shard.hello(b"w2")
+    shard.turn()
+    (second,) = shard.dispatched()
+    assert (first.attempt, second.attempt) == (1, 2)
+    shard.results([shard.execute(first), shard.execute(second)], b"w2")
+    shard.turn()
+    for _ in range(4):
+        shard.work(b"w2")
+        shard.turn()
+    assert shard.output(run_id) == 4
+
+
+def test_silence_for_longer_than_the_lease_loses_the_tasks():
+    shard = host()
+    shard.start("chain", 1)
+    shard.dispatched()
+    shard.now_ms += LEASE_MS + 1
+    shard.turn()
+    shard.hello(b"w2")
+    shard.turn()
+    assert [spec.attempt for spec in shard.dispatched()] == [2]
+
+
+def test_an_attempt_that_had_used_up_its_time_counts_as_timed_out_not_as_lost():
+    definition = Definition("slow", nodes=(Task(id="t", task="inc", with_={"x": 1}, timeout_ms=500),))
+    shard = host(definition)
+    run_id = shard.start("slow").run_id
+    shard.dispatched()
+    shard.now_ms += 1_000
+    shard.shard.on_back(gone("w1"), shard.now_ms)
+    shard.settle()
+    assert shard.outcomes[run_id].error.type == "TimedOut"
+
+
+def test_a_new_hello_keeps_what_is_held_and_gives_out_the_rest_again():
+    shard = host()
+    for _ in range(3):
+        shard.start("chain", 1)
+    specs = shard.dispatched()
+    ref = specs[0]
+    shard.hello(held=[m.TaskRef(ref.run_id, ref.node, ref.activation, ref.attempt)])
+    shard.turn()
+    again = shard.dispatched()
+    assert {spec.run_id for spec in again} == {spec.run_id for spec in specs[1:]}
+    assert all(spec.attempt == 2 for spec in again)
+    shard.results([shard.execute(ref)])
+    shard.turn()
+    assert [spec.node_id for spec in shard.dispatched()] == ["t1"]
+
+
+def test_results_presented_after_a_hello_count_before_anything_is_given_out_again():
+    shard = host()
+    run_id = shard.start("chain", 1).run_id
+    result = shard.execute(shard.dispatched()[0])
+    shard.hello(credit=0)
+    shard.results([result])
+    shard.worker_frame(Kind.CREDIT, m.Credit(10, 1 << 20))
+    shard.settle()
+    assert shard.output(run_id) == 4
+    assert len(shard.executions) == 3
+
+
+def test_cancelled_runs_tell_their_workers():
+    shard = host()
+    run_id = shard.start("chain", 1).run_id
+    (spec,) = shard.dispatched()
+    shard.ask(Kind.CONTROL, 0, m.ControlRun(run_id, "cancel", "c1"))
+    cancels = [decode(p[1], type=list[m.TaskRef]) for _, p in shard.workers if p[0] == header(Kind.CANCEL_TASKS)]
+    assert cancels == [[m.TaskRef(run_id, spec.node, 0, 1)]]
+
+
+def test_higher_priority_goes_first():
+    shard = Host(chain(), tasks=TASKS)
+    ids = [shard.start("chain", 1, priority=priority).run_id for priority in (0, 5, 1)]
+    shard.hello(credit=2)
+    shard.turn()
+    assert [spec.run_id for spec in shard.dispatched()] == [ids[1], ids[2]]
+
+
+def test_a_paused_run_dispatches_nothing_until_it_is_resumed():
+    shard = host()
+    run_id = shard.start("chain", 1).run_id
+    result = shard.execute(shard.dispatched()[0])
+    shard.ask(Kind.CONTROL, 0, m.ControlRun(run_id, "pause", "c1"))
+    shard.results([result])
+    shard.settle()
+    assert len(shard.executions) == 1
+    shard.ask(Kind.CONTROL, 0, m.ControlRun(run_id, "resume", "c2"))
+    shard.settle()
+    assert shard.output(run_id) == 4
