@@ -231,6 +231,9 @@ class Workers:
 
     def _result(self, link: Link, entry: Entry, result: TaskResult, now_ms: int) -> None:
         plan = entry.plan
+        if not 0 <= result.node < plan.stride - 1:
+            self._core.counters["results_stale"] += 1
+            return
         key = result.activation * plan.stride + result.node
         lease = entry.leases.get(key)
         previous = NULL
@@ -248,8 +251,6 @@ class Workers:
         value = result.value if result.status == _DONE else NULL
         error = result.error
         try:
-            if not 0 <= result.node < plan.stride - 1:
-                raise ProtocolError(f"run {result.run_id} has no node {result.node}")
             counted = decide.task_result(turn, key, result.attempt, result.status, value, error, previous)
         except Exception:  # noqa: BLE001  a defect must cost one run, not a shard
             self.turns.recover(entry, before, now_ms)
