@@ -88,7 +88,8 @@ def test_every_run_ends_and_leaves_nothing_open(definition: Definition, value: i
     finish(run)
     state = run.run
     assert state.status in ENDED, state
-    assert not (state.frames or state.groups or state.open or state.timers or state.waits or state.faults or state.held)
+    left = (state.frames, state.groups, state.open, state.timers, state.waits, state.faults, state.held)
+    assert not any(left)
     ended = [event for event in run.events if type(event).__name__ == "RunEnded"]
     assert len(ended) == 1
 
