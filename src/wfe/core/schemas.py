@@ -84,14 +84,13 @@ def schema_problems(schema: Any, types: Mapping[str, Any]) -> list[tuple[str, st
     try:
         jsonschema_rs.meta.validate({**schema, "$schema": DIALECT})
     except (jsonschema_rs.ValidationError, ValueError) as error:
-        inside = getattr(error, "instance_path", [])
-        return [(value_path(inside).removeprefix("$").removeprefix("."), _short(getattr(error, "message", str(error))))]
+        return [(_inside(error), _short(getattr(error, "message", str(error))))]
     if any(name not in types or not isinstance(types[name], dict) for name in references(schema)):
         return []
     try:
         compile_schema(schema, {name: types[name] for name in _reachable(schema, types)})
     except (ValueError, RecursionError) as error:
-        return [("", _short(getattr(error, "message", str(error))))]
+        return [(_inside(error), _short(getattr(error, "message", str(error))))]
     return []
 
 
@@ -236,6 +235,12 @@ def _reachable(schema: Any, types: Mapping[str, Any]) -> set[str]:
         seen.add(name)
         todo |= {other for other in references(types[name]) if other in types} - seen
     return seen
+
+
+def _inside(error: Exception) -> str:
+    """The place in a schema that an error of the library is about; "" when it is in one of the types."""
+    path = getattr(error, "instance_path", [])
+    return "" if path[:1] == ["types"] else value_path(path).removeprefix("$").removeprefix(".")
 
 
 def _join(path: str, key: str) -> str:

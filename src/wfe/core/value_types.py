@@ -6,14 +6,14 @@ names are known when it is reached, as far as they can be.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from msgspec import UNSET
 
 from wfe.core.expressions import Expression, compile_expression, compile_template
-from wfe.core.expressions.schemas import fits
+from wfe.core.expressions.schemas import element, fits, shapes, union
 from wfe.core.expressions.typing import infer
 from wfe.core.findings import Findings
 from wfe.core.references import Expected, Site
@@ -92,9 +92,9 @@ class ValueTypes:
     def item(self, node: Map) -> Iterator[None]:
         """Within this context the item of a map has its type."""
         outer = self._known.get(node.as_)
-        items = self._resolved(self._expression(node.items)) if self._active else None
-        inner = items.get("items") if items is not None else None
-        self._known[node.as_] = inner if isinstance(inner, dict) else None
+        found = shapes(self._expression(node.items), self._definition.types) if self._active else None
+        lists = [shape for shape in found or () if shape.type == "array"]
+        self._known[node.as_] = union(element(shape) for shape in lists)
         yield
         self._known[node.as_] = outer
 
@@ -204,18 +204,6 @@ class ValueTypes:
         if len(compiled.expressions) == 1 and value == "${" + compiled.expressions[0].text + "}":
             return infer(compiled.expressions[0].ast, self._known.get, self._definition.types)[0]
         return {"type": "string"}
-
-    def _resolved(self, schema: Schema | None) -> Schema | None:
-        return resolve(schema, self._definition.types)
-
-
-def resolve(schema: Schema | None, types: Mapping[str, Schema]) -> Schema | None:
-    """A schema with its outermost reference followed, as long as nothing stands next to it."""
-    for _ in range(len(types) + 1):
-        if schema is None or set(schema) != {"$ref"}:
-            return schema
-        schema = types.get(str(schema["$ref"]).removeprefix("#/types/"))
-    return None
 
 
 def _no_names(name: str) -> object:
