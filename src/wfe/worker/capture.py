@@ -9,6 +9,7 @@ log itself is written to the stream that was there before, so that it is never c
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any, TextIO
 
@@ -16,6 +17,7 @@ from wfe import observe
 from wfe.worker.job import CURRENT, Job
 
 _LINE_CHARS_MAX = 10_000
+_saying = threading.local()
 _logger = observe.get_logger("wfe.print")
 
 
@@ -27,7 +29,7 @@ class CapturedStream:
 
     def write(self, text: str) -> int:
         job = CURRENT.get()
-        if job is None:
+        if job is None or getattr(_saying, "now", False):
             return self.original.write(text)
         *lines, job.printed = (job.printed + text).split("\n")
         for line in lines:
@@ -80,4 +82,9 @@ def uninstall() -> None:
 
 
 def _say(line: str) -> None:
-    _logger.info(line)
+    """Logs a line. A log that is written to a captured stream itself must not come round again."""
+    _saying.now = True
+    try:
+        _logger.info(line)
+    finally:
+        _saying.now = False

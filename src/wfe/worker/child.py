@@ -47,6 +47,7 @@ class ChildProcess:
         self._work: SimpleQueue[Run | None] = SimpleQueue()
         self._functions: dict[tuple[str, str], TaskFunction] = {}
         self._job: Job | None = None
+        self._cancelled = False
 
     def serve(self) -> None:
         """Until a Stop arrives."""
@@ -59,8 +60,10 @@ class ChildProcess:
         while (data := self._pipe.receive()) is not None:
             message = decode_to_child(data)
             if isinstance(message, Run):
+                self._cancelled = False
                 self._work.put(message)
             elif isinstance(message, Cancel):
+                self._cancelled = True  # it may come before the attempt has begun
                 if self._job is not None:
                     self._job.cancelled = True
             elif isinstance(message, Stop):
@@ -78,6 +81,7 @@ class ChildProcess:
             return _failed(run, error)
         job = self._job = Job(run.spec, function)
         job.beat = self._beat
+        job.cancelled = self._cancelled
         job.start(time.monotonic_ns())
         CURRENT.set(job)
         try:
@@ -159,7 +163,12 @@ def main(descriptor: int) -> int:
     assert isinstance(prepare, Prepare)
     sys.path[:] = prepare.sys_path
     observe.configure(
-        prepare.log_level, _log_format(prepare.log_format), mask=mask_secrets, context=current_fields, process="task"
+        prepare.log_level,
+        _log_format(prepare.log_format),
+        stream=sys.stderr,
+        mask=mask_secrets,
+        context=current_fields,
+        process="task",
     )
     capture.install()
     ChildProcess(pipe).serve()

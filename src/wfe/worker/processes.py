@@ -191,6 +191,8 @@ class ProcessPool:
         job.start(time.monotonic_ns())
         self._loop.call_soon_threadsafe(self._arm, lane, job)
         child.pipe.send(Run(registered.module, registered.qualname, registered.file, job.spec))
+        if job.cancelled_ns:  # while the child was being spawned
+            child.pipe.send(Cancel())
         while (data := child.pipe.receive()) is not None:
             message = decode_from_child(data)
             if isinstance(message, Ended):
