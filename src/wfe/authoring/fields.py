@@ -84,6 +84,8 @@ def kind(type_: Any) -> Kind:
 
 
 def _kind(type_: Any) -> Kind:
+    if type_ is Any or type_ is object:
+        return "unknown"
     origin = get_origin(type_)
     if origin is Literal:
         kinds = {_SIMPLE.get(type(value), "unknown") for value in get_args(type_)}
