@@ -2,7 +2,8 @@
 
 Between a ROUTER and its peer, ZeroMQ puts the peer's identity in front. Between coordinator and shard a client's
 frame travels as ``[client identity, header, body]``, so that the shard's answer finds its way back and the coordinator
-never decodes a body. Bodies are msgpack: one Struct, or a list of Structs of one type, as `wire.messages` says per kind.
+never decodes a body. Bodies are msgpack: one Struct, or a list of Structs of one type, as `wire.messages` says per
+kind.
 """
 
 from __future__ import annotations
@@ -107,7 +108,9 @@ def decode_header(data: bytes) -> Header:
     except (msgspec.DecodeError, RecursionError) as error:
         raise ProtocolError(f"malformed frame header: {error}") from error
     if value.protocol != PROTOCOL:
-        raise ProtocolError(f"protocol {value.protocol} is not spoken here, this side speaks {PROTOCOL}: upgrade the older one")
+        raise ProtocolError(
+            f"protocol {value.protocol} is not spoken here, this side speaks {PROTOCOL}: upgrade the older one"
+        )
     return value
 
 

@@ -1,7 +1,7 @@
 """Bodies of frames. All are ``array_like``: fields are only ever appended, with a default, never removed or reordered.
 
-Payloads are `msgspec.Raw` msgpack and stay encoded all the way: only a worker, or an expression that names them, decodes
-them. Text that names a task is ``name`` plus an integer version. Times are ms since 1970, durations ms.
+Payloads are `msgspec.Raw` msgpack and stay encoded all the way: only a worker, or an expression that names them,
+decodes them. Text that names a task is ``name`` plus an integer version. Times are ms since 1970, durations ms.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class DefinitionFound(Struct, array_like=True):
     deployed_at: int = 0
 
 
-# ---- runs: client -> shard --------------------------------------------------------------------------------------------
+# ---- runs: client -> shard ------------------------------------------------------------------------------------------
 
 
 class StartRun(Struct, array_like=True):
@@ -201,7 +201,8 @@ class RunPage(Struct, array_like=True):
 
 
 class HistoryQuery(Struct, array_like=True):
-    """Events from sequence number ``after`` (exclusive) on; ``wait``: answer only when there are any, or the run ended."""
+    """Events from sequence number ``after`` (exclusive) on; ``wait``: answer only when there are any, or the run
+    ended."""
 
     run_id: str
     after: int = 0
@@ -244,7 +245,7 @@ class ControlRun(Struct, array_like=True):
     compensate: bool = True
 
 
-# ---- shard <-> coordinator --------------------------------------------------------------------------------------------
+# ---- shard <-> coordinator ------------------------------------------------------------------------------------------
 
 
 class ShardHello(Struct, array_like=True):
@@ -318,7 +319,8 @@ class Resolved(Struct, array_like=True):
 
 
 class KnownWorkers(Struct, array_like=True):
-    """Workers that said hello to the coordinator and did not leave; ``gone``: processes that are known to have ended."""
+    """Workers that said hello to the coordinator and did not leave; ``gone``: processes that are known to have
+    ended."""
 
     workers: list[str]
     gone: list[str] = []
@@ -361,7 +363,7 @@ class ServerStatus(Struct, array_like=True):
     address: str = ""
 
 
-# ---- worker <-> shard -------------------------------------------------------------------------------------------------
+# ---- worker <-> shard -----------------------------------------------------------------------------------------------
 
 
 class TaskRef(Struct, array_like=True):
