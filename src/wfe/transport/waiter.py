@@ -1,4 +1,8 @@
-"""Waiting for several sockets on a plain thread, and being woken by others: what a loop without asyncio needs."""
+"""Waiting for several sockets at once in a plain loop (a shard's), with a wake-up that other threads may call.
+
+An eventless socket is looked at through ZeroMQ's own poll, which knows about the edge-triggered descriptors: frames that
+a bounded turn left behind end the next wait at once.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +10,34 @@ import os
 
 import zmq
 
-from wfe.transport.sockets import _Socket
+from wfe.transport.sockets import Dealer, Router
 
 
 class Waiter:
-    """Waits until a socket is readable or somebody calls `wake`. ``wake`` may be called from any thread."""
+    """`wait` belongs to the loop's thread, `wake` to any. A wake-up before a wait ends that wait at once."""
 
-    def __init__(self, *sockets: _Socket) -> None:
+    def __init__(self, *sockets: Router | Dealer) -> None:
+        self._read_fd, self._write_fd = os.pipe()
+        os.set_blocking(self._read_fd, False)
+        os.set_blocking(self._write_fd, False)
         self._poller = zmq.Poller()
+        self._poller.register(self._read_fd, zmq.POLLIN)
         for socket in sockets:
-            self._poller.register(socket._socket, zmq.POLLIN)
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
-        self._poller.register(self._read, zmq.POLLIN)
+            socket.register(self._poller)
 
     def wait(self, timeout_ms: int) -> None:
-        """Returns when there is something to take, or the time is over."""
-        for source, _ in self._poller.poll(timeout_ms):
-            if source == self._read:
-                try:
-                    os.read(self._read, 4096)
-                except BlockingIOError:
-                    continue
+        """Until a frame waits, somebody calls `wake`, or the time is over (below zero counts as zero)."""
+        for source, _ in self._poller.poll(max(0, timeout_ms)):
+            if source == self._read_fd:
+                os.read(self._read_fd, 4_096)
 
     def wake(self) -> None:
-        """End the current or the next `wait`."""
+        """Ends the present wait, or the next one."""
         try:
-            os.write(self._write, b"\0")
+            os.write(self._write_fd, b"\0")
         except BlockingIOError:
-            return  # the pipe is full of wakes already
+            return  # the pipe is full of wake-ups already
 
     def close(self) -> None:
-        os.close(self._read)
-        os.close(self._write)
+        os.close(self._read_fd)
+        os.close(self._write_fd)
