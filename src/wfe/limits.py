@@ -89,6 +89,10 @@ LOG_MAP_BYTES: Final = 64 * 1024 * MIB
 STORE_MAP_BYTES: Final = 32 * 1024 * MIB
 DISK_ALARM_PERCENT: Final = 70
 DISK_REFUSE_PERCENT: Final = 85
+"""Of an LMDB map: new runs are refused beyond it, what is under way goes on."""
+DISK_FREE_BYTES_MIN: Final = 256 * MIB
+"""Of the file system: as above when less is free."""
+DISK_RETRY_S: Final = 5.0
 
 # Admission, per shard
 ADMIT_READY_MAX: Final = 500_000

@@ -82,6 +82,8 @@ class ShardCore:
     to_back: list[list[bytes]] = field(default_factory=list)
     mail_in: list[Mail] = field(default_factory=list)
     draining: bool = False
+    disk_full: bool = False
+    """So little room is left that only what is under way may go on."""
     live_runs: int = 0
 
     def partition_for(self, run_id: str) -> Partition | None:

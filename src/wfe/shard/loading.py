@@ -7,7 +7,7 @@ and every command that waits for it goes on in the order in which it came.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from wfe.core.canonical import decode as decode_definition
@@ -56,7 +56,7 @@ class NameWanted(NamedTuple):
 
 @dataclass(slots=True)
 class Compiled:
-    """A definition ready for use. ``validator``: of the run's input."""
+    """A definition ready for use. ``version``: the one it was asked for by. ``validator``: of the run's input."""
 
     plan: Plan
     body: bytes
@@ -80,7 +80,7 @@ class Loader:
         self._installed = installed
         self._waiting: dict[Any, list[Then]] = {}
         self._asked_ms: dict[NameWanted, int] = {}
-        self._names: dict[tuple[str, int], tuple[str, int]] = {}
+        self._names: dict[tuple[str, int], str] = {}
         self.definitions: dict[str, Compiled] = {}
         self._numbers = 0
 
@@ -162,10 +162,11 @@ class Loader:
 
     def definition(self, wanted: NameWanted, then: Then, now_ms: int) -> None:
         """Go on with the `Compiled` definition, or None when the server has none of that name."""
-        digest = wanted.hash or self._names.get((wanted.workflow, wanted.version), ("", 0))[0]
         # A name without a version means the current one, which may have changed since: always ask.
-        if digest and (wanted.hash or wanted.version) and digest in self.definitions:
-            then(self.definitions[digest], now_ms)
+        digest = wanted.hash or (self._names.get((wanted.workflow, wanted.version), "") if wanted.version else "")
+        if digest in self.definitions:
+            known = self.definitions[digest]
+            then(replace(known, version=wanted.version) if wanted.version else known, now_ms)
             return
         waiting = self._waiting.get(wanted)
         if waiting is not None:
@@ -188,10 +189,9 @@ class Loader:
         if answer.found_hash:
             if answer.found_hash not in self.definitions:
                 self.compile(answer.found_hash, answer.definition, answer.found_version)
-            found = self.definitions[answer.found_hash]
-            found.version = answer.found_version or found.version
+            found = replace(self.definitions[answer.found_hash], version=answer.found_version)
             if wanted.workflow:
-                self._names[wanted.workflow, wanted.version] = (answer.found_hash, answer.found_version)
+                self._names[wanted.workflow, answer.found_version] = answer.found_hash
         self._asked_ms.pop(wanted, None)
         for then in self._waiting.pop(wanted):
             then(found, now_ms)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import shutil
 import signal
 import time
 from collections import deque
@@ -21,7 +22,7 @@ from wfe.errors import Fenced, WfeError
 from wfe.journal.checkpoint import CheckpointWriter, Done, ReadDone, StoreReader
 from wfe.journal.log import ShardLog
 from wfe.journal.store import PartitionStore
-from wfe.limits import DRAIN_FRAMES_MAX
+from wfe.limits import DISK_FREE_BYTES_MIN, DISK_REFUSE_PERCENT, DRAIN_FRAMES_MAX, HEARTBEAT_MS, LOG_MAP_BYTES
 from wfe.observe import LatencyWindow, get_logger
 from wfe.ports import Log, Store
 from wfe.shard.actor import Shard
@@ -164,6 +165,7 @@ class ShardProcess:
         gc.set_threshold(GC_THRESHOLD, 50, 100)
         batch_latency = shard.core.latencies["batch"]
         last_ms = clock.now_ms()
+        disk_ms = 0
         while not shard.drained:
             waiter.wait(shard.next_wake_ms(clock.now_ms()) if not self._completions else 0)
             begun_us = time.monotonic_ns() // 1_000
@@ -177,10 +179,19 @@ class ShardProcess:
                 shard.on_back(parts, now_ms)
             if self._completions:
                 self._take_completions(now_ms)
+            if now_ms - disk_ms >= HEARTBEAT_MS:
+                disk_ms = now_ms
+                shard.core.disk_full = self._disk_is_full()
             commits = shard.core.counters["commits"]
             shard.turn(now_ms)
             if shard.core.counters["commits"] != commits:
                 batch_latency.record(time.monotonic_ns() // 1_000 - begun_us)
+
+    def _disk_is_full(self) -> bool:
+        """Admission stops before the disk is full, so that completions and cancels still have room."""
+        if shutil.disk_usage(self._options.data).free < DISK_FREE_BYTES_MIN:
+            return True
+        return self.shard.core.disk.log.size_bytes() > LOG_MAP_BYTES * DISK_REFUSE_PERCENT // 100
 
     def drain(self) -> None:
         """Replay, write everything into the stores, and stop: before partitions move to another shard."""

@@ -92,8 +92,6 @@ class Requests:
                 error = UnknownWorkflow(f"definition {header.definition} of {header.workflow!r} is not registered")
                 self._core.refuse(client, header.request, error)
                 return
-            if header.version:
-                found.version = header.version
             self._start_all(client, header, partition, found, starts, later_ms)
 
         self._loader.definition(wanted, compiled, now_ms)
@@ -103,7 +101,7 @@ class Requests:
     ) -> None:
         outcomes: list[StartOutcome | None] = [None] * len(starts)
         missing = len(starts)
-        origin = Origin(client, header.principal)
+        origin = Origin(client, header.principal, version=header.version)
 
         def told_at(index: int) -> Callable[[StartOutcome], None]:
             def told(outcome: StartOutcome) -> None:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from wfe.core import decide
+from wfe.core.plan import Plan
 from wfe.core.schemas import apply_defaults
 from wfe.core.values import encode_value, evaluate
 from wfe.errors import Busy, ExpressionError, InvalidInput, KeyConflict, PayloadTooLarge, WfeError
@@ -20,6 +21,7 @@ from wfe.limits import (
     ADMIT_READY_MAX,
     ADMIT_RUNS_MAX,
     BUSY_RETRY_MS,
+    DISK_RETRY_S,
     FRESH_ID_MS,
     KEY_CHARS_MAX,
     PAYLOAD_BYTES_MAX,
@@ -27,7 +29,7 @@ from wfe.limits import (
 )
 from wfe.model.event import KeyBound, RunStarted
 from wfe.model.ids import is_run_id, partition_of, partition_of_key, time_of
-from wfe.model.state import ENDED
+from wfe.model.state import ENDED, RunState
 from wfe.partition.entry import Entry
 from wfe.partition.partition import Partition
 from wfe.partition.views import outcome
@@ -42,7 +44,10 @@ Told = Callable[[StartOutcome], None]
 
 @dataclass(slots=True)
 class Origin:
-    """Who asks for a start. ``client``: where to send the run's end, if it is watched; mail has a parent instead."""
+    """Who asks for a start, and by which version (0: the one that the name was resolved to).
+
+    ``client``: where to send the run's end, if it is watched; mail has a parent instead.
+    """
 
     client: bytes = b""
     principal: str = ""
@@ -50,6 +55,7 @@ class Origin:
     parent_node: int = 0
     parent_act: int = 0
     depth: int = 0
+    version: int = 0
 
 
 class Starts:
@@ -188,7 +194,7 @@ class Starts:
         event = RunStarted(
             run_id=wanted.run_id,
             workflow=plan.definition.workflow,
-            version=compiled.version,
+            version=origin.version or compiled.version,
             definition=plan.hash,
             input=made,
             time_ms=now_ms,
@@ -204,9 +210,10 @@ class Starts:
             depth=origin.depth,
         )
         run = decide.start(plan, event)
-        entry = Entry(partition.number, run, plan)
         if plan.tags:
-            run.tags = event.tags = {**self._tags(entry, now_ms), **wanted.tags}  # type: ignore[misc]
+            event = structs.replace(event, tags={**_tags(run, plan, now_ms), **wanted.tags})
+            run = decide.start(plan, event)
+        entry = Entry(partition.number, run, plan)
         partition.entries[wanted.run_id] = entry
         core.live_runs += 1
         core.counters["runs_started"] += 1
@@ -225,6 +232,9 @@ class Starts:
             return
         if core.draining:
             raise Busy("the server is stopping", retry_after_s=1.0)
+        if core.disk_full:
+            core.counters["starts_refused_disk"] += 1
+            raise Busy("the disk is nearly full: make room, or move the data directory", retry_after_s=DISK_RETRY_S)
         if core.ready.size >= ADMIT_READY_MAX or core.live_runs >= ADMIT_RUNS_MAX or self._tail_full():
             core.counters["starts_refused_busy"] += 1
             raise Busy("the shard has more work than it can queue", retry_after_s=BUSY_RETRY_MS / 1000)
@@ -245,15 +255,17 @@ class Starts:
             raise InvalidInput(f"workflow {compiled.plan.definition.workflow}: {problem[1]}", problem[0])
         return made.copy()
 
-    def _tags(self, entry: Entry, now_ms: int) -> dict[str, str]:
-        tags: dict[str, str] = {}
-        for name, template in entry.plan.tags.items():
-            try:
-                value = evaluate(entry.run, entry.plan, 0, 0, template, now_ms)
-            except ExpressionError:
-                continue  # a tag is a help for searching: it must not cost the run
-            tags[name] = value if isinstance(value, str) else str(value)
-        return tags
+
+def _tags(run: RunState, plan: Plan, now_ms: int) -> dict[str, str]:
+    """The tags that the definition computes from the input."""
+    tags: dict[str, str] = {}
+    for name, template in plan.tags.items():
+        try:
+            value = evaluate(run, plan, 0, 0, template, now_ms)
+        except ExpressionError:
+            continue  # a tag is a help for searching: it must not cost the run
+        tags[name] = value if isinstance(value, str) else str(value)
+    return tags
 
 
 def input_digest(data: Raw | bytes) -> bytes:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from support.shard_cases import host
+from support.shard_cases import chain, host
 from support.shards import decode, encode
 from wfe.core import decide
+from wfe.model.definition import Definition
 from wfe.model.ids import partition_of
 from wfe.sim.disk import SimCrashed
 from wfe.wire import messages as m
@@ -80,6 +81,25 @@ class TestStarts:
         good = m.StartRun(shard.run_id(), m.Raw(encode(1)))
         found = shard.ask(Kind.START, 0, [wanted, good], list[m.StartOutcome], workflow="chain")
         assert [outcome.error.code if outcome.error else None for outcome in found] == ["invalid_input", None]
+
+    def test_tags_of_the_definition_are_computed_from_the_input_and_survive_a_restart(self):
+        tagged = chain()
+        tagged = Definition(
+            tagged.workflow, params=tagged.params, nodes=tagged.nodes, tags={"size": "${n}", "bad": "${x}"}
+        )
+        shard = host(tagged)
+        run_id = shard.start("chain", 7, tags={"team": "a"}).run_id
+        assert shard.get(run_id).tags == {"size": "7", "team": "a"}
+        shard.crash()
+        assert shard.get(run_id).tags == {"size": "7", "team": "a"}
+
+    def test_a_nearly_full_disk_admits_nothing_but_finishes_what_runs(self):
+        shard = host()
+        run_id = shard.start("chain", 1).run_id
+        shard.shard.core.disk_full = True
+        assert shard.start("chain", 1).error.code == "busy"
+        shard.settle()
+        assert shard.output(run_id) == 4
 
     def test_an_unknown_definition_is_an_error(self):
         assert host().ask(Kind.START, 0, [], workflow="nothing").code == "unknown_workflow"
