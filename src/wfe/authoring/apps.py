@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from wfe.authoring.places import is_author_file
 from wfe.authoring.tasks import TaskFunction
 from wfe.authoring.workflows import WorkflowFunction
 from wfe.errors import AppError, DefinitionError, GraphError, UnknownWorkflow, WfeError
@@ -199,14 +200,11 @@ def _import_failure(spec: str, error: BaseException) -> BaseException:
     if isinstance(error, SyntaxError):
         where = f" at {error.filename}:{error.lineno}"
     else:
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_importing(f.filename)]
-        where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
+        own = [frame for frame in frames if is_author_file(frame.filename)]
+        where = f" at {(own or frames)[-1].filename}:{(own or frames)[-1].lineno}" if frames else ""
     text = "".join(traceback.format_exception(error)).rstrip()
     return AppError(f"{spec} cannot be imported: {type(error).__name__}{where}: {error}\n{text}")
-
-
-def _is_importing(file: str) -> bool:
-    return file.startswith("<frozen importlib") or file in (__file__, importlib.__file__)
 
 
 # ---- collecting ----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import sysconfig
 from types import FrameType
 from typing import NamedTuple
 
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _ROOM = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _DRAWING = _ROOM + "tracing.py"
 _LIBRARIES = tuple(
@@ -51,8 +52,8 @@ def caller() -> Place:
 
 
 def is_author_file(file: str) -> bool:
-    """Whether a file is the author's: not of this room, nor of a library."""
-    return not file.startswith((_ROOM, "<")) and not file.startswith(_LIBRARIES)
+    """Whether a file is the author's: not of wfe, nor of a library."""
+    return not file.startswith((_PACKAGE, "<")) and not file.startswith(_LIBRARIES)
 
 
 def _is_library(frame: FrameType) -> bool:
