@@ -14,16 +14,15 @@ from typing import Any
 
 from msgspec import Raw
 
+from wfe.core.places import Enabled, complete, drop_enabled, forget, new_frame, withdraw
 from wfe.core.plan import Plan
-from wfe.core.values import encode, group_key, split_items
+from wfe.core.values import encode, split_items
 from wfe.errors import DataCorrupt
 from wfe.limits import COMMANDS_REMEMBERED_MAX
 from wfe.model import event as ev
 from wfe.model.definition import Map
 from wfe.model.policy import ErrorInfo
-from wfe.model.state import DEADLINE, NULL, PAUSED, RUN_DEADLINE, RUNNING, WAKE, Frame, Group, RunState
-
-Enabled = list[int]
+from wfe.model.state import DEADLINE, NULL, PAUSED, RUN_DEADLINE, RUNNING, WAKE, Group, RunState
 
 
 def new_run(event: ev.RunStarted, plan: Plan) -> RunState:
@@ -46,10 +45,16 @@ def new_run(event: ev.RunStarted, plan: Plan) -> RunState:
         depth=event.depth,
         seq=1,
     )
-    run.frames[0] = _frame(plan, 0, -1, -1, 0)
+    run.frames[0] = new_frame(plan, 0, -1, -1, 0)
     if event.due_ms:
         run.timers[RUN_DEADLINE] = event.due_ms
     return run
+
+
+def book(run: RunState, plan: Plan, event: ev.RunEvent, enabled: Enabled) -> None:
+    """Book one event. What it enables is for the caller to follow up, or is held while the run is paused."""
+    run.seq += 1
+    EVOLVE[type(event)](run, plan, event, run.held if run.status == PAUSED else enabled)
 
 
 def replay(run: RunState | None, plan: Plan, events: Iterable[ev.RunEvent]) -> RunState:
@@ -61,108 +66,9 @@ def replay(run: RunState | None, plan: Plan, events: Iterable[ev.RunEvent]) -> R
             continue
         if run is None:
             raise DataCorrupt("the history of a run does not begin with its start")
-        run.seq += 1
-        EVOLVE[type(event)](run, plan, event, run.held if run.status == PAUSED else scratch)
+        book(run, plan, event, scratch)
     assert run is not None, "replay of no events"
     return run
-
-
-def _frame(plan: Plan, scope: int, parent: int, group: int, index: int) -> Frame:
-    shape = plan.scopes[scope]
-    return Frame(scope, parent, group, index, shape.remaining.copy(), {plan.stride - 1: shape.arm.pending}, {})
-
-
-# ---- completion -----------------------------------------------------------------------------------------------------
-
-
-def complete(run: RunState, plan: Plan, act: int, node: int, value: Raw, enabled: Enabled) -> None:
-    """A node has ended with a value: count down what waits for it."""
-    place = plan.nodes[node]
-    scope = plan.scopes[place.scope]
-    stride = plan.stride
-    if not scope.framed:
-        group = group_key(run, plan, place.scope, act)
-        run.groups[group].results[act - run.groups[group].base] = value.copy()
-        run.homes.pop(act, None)
-        enabled.append(~group)
-        return
-    frame = run.frames[act]
-    if place.keep:
-        frame.values[node] = value.copy()
-    if place.last:
-        left = frame.pending[place.block] - 1
-        frame.pending[place.block] = left
-        if left == 0:
-            enabled.append(~(act * stride + place.block))
-        return
-    remaining = frame.remaining
-    start = scope.start
-    for successor in place.successors:
-        left = remaining[successor - start] - 1
-        remaining[successor - start] = left
-        if left == 0:
-            enabled.append(act * stride + successor)
-
-
-def _forget(run: RunState, key: int) -> None:
-    """Drop what a place holds besides its open attempt."""
-    if run.inputs:
-        run.inputs.pop(key, None)
-    if run.failures:
-        run.failures.pop(key, None)
-    if run.losses:
-        run.losses.pop(key, None)
-    if run.previous:
-        run.previous.pop(key, None)
-
-
-def withdraw(run: RunState, plan: Plan, act: int, first: int, stop: int) -> None:
-    """Remove everything that is open in nodes ``first`` to ``stop`` (exclusive) of a frame, and in frames inside
-    them."""
-    stride = plan.stride
-    spans = _spans(run, plan, act, first, stop)
-
-    def inside(key: int) -> bool:
-        key_act, node = divmod(key, stride)
-        if key_act == act:
-            return first <= node < stop
-        return any(low <= key_act < high for low, high in spans)
-
-    for table in (run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous, run.waits, run.children):
-        for key in [k for k in table if inside(k)]:
-            del table[key]
-    for timer in [t for t in run.timers if t != RUN_DEADLINE and inside(t // 2)]:
-        del run.timers[timer]
-    run.faults = [fault for fault in run.faults if not inside(fault[0])]
-    run.held[:] = [key for key in run.held if not inside(key if key >= 0 else ~key)]
-    run.expired = [t for t in run.expired if t == RUN_DEADLINE or not inside(t // 2)]
-    for key in [k for k in run.groups if inside(k)]:
-        del run.groups[key]
-    for key_act in [a for a in run.homes if any(low <= a < high for low, high in spans)]:
-        del run.homes[key_act]
-    for key_act in [a for a in run.frames if any(low <= a < high for low, high in spans)]:
-        del run.frames[key_act]
-    frame = run.frames.get(act)
-    if frame is not None:
-        for block in [b for b in frame.pending if first <= b < stop and b != stride - 1]:
-            del frame.pending[block]
-
-
-def _spans(run: RunState, plan: Plan, act: int, first: int, stop: int) -> list[tuple[int, int]]:
-    """Ranges of activations inside the given nodes, maps within maps included."""
-    spans: list[tuple[int, int]] = []
-    growing = True
-    seen: set[int] = set()
-    while growing:
-        growing = False
-        for key, group in run.groups.items():
-            key_act, node = divmod(key, plan.stride)
-            inside = first <= node < stop if key_act == act else any(low <= key_act < high for low, high in spans)
-            if inside and key not in seen:
-                seen.add(key)
-                spans.append((group.base, group.base + len(group.items)))
-                growing = True
-    return spans
 
 
 # ---- events ---------------------------------------------------------------------------------------------------------
@@ -183,7 +89,7 @@ def _task_opened_with(run: RunState, plan: Plan, event: ev.TaskOpenedWith, enabl
 def _task_done(run: RunState, plan: Plan, event: ev.TaskDone, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
     del run.open[key]
-    _forget(run, key)
+    forget(run, key)
     complete(run, plan, event.act, event.node, event.value, enabled)
 
 
@@ -197,7 +103,7 @@ def _task_failed(run: RunState, plan: Plan, event: ev.TaskFailed, enabled: Enabl
         if event.previous != NULL:
             run.previous[key] = event.previous.copy()
         return
-    _forget(run, key)
+    forget(run, key)
     run.faults.append((key, event.error))
 
 
@@ -285,7 +191,7 @@ def _items_opened(run: RunState, plan: Plan, event: ev.ItemsOpened, enabled: Ena
     for index in range(group.next, event.upto):
         act = group.base + index
         if scope.framed:
-            run.frames[act] = _frame(plan, body, event.act, key, index)
+            run.frames[act] = new_frame(plan, body, event.act, key, index)
             enabled.extend(act * plan.stride + node for node in scope.arm.entry)
             if not scope.arm.pending:
                 enabled.append(~(act * plan.stride + plan.stride - 1))
@@ -318,7 +224,7 @@ def _item_failed(run: RunState, plan: Plan, event: ev.ItemFailed, enabled: Enabl
     withdraw(run, plan, act, scope.start, scope.stop)
     run.frames.pop(act, None)
     run.homes.pop(act, None)
-    _drop_enabled(plan, enabled, act, scope.start, plan.stride)
+    drop_enabled(plan, enabled, act, scope.start, plan.stride)
     group.errors[event.index] = event.error
     enabled.append(~key)
 
@@ -364,7 +270,7 @@ def _fault_caught(run: RunState, plan: Plan, event: ev.FaultCaught, enabled: Ena
     if run.faults:
         run.faults.pop(0)
     withdraw(run, plan, event.act, event.node + 1, place.stop)
-    _drop_enabled(plan, enabled, event.act, event.node, place.stop)
+    drop_enabled(plan, enabled, event.act, event.node, place.stop)
     run.frames[event.act].pending.pop(event.node, None)
     complete(run, plan, event.act, event.node, caught_value(event.error), enabled)
 
@@ -383,12 +289,6 @@ def caught_value(error: ErrorInfo | None) -> Raw:
             }
         )
     )
-
-
-def _drop_enabled(plan: Plan, enabled: Enabled, act: int, first: int, stop: int) -> None:
-    """Forget what was enabled inside withdrawn nodes (frames inside them are gone, see `advance`)."""
-    base = act * plan.stride
-    enabled[:] = [key for key in enabled if not base + first <= (key if key >= 0 else ~key) < base + stop]
 
 
 def _run_ended(run: RunState, plan: Plan, event: ev.RunEnded, enabled: Enabled) -> None:

@@ -1,8 +1,8 @@
 """Which expressions a node holds, where, and which names they need. Pure.
 
 A *site* is one expression or template of a definition with its place. A name is *guarded* where its absence is provided
-for: inside ``merge(...)``, ``has(...)`` or ``is_none(...)``, in ``has(x) ? x : y`` and after ``has(x) &&``; elsewhere it
-is *required*.
+for: inside ``merge(...)``, ``has(...)`` or ``is_none(...)``, in ``has(x) ? x : y`` and after ``has(x) &&``. Elsewhere
+it is *required*.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wfe.core.evolve import EVOLVE
+from wfe.core.evolve import book
 from wfe.core.plan import Plan
 from wfe.model.event import RunEvent
 from wfe.model.mail import MailBody
-from wfe.model.state import PAUSED, RunState
+from wfe.model.state import RunState
 
 
 class Turn:
@@ -58,10 +58,8 @@ class Turn:
 
     def emit(self, event: RunEvent) -> None:
         """Record an event and book it at once, so that what follows sees its outcome."""
-        run = self.run
         self.events.append(event)
-        run.seq += 1
-        EVOLVE[type(event)](run, self.plan, event, run.held if run.status == PAUSED else self.enabled)
+        book(self.run, self.plan, event, self.enabled)
 
     def arm(self, due_ms: int, timer: int) -> None:
         """Note a timer that the last event put into the state."""

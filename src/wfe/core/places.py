@@ -1,0 +1,112 @@
+"""What evolve does to a run's places: frames begin, nodes complete, what is withdrawn disappears. It writes, too."""
+
+from __future__ import annotations
+
+from msgspec import Raw
+
+from wfe.core.plan import Plan
+from wfe.core.values import group_key
+from wfe.model.state import RUN_DEADLINE, Frame, RunState
+
+Enabled = list[int]
+
+
+def new_frame(plan: Plan, scope: int, parent: int, group: int, index: int) -> Frame:
+    shape = plan.scopes[scope]
+    return Frame(scope, parent, group, index, shape.remaining.copy(), {plan.stride - 1: shape.arm.pending}, {})
+
+
+def complete(run: RunState, plan: Plan, act: int, node: int, value: Raw, enabled: Enabled) -> None:
+    """A node has ended with a value: count down what waits for it."""
+    place = plan.nodes[node]
+    scope = plan.scopes[place.scope]
+    stride = plan.stride
+    if not scope.framed:
+        group = group_key(run, plan, place.scope, act)
+        run.groups[group].results[act - run.groups[group].base] = value.copy()
+        run.homes.pop(act, None)
+        enabled.append(~group)
+        return
+    frame = run.frames[act]
+    if place.keep:
+        frame.values[node] = value.copy()
+    if place.last:
+        left = frame.pending[place.block] - 1
+        frame.pending[place.block] = left
+        if left == 0:
+            enabled.append(~(act * stride + place.block))
+        return
+    remaining = frame.remaining
+    start = scope.start
+    for successor in place.successors:
+        left = remaining[successor - start] - 1
+        remaining[successor - start] = left
+        if left == 0:
+            enabled.append(act * stride + successor)
+
+
+def forget(run: RunState, key: int) -> None:
+    """Drop what a place holds besides its open attempt."""
+    if run.inputs:
+        run.inputs.pop(key, None)
+    if run.failures:
+        run.failures.pop(key, None)
+    if run.losses:
+        run.losses.pop(key, None)
+    if run.previous:
+        run.previous.pop(key, None)
+
+
+def withdraw(run: RunState, plan: Plan, act: int, first: int, stop: int) -> None:
+    """Remove everything that is open in nodes ``first`` to ``stop`` (exclusive) of a frame, and in frames inside
+    them."""
+    stride = plan.stride
+    spans = _spans(run, plan, act, first, stop)
+
+    def inside(key: int) -> bool:
+        key_act, node = divmod(key, stride)
+        if key_act == act:
+            return first <= node < stop
+        return any(low <= key_act < high for low, high in spans)
+
+    for table in (run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous, run.waits, run.children):
+        for key in [k for k in table if inside(k)]:
+            del table[key]
+    for timer in [t for t in run.timers if t != RUN_DEADLINE and inside(t // 2)]:
+        del run.timers[timer]
+    run.faults = [fault for fault in run.faults if not inside(fault[0])]
+    run.held[:] = [key for key in run.held if not inside(key if key >= 0 else ~key)]
+    run.expired = [t for t in run.expired if t == RUN_DEADLINE or not inside(t // 2)]
+    for key in [k for k in run.groups if inside(k)]:
+        del run.groups[key]
+    for key_act in [a for a in run.homes if any(low <= a < high for low, high in spans)]:
+        del run.homes[key_act]
+    for key_act in [a for a in run.frames if any(low <= a < high for low, high in spans)]:
+        del run.frames[key_act]
+    frame = run.frames.get(act)
+    if frame is not None:
+        for block in [b for b in frame.pending if first <= b < stop and b != stride - 1]:
+            del frame.pending[block]
+
+
+def _spans(run: RunState, plan: Plan, act: int, first: int, stop: int) -> list[tuple[int, int]]:
+    """Ranges of activations inside the given nodes, maps within maps included."""
+    spans: list[tuple[int, int]] = []
+    growing = True
+    seen: set[int] = set()
+    while growing:
+        growing = False
+        for key, group in run.groups.items():
+            key_act, node = divmod(key, plan.stride)
+            inside = first <= node < stop if key_act == act else any(low <= key_act < high for low, high in spans)
+            if inside and key not in seen:
+                seen.add(key)
+                spans.append((group.base, group.base + len(group.items)))
+                growing = True
+    return spans
+
+
+def drop_enabled(plan: Plan, enabled: Enabled, act: int, first: int, stop: int) -> None:
+    """Forget what was enabled inside withdrawn nodes (frames inside them are gone, see `advance`)."""
+    base = act * plan.stride
+    enabled[:] = [key for key in enabled if not base + first <= (key if key >= 0 else ~key) < base + stop]
