@@ -97,7 +97,7 @@ def test_deploy_counts_versions_up_and_keeps_what_did_not_change(server: Server,
     again = {each["workflow"]: each for each in server.json("deploy", str(app))}
     assert not any(each["changed"] for each in again.values())
     file = app.parent / "more.yaml"
-    file.write_text('workflow: more\nparams: {n: integer}\nnodes: []\noutput: "${n + 1}"\n')
+    file.write_text('workflow: more\nparams: {n: integer}\nnodes: [{set: "${n + 1}", id: m}]\noutput: "${m}"\n')
     assert server.json("validate", str(file)) == {"ok": True, "findings": []}
     assert [(each["version"], each["changed"]) for each in server.json("deploy", str(file))] == [(1, True)]
     file.write_text(file.read_text().replace("n + 1", "n + 2"))

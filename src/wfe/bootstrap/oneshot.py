@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wfe.bootstrap.clients import connect
-from wfe.bootstrap.server import ADDRESS_FILE, command
+from wfe.bootstrap.server import ADDRESS_FILE, EXIT_REFUSED, command
 from wfe.config import ServeOptions
 from wfe.coordinator.children import kill_group, spawn
 from wfe.coordinator.tokens import server_token
-from wfe.errors import AppError, Unavailable, UnknownWorkflow
+from wfe.errors import AppError, ConfigError, Unavailable, UnknownWorkflow
 from wfe.limits import DRAIN_MS
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ _STOP_S = 3 * DRAIN_MS / 1000
 class LocalServer:
     """A server on a free port, as a context manager: `address`, `token`, `data`.
 
-    ``data`` None: a temporary directory, removed at the end, where losing power may lose everything. Unavailable when
-    the server does not start; its own messages are on standard error.
+    ``data`` None: a temporary directory, removed at the end, where losing power may lose everything. ConfigError when
+    it refuses to start (a bad app, option or directory), Unavailable when it fails: its messages are on standard error.
     """
 
     def __init__(
@@ -58,14 +58,15 @@ class LocalServer:
         try:
             self._start()
         except BaseException:
-            self._stop()
+            self._stop(at_once=True)
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop()
+        # After an error nobody waits for tasks to finish; what was acknowledged is on disk.
+        self._stop(at_once=kind is not None)
 
     def connect(self) -> Client:
         """A client of this server."""
@@ -76,15 +77,19 @@ class LocalServer:
         assert process.stdout is not None
         ready = process.stdout.readline()
         if not ready:
-            raise Unavailable(f"the server did not start (exit code {process.wait()}, see its messages above)")
+            if (code := process.wait()) == EXIT_REFUSED:
+                raise ConfigError("the engine refuses to start (see its messages above)")
+            raise Unavailable(f"the server did not start (exit code {code}, see its messages above)")
         where = msgspec.json.decode((self.data / ADDRESS_FILE).read_bytes(), type=dict[str, Any])
         self.address, self.pid = str(where["address"]), process.pid
         self.token = server_token(self.data)
 
-    def _stop(self) -> None:
+    def _stop(self, *, at_once: bool) -> None:
         process = self._process
         if process is not None and process.stdin is not None:
-            if process.poll() is None:
+            if at_once:
+                process.stdin.close()
+            elif process.poll() is None:
                 process.send_signal(signal.SIGTERM)
                 try:
                     process.wait(_STOP_S)
