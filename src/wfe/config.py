@@ -125,6 +125,7 @@ def state_directory() -> Path:
 
 def token_path(address: str) -> Path:
     """The file in the state directory that holds the token of the server at this address."""
+    address = address.replace("//localhost:", "//127.0.0.1:")
     name = "".join(c if c.isalnum() or c in ".-" else "_" for c in address)
     return state_directory() / "tokens" / name
 

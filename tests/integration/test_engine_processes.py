@@ -21,7 +21,7 @@ from wfe.bootstrap.server import command
 from wfe.client.sync import Client
 from wfe.config import ServeOptions, find_token
 from wfe.coordinator.children import spawn
-from wfe.errors import DataError, Unauthorized, Unavailable
+from wfe.errors import ConfigError, Unauthorized
 from wfe.limits import FRAME_BYTES_MAX
 from wfe.transport.sockets import Dealer
 from wfe.wire.frames import Kind, decode_header, header
@@ -300,5 +300,5 @@ def test_an_oversized_frame_costs_only_its_sender(server: LocalServer, client: C
 
 def test_a_server_that_cannot_start_says_so_to_whoever_started_it(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
-    with pytest.raises((Unavailable, DataError)), LocalServer(data=tmp_path / "data", options=options()):
+    with pytest.raises(ConfigError), LocalServer(data=tmp_path / "data", options=options()):
         pass

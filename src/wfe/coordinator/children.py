@@ -18,6 +18,8 @@ from typing import IO
 import msgspec
 
 _POSIX = sys.platform != "win32"
+_STDERR = 2
+"""The descriptor, for `sys.stderr` may be something else (a notebook's stream has none)."""
 
 
 def spawn(command: Sequence[str], options: msgspec.Struct, *, stdout: int | None = None) -> subprocess.Popen[bytes]:
@@ -25,7 +27,7 @@ def spawn(command: Sequence[str], options: msgspec.Struct, *, stdout: int | None
     process = subprocess.Popen(
         [*command],
         stdin=subprocess.PIPE,
-        stdout=sys.stderr.fileno() if stdout is None else stdout,
+        stdout=_STDERR if stdout is None else stdout,
         process_group=0 if _POSIX else None,
     )
     try:

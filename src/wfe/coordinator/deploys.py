@@ -12,7 +12,7 @@ from wfe.core.canonical import canonical, decode, definition_hash
 from wfe.core.validate import validate
 from wfe.errors import DefinitionError, PayloadTooLarge, UnknownWorkflow
 from wfe.journal.catalogue import Catalogue, Listed
-from wfe.limits import DEFINITION_BYTES_MAX, DEPLOY_DEFINITIONS_MAX
+from wfe.limits import DEFINITION_BYTES_MAX, DEPLOY_DEFINITIONS_MAX, NAME_CHARS_MAX
 from wfe.model.definition import Definition
 from wfe.wire.messages import DefinitionFound, DefinitionQuery, Deploy, Deployed, DeployOutcome, Resolve, Resolved
 
@@ -91,7 +91,9 @@ class Deploys:
     def _unknown(self, workflow: str, version: int) -> UnknownWorkflow:
         versions = sorted(x.version for x in self._catalogue.list() if x.name == workflow)
         if not versions:
-            return UnknownWorkflow(f"no workflow {workflow!r} is registered; deploy it first (`wfe deploy APP`)")
+            return UnknownWorkflow(
+                f"no workflow {workflow[:NAME_CHARS_MAX]!r} is registered; deploy it first (`wfe deploy APP`)"
+            )
         known = ", ".join(str(known) for known in versions)
         return UnknownWorkflow(f"workflow {workflow!r} has no version {version}; it has {known}")
 

@@ -17,7 +17,7 @@ from wfe.coordinator.peers import Peer, Peers
 from wfe.coordinator.replies import error_reply, reply
 from wfe.coordinator.topology import Topology
 from wfe.errors import Busy, ProtocolError, Unauthorized, Unavailable, WfeError
-from wfe.limits import BUSY_RETRY_MS, UNAVAILABLE_RETRY_MS
+from wfe.limits import BUSY_RETRY_MS, NAME_CHARS_MAX, UNAVAILABLE_RETRY_MS
 from wfe.ports import Clock
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header
 from wfe.wire.messages import DefinitionQuery, Deploy, Hello, ServerStatus, Welcome
@@ -110,6 +110,8 @@ class FrontDoor:
 
     def _on_hello(self, identity: bytes, head: Header, body: bytes, now_ms: int) -> list[bytes]:
         hello = _decoded(_hello, body)
+        if len(hello.peer) > NAME_CHARS_MAX:
+            raise ProtocolError(f"a worker's id has at most {NAME_CHARS_MAX} characters")
         before = len(self._peers.workers())
         if not self._peers.admit(identity, hello, now_ms):
             raise Unauthorized(

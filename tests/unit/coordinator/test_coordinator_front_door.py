@@ -212,6 +212,13 @@ def test_no_body_of_any_kind_raises(kind: Kind, body: bytes, partition: int) -> 
     world.from_shard(0, [header(kind, partition), body])
 
 
+def test_a_worker_id_beyond_all_measure_is_refused() -> None:
+    world = World().serving()
+    world.hello(WORKER, role="worker", worker="w" * 100_000)
+    assert world.error(WORKER).code == "protocol"
+    assert world.effects.back == []
+
+
 # ---- definitions ----
 
 

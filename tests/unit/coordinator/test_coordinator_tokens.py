@@ -53,6 +53,7 @@ def test_a_published_token_is_found_by_address_and_withdrawn_with_its_server(hom
     assert path == token_path(ADDRESS)
     assert path.stat().st_mode & 0o777 == 0o600
     assert find_token(ADDRESS) == "secret"
+    assert find_token("tcp://localhost:7700") == "secret"
     assert find_token("tcp://127.0.0.1:7701") == ""
     withdraw_token(path, "secret")
     assert find_token(ADDRESS) == ""
