@@ -20,17 +20,22 @@ class NodeIds:
     def __contains__(self, name: str) -> bool:
         return name in self._taken
 
+    def assign(self, base: str) -> str:
+        """A fresh id, taken from now on."""
+        found = self.next(base)
+        self.take(found)
+        return found
+
     def take(self, name: str) -> None:
-        """Keeps a name from being handed out."""
+        """No other node gets this id."""
         self._taken.add(name)
 
-    def assign(self, base: str) -> str:
-        """A fresh id."""
+    def next(self, base: str) -> str:
+        """What `assign` would give."""
         base = _NO_IDENTIFIER.sub("_", base)
         base = f"_{base}" if not base or base[0].isdigit() or base in RESERVED else base
         candidate, count = base, 1
         while candidate in self._taken:
             count += 1
             candidate = f"{base}_{count}"
-        self._taken.add(candidate)
         return candidate

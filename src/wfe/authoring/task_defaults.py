@@ -62,7 +62,8 @@ class TaskDefaults:
         task = self._tasks.get(name if version is None else f"{name}@{version}") or self._tasks.get(name)
         if task is None and self._tasks:
             message = f"no task of this app is called {name!r}: a worker of another app must offer it"
-            report.warning(tree.entries["task"].mark, message, did_you_mean(name, [known for known in self._tasks if "@" not in known]))
+            hint = did_you_mean(name, [known for known in self._tasks if "@" not in known])
+            report.warning(tree.entries["task"].mark, message, hint)
         return task if task is not None and version in (None, task.version) else None
 
     @staticmethod

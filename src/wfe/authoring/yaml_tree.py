@@ -18,7 +18,7 @@ from wfe.limits import DEFINITION_BYTES_MAX, DEFINITION_DEPTH_MAX, DEFINITION_NO
 
 TREE_DEPTH_MAX = 4 * DEFINITION_DEPTH_MAX
 """A block takes two levels of the tree (its mapping and its list); schemas and values nest within the innermost."""
-TREE_VALUES_MAX = 50 * DEFINITION_NODES_MAX
+TREE_VALUES_MAX = 20 * DEFINITION_NODES_MAX
 _DIGITS_MAX = 19
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _BASED_INT = re.compile(r"[-+]?0(?:x[0-9a-fA-F]+|o[0-7]+)")

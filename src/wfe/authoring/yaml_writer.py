@@ -54,7 +54,11 @@ def _implied_ids(definition: Definition) -> frozenset[str]:
         ids = NodeIds({*definition.params, *items, *explicit})
         wrong = set()
         for node in nodes:
-            if node.id not in explicit and ids.assign(_base(node)) != node.id:
+            if node.id in explicit:
+                continue
+            if ids.next(_base(node)) == node.id:
+                ids.take(node.id)
+            else:
                 wrong.add(node.id)
         if not wrong:
             return frozenset(node.id for node in nodes) - explicit

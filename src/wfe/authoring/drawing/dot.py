@@ -62,7 +62,7 @@ def _box(box: Box, indent: str, boxes: dict[str, Box]) -> Iterator[str]:
             yield from _group(group, indent + "  ", boxes)
             continue
         yield f"{indent}  subgraph cluster_{group.name} {{"
-        yield f"{indent}    label={_quote(shorten(group.label))};"
+        yield f"{indent}    label={_quote(group.label)};"
         yield from _group(group, indent + "    ", boxes)
         yield f"{indent}  }}"
     yield f"{indent}}}"
@@ -88,8 +88,8 @@ def _inner(box: Box, *, top: bool) -> str:
 
 
 def _lines(box: Box) -> list[str]:
-    return [shorten(text) for text in (box.title, box.caption) if text]
+    return [text for text in (box.title, box.caption) if text]
 
 
 def _quote(*lines: str) -> str:
-    return '"' + "\\n".join(line.replace("\\", "\\\\").replace('"', '\\"') for line in lines) + '"'
+    return '"' + "\\n".join(shorten(line).replace("\\", "\\\\").replace('"', '\\"') for line in lines) + '"'

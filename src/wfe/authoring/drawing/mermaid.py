@@ -22,7 +22,7 @@ _SHAPES = {
 def to_mermaid(definition: Definition) -> str:
     """The text of a flowchart."""
     root = sketch(definition)
-    lines = ["flowchart TD", f'  begin(("{escape(definition.workflow)}"))', "  finish(((end)))"]
+    lines = ["flowchart TD", f'  begin(("{escape(shorten(definition.workflow))}"))', "  finish(((end)))"]
     lines += _group(root, "  ")
     lines += [f"  begin --> {box.name}" for box in root.first]
     lines += [f"  {box.name} --> finish" for box in root.last if box.kind not in ("end", "fail")]

@@ -22,6 +22,7 @@ from wfe.model.definition import Definition
 
 _MARGIN = 24.0
 _DOT = 7.0
+_HINT_CHARS = 500
 _COLORS = {  # fill, border
     "task": ("#e8f0fe", "#4a78c8"),
     "workflow": ("#ede7f6", "#7e57c2"),
@@ -92,9 +93,10 @@ def _box(item: Placed, x: float, y: float) -> Iterator[str]:
     x, y = x + item.x, y + item.y
     fill, border = _COLORS[box.kind]
     radius = item.height / 2 if box.kind in ("sleep", "end") and not box.groups else 6
+    hint = f"{box.title}: {box.kind} {box.detail}"
     dashed = ' stroke-dasharray="5 3"' if box.kind in ("branch", "parallel") else ""
     yield (
-        f"<g><title>{escape(f'{box.title}: {box.kind} {box.detail}'.rstrip(' :'))}</title>"
+        f"<g><title>{escape(shorten(hint, _HINT_CHARS))}</title>"
         f'<rect class="b" x="{x:.1f}" y="{y:.1f}" width="{item.width:.1f}" height="{item.height:.1f}" '
         f'rx="{radius:.1f}" fill="{fill}" stroke="{border}"{dashed}/>'
     )
@@ -118,9 +120,10 @@ def _frame(block: PlacedGroup, x: float, y: float, border: str) -> Iterator[str]
     """The frame of a branch, with its condition on top."""
     left, top = x + block.x, y + block.y
     label = escape(shorten(block.group.label, DETAIL_CHARS))
+    hint = escape(shorten(block.group.label, _HINT_CHARS))
     yield (
         f'<rect class="b" x="{left:.1f}" y="{top:.1f}" width="{block.width:.1f}" height="{block.height:.1f}" rx="5" '
-        f'fill="#ffffff" stroke="{border}" stroke-dasharray="4 3"><title>{escape(block.group.label)}</title></rect>'
+        f'fill="#ffffff" stroke="{border}" stroke-dasharray="4 3"><title>{hint}</title></rect>'
         f'<text class="d" x="{left + block.width / 2:.1f}" y="{top + LABEL_HEIGHT - PADDING / 2:.1f}" '
         f'text-anchor="middle">{label}</text>'
     )
