@@ -80,7 +80,6 @@ class ChildProcess:
         except BaseException as error:  # noqa: BLE001  importing a module runs user code
             return _failed(run, error)
         job = self._job = Job(run.spec, function)
-        job.beat = self._beat
         job.cancelled = self._cancelled
         job.start(time.monotonic_ns())
         CURRENT.set(job)
@@ -107,7 +106,7 @@ class ChildProcess:
         place = (run.module, run.qualname)
         found = self._functions.get(place)
         if found is None:
-            found = self._functions[place] = TaskFunction(find_task(run.module, run.qualname, run.file))
+            found = self._functions[place] = TaskFunction(find_task(run.module, run.qualname, run.file), self._beat)
         return found
 
 

@@ -89,9 +89,9 @@ class TaskContext:
         job = self._job
         if job.cancelled and not job.function.registered.is_async:
             raise TaskCancelled("the attempt no longer counts: clean up and return")
-        if job.beat is not None:
+        if job.function.beat is not None:
             raw = NULL if details is None else payload.encode_value(details)
-            job.beat(job, raw, -1.0 if progress is None else progress)
+            job.function.beat(job, raw, -1.0 if progress is None else progress)
 
 
 def _local() -> TaskContext:

@@ -7,7 +7,7 @@ function, never into anything that is sent or logged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from inspect import Parameter, signature
 from typing import Any, NotRequired, TypedDict
 
@@ -20,12 +20,9 @@ from wfe.model.registered import SECRET_KEY, RegisteredTask
 from wfe.wire import payload
 from wfe.wire.messages import NULL
 
-NO_ARGUMENTS = Raw(b"\x80")
-"""The encoded empty map."""
 _SECRET_MARK = SECRET_KEY.encode()
 _ESTIMATE_UNKNOWN_US = 1_000.0
 
-TaskName = tuple[str, int]
 Decode = Callable[[Raw | bytes], Any]
 
 
@@ -36,10 +33,12 @@ class TaskFunction:
     written by several threads without a lock: a lost update makes an estimate a little older, nothing else.
     """
 
-    __slots__ = ("_by_position", "_decode", "_function", "_takes_nothing", "estimate_us", "registered")
+    __slots__ = ("_by_position", "_decode", "_function", "_takes_nothing", "beat", "estimate_us", "registered")
 
-    def __init__(self, registered: RegisteredTask) -> None:
+    def __init__(self, registered: RegisteredTask, beat: Callable[[Any, Raw, float], None] | None = None) -> None:
         self.registered = registered
+        self.beat = beat
+        """Takes a heartbeat: (job, details, progress). None outside a worker."""
         self.estimate_us = _ESTIMATE_UNKNOWN_US
         self._function = registered.function
         parameters = signature(registered.function).parameters.values()
@@ -49,7 +48,7 @@ class TaskFunction:
 
     def invoke(self, raw: Raw) -> Any:
         """Calls the function with the arguments in an encoded map. InvalidInput when they do not fit."""
-        if self._takes_nothing and raw in (NO_ARGUMENTS, NULL):
+        if self._takes_nothing and len(raw) == 1:  # the empty map; no other map is that short
             return self._function()
         data: Raw | bytes = raw
         encoded = bytes(raw)
@@ -62,26 +61,6 @@ class TaskFunction:
     def took(self, elapsed_us: int) -> None:
         """Learns from a call."""
         self.estimate_us += (elapsed_us - self.estimate_us) * 0.125
-
-
-class TaskTable(Mapping[TaskName, TaskFunction]):
-    """The tasks of a worker by (name, version), compiled at first use."""
-
-    def __init__(self, registered: Mapping[TaskName, RegisteredTask]) -> None:
-        self._registered = registered
-        self._functions: dict[TaskName, TaskFunction] = {}
-
-    def __getitem__(self, name: TaskName) -> TaskFunction:
-        found = self._functions.get(name)
-        if found is None:
-            found = self._functions[name] = TaskFunction(self._registered[name])
-        return found
-
-    def __iter__(self) -> Any:
-        return iter(self._registered)
-
-    def __len__(self) -> int:
-        return len(self._registered)
 
 
 def encode_result(value: Any) -> Raw:

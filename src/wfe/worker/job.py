@@ -7,7 +7,6 @@ one result that leaves. Times are of the monotonic clock, in nanoseconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -38,7 +37,6 @@ class Job:
     settled = False
     printed = ""
     """An unfinished line that the attempt printed."""
-    beat: Callable[[Job, Raw, float], None] | None = None
 
     def __init__(self, spec: TaskSpec, function: TaskFunction) -> None:
         self.spec = spec

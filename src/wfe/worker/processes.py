@@ -197,8 +197,8 @@ class ProcessPool:
             message = decode_from_child(data)
             if isinstance(message, Ended):
                 return message.result
-            if job.beat is not None:
-                job.beat(job, message.details, message.progress)
+            if job.function.beat is not None:
+                job.function.beat(job, message.details, message.progress)
         lane.child = None
         child.kill()
         return _died(job, child.reap())

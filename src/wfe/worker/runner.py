@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from msgspec import Raw
 
@@ -18,10 +19,19 @@ from wfe.wire.messages import TaskBeat, TaskRef, TaskResult, TaskSpec
 from wfe.worker.aio import AsyncRunner
 from wfe.worker.deadlines import DeadlineBoard
 from wfe.worker.failure import failure
-from wfe.worker.functions import TaskTable
+from wfe.worker.functions import TaskFunction
 from wfe.worker.job import FAILED, Job, JobKey
 from wfe.worker.processes import ProcessPool
 from wfe.worker.threads import SlotPool
+
+
+class Executor(Protocol):
+    """One of the three ways to run an attempt."""
+
+    def start(self, job: Job) -> None: ...
+
+    def cancel(self, job: Job) -> None: ...
+
 
 OnResults = Callable[[list[TaskResult], list[TaskBeat]], None]
 
@@ -41,7 +51,8 @@ class Runner:
         log: tuple[str, str] = ("info", "auto"),
     ) -> None:
         self._loop, self._on_results = loop, on_results
-        self._functions = TaskTable(tasks)
+        self._tasks = tasks
+        self._known: dict[tuple[str, int], tuple[TaskFunction, Executor]] = {}
         self._jobs: dict[JobKey, Job] = {}
         self._done: list[TaskResult] = []
         self._flush_due = False
@@ -53,21 +64,14 @@ class Runner:
     def start(self, spec: object) -> None:
         """Starts an attempt (a `TaskSpec`). One that names an unknown task fails."""
         assert isinstance(spec, TaskSpec)
-        try:
-            function = self._functions[(spec.task, spec.task_version)]
-        except KeyError:
+        known = self._known.get((spec.task, spec.task_version)) or self._prepare(spec)
+        if known is None:
             self._ended(_unknown_task(spec))
             return
+        function, executor = known
         job = Job(spec, function)
-        job.beat = self._beat
         self._jobs[(spec.run_id, spec.node, spec.activation, spec.attempt)] = job
-        registered = function.registered
-        if registered.run_in == "process":
-            self._processes.start(job)
-        elif registered.is_async:
-            self._async.start(job)
-        else:
-            self._threads.start(job)
+        executor.start(job)
 
     def cancel(self, ref: object) -> None:
         """Asks an attempt (a `TaskRef`) to stop; its end comes as a result all the same. Unknown ones are ignored."""
@@ -75,13 +79,7 @@ class Runner:
         job = self._jobs.get((ref.run_id, ref.node, ref.activation, ref.attempt))
         if job is None or job.cancelled:
             return
-        registered = job.function.registered
-        if registered.run_in == "process":
-            self._processes.cancel(job)
-        elif registered.is_async:
-            self._async.cancel(job)
-        else:
-            self._threads.cancel(job)
+        self._known[(job.spec.task, job.spec.task_version)][1].cancel(job)
 
     @property
     def tainted(self) -> bool:
@@ -104,6 +102,21 @@ class Runner:
         self._async.close()
         self._threads.close()
         self._processes.close()
+
+    def _prepare(self, spec: TaskSpec) -> tuple[TaskFunction, Executor] | None:
+        """Compiles a task at its first attempt; None when there is no such task."""
+        registered = self._tasks.get((spec.task, spec.task_version))
+        if registered is None:
+            return None
+        executor: Executor
+        if registered.run_in == "process":
+            executor = self._processes
+        elif registered.is_async:
+            executor = self._async
+        else:
+            executor = self._threads
+        known = self._known[(spec.task, spec.task_version)] = (TaskFunction(registered, self._beat), executor)
+        return known
 
     def _beat(self, job: Job, details: Raw, progress: float) -> None:
         job.extend(time.monotonic_ns())

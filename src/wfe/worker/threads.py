@@ -149,7 +149,7 @@ class SlotPool:
 
     def _wake(self, count: int) -> None:
         while count > 0 and self._idle:
-            self._idle.popleft().wake.release()
+            self._idle.pop().wake.release()  # the one that parked last is warm
             count -= 1
         if count > 0:
             for index, slot in enumerate(self._slots):
