@@ -350,10 +350,7 @@ class Credit(Struct, array_like=True):
 
 
 class TaskBeat(Struct, array_like=True):
-    """A running task's own heartbeat with what the next attempt shall find in ``previous``.
-
-    ``progress``: 0 to 1, below 0 when the task did not say.
-    """
+    """A running task's own heartbeat: what the next attempt finds in ``previous``; progress 0 to 1, below 0: unknown."""
 
     ref: TaskRef
     details: Raw = NULL
