@@ -14,6 +14,8 @@ import pydantic
 import pytest
 
 import wfe
+from wfe.authoring.yaml_reader import read_definitions
+from wfe.authoring.yaml_writer import write_yaml
 from wfe.core.validate import validate
 from wfe.model import definition as model
 from wfe.model.definition import Definition
@@ -119,8 +121,10 @@ def regional(wf: wfe.Graph, region: str) -> int:
 
 
 def drawn(function: Any, **options: Any) -> Definition:
+    """The definition; whatever is drawn is valid, and the same after a round trip through YAML."""
     definition = wfe.workflow(**options)(function).definition()
     assert [str(finding) for finding in validate(definition) if finding.severity == "error"] == []
+    assert read_definitions(write_yaml(definition), "drawn.yaml") == [definition]
     return definition
 
 
