@@ -209,7 +209,7 @@ class Shard:
                 chunks.append(Chunk(partition.number, partition.epoch, "", first, len(partition.events), events))
                 size += len(events)
         dirty_partitions = [p for p in core.partitions.values() if p.events]
-        touched = core.touched
+        touched = list(core.touched)
         epoch = core.settings.epoch
         for entry in touched:
             count = len(entry.events)
@@ -231,7 +231,7 @@ class Shard:
             if not partition.dirty_at:
                 partition.dirty_at = position
         self.checkpoints.on_commit(position, size, touched)
-        core.touched = []
+        core.touched = {}
         return touched
 
     def _leave(self) -> None:

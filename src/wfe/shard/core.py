@@ -75,7 +75,7 @@ class ShardCore:
     latencies: dict[str, LatencyWindow] = field(
         default_factory=lambda: {"commit": LatencyWindow(), "batch": LatencyWindow()}
     )
-    touched: list[Entry] = field(default_factory=list)
+    touched: dict[Entry, None] = field(default_factory=dict)
     answers: list[tuple[bytes, list[bytes]]] = field(default_factory=list)
     outcomes: dict[bytes, list[RunOutcome]] = field(default_factory=dict)
     watchers: dict[str, list[bytes]] = field(default_factory=dict)

@@ -16,6 +16,7 @@ class Link:
         "dispatch_seq",
         "heard_ms",
         "held",
+        "hello_ms",
         "kinds",
         "local",
         "peer",
@@ -38,7 +39,7 @@ class Link:
         self.credit_bytes = 0
         self.dispatch_seq = 0
         self.results_seq = 0
-        self.heard_ms = now_ms
+        self.heard_ms = self.hello_ms = now_ms
         self.told_ready = False
         """It knows that tasks wait here for credit."""
 

@@ -43,7 +43,7 @@ class Recovery:
         self._unclaimed: deque[Entry] = deque()
         self._backlog: deque[tuple[int, str]] = deque()
         self._grace_until_ms = 0
-        self._expected: set[str] | None = None
+        self._expected: set[str] = set()
         self._ended: dict[str, int] = {}
         """Last event of runs that the tail mentions and whose end is in the store."""
         self.recovered_runs = 0
@@ -175,7 +175,7 @@ class Recovery:
             self._unclaimed.append(entry)
 
     def expect(self, workers: list[str]) -> None:
-        """The workers that the coordinator knows: once all said hello, nobody else can claim anything."""
+        """The workers that the coordinator knows: once all presented what they hold, nobody else can claim anything."""
         self._expected = set(workers)
 
     @property
@@ -197,7 +197,8 @@ class Recovery:
     def _grace_is_over(self, now_ms: int) -> bool:
         if now_ms >= self._grace_until_ms:
             return True
-        return self._expected is not None and self._expected <= self._workers.hellos
+        # A coordinator that knows no worker has just started itself: those of other hosts are still to come back.
+        return bool(self._expected) and self._expected <= self._workers.hellos
 
     def _give_out(self, entry: Entry, now_ms: int) -> None:
         """Open the tasks that no worker claimed under new attempt numbers, which count nowhere."""

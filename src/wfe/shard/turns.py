@@ -36,7 +36,7 @@ class Turns:
     def begin(self, entry: Entry, now_ms: int) -> Turn:
         """A turn of this run; `file` it afterwards."""
         if not entry.events:
-            self._core.touched.append(entry)
+            self._core.touched[entry] = None
         core = self._core
         return Turn(entry.run, entry.plan, now_ms, core.settings.partitions_total, core.random, entry.events)
 
@@ -63,9 +63,7 @@ class Turns:
 
     def _untouch(self, entry: Entry) -> None:
         if not entry.events:
-            touched = self._core.touched
-            if touched and touched[-1] is entry:
-                touched.pop()
+            self._core.touched.pop(entry, None)
 
     def recover(self, entry: Entry, before: int, now_ms: int) -> None:
         """A defect broke a turn: rebuild the run as of the turn's beginning and set it aside as an incident."""

@@ -63,7 +63,7 @@ class Workers:
         self._cancels: dict[bytes, list[TaskRef]] = {}
         self._tick_ms = 0
         self.hellos: set[str] = set()
-        """Workers that said hello since this shard's start."""
+        """Workers that presented all they had since this shard's start: hello, then results, then credit."""
         self._kinds: dict[int, tuple[Any, Callable[[Link, Any, int], None]]] = {
             Kind.CREDIT: (msgspec.msgpack.Decoder(Credit).decode, self._on_credit),
             Kind.RESULTS: (msgspec.msgpack.Decoder(Results).decode, self._on_results),
@@ -122,7 +122,6 @@ class Workers:
                 link.unconfirmed[lease] = None
         self.links[peer] = link
         self._by_worker[hello.worker] = link
-        self.hellos.add(hello.worker)
         for ref in hello.held:
             self._claim(link, ref, now_ms)
         welcome = WorkerWelcome(settings.epoch, settings.lease_ms)
@@ -151,14 +150,16 @@ class Workers:
         self._loader.run(partition, ref.run_id, claim, now_ms)
 
     def _on_credit(self, link: Link, credit: Credit, now_ms: int) -> None:
-        if link.unconfirmed:
-            self._reclaim(link, now_ms)
+        self._presented(link, now_ms)
         link.credit_tasks += credit.tasks
         link.credit_bytes += credit.bytes
         link.told_ready = False
 
-    def _reclaim(self, link: Link, now_ms: int) -> None:
+    def _presented(self, link: Link, now_ms: int) -> None:
         """The worker has presented all it has: what it did not name never reached it, or was lost on the way."""
+        self.hellos.add(link.worker)
+        if not link.unconfirmed:
+            return
         lost, link.unconfirmed = link.unconfirmed, {}
         for lease in lost:
             self._lost(lease, now_ms, spent=False)
@@ -168,6 +169,8 @@ class Workers:
             lease = self._lease(task.ref)
             if lease is not None and lease.worker == link.worker:
                 lease.previous = task.details.copy()
+        if now_ms - link.hello_ms >= 2 * HEARTBEAT_MS:
+            self._presented(link, now_ms)  # one that wants no more work lends no credit
         self._dispatcher.tell_load(link)
 
     def _lease(self, ref: TaskRef) -> Lease | None:

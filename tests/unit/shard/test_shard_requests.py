@@ -219,7 +219,12 @@ class TestRequests:
         assert shard.output(other) == 5
         view = shard.get(run_id)
         assert (view.status, view.waiting_for[0].kind) == ("paused", "incident")
+        page = shard.ask(Kind.HISTORY, 0, m.HistoryQuery(run_id), m.HistoryPage)
+        assert [e.seq for e in page.events] == list(range(1, view.events + 1))
+        shard.crash()
+        assert shard.get(run_id).status == "paused"
         monkeypatch.undo()
         shard.ask(Kind.CONTROL, 0, m.ControlRun(run_id, "resume", "c1"))
         shard.ask(Kind.SIGNAL, 0, m.SignalRun(run_id, "go", m.Raw(encode(6)), "e2"))
-        assert shard.output(run_id) == 6
+        view = shard.get(run_id)
+        assert (view.status, decode(view.output)) == ("completed", 6)
