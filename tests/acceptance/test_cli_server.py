@@ -177,3 +177,39 @@ def test_a_trace_is_replayed_in_the_order_of_its_graph(tmp_path: Path) -> None:
     report = json.loads(done.stdout)
     assert (report["tasks"], report["started_too_early"]) == (4, [])
     assert report["makespan_s"] >= report["critical_path_s"]
+
+
+def test_serve_with_json_says_where_it_serves_in_one_document(tmp_path: Path) -> None:
+    arguments = ("serve", "--data", str(tmp_path / "data"), "--listen", "tcp://127.0.0.1:0", "--json")
+    environment = environment_in(tmp_path)
+    with subprocess.Popen([*WFE, *arguments], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        assert ready["pid"] == process.pid
+        assert wfe("status", "--address", ready["address"], environment=environment).returncode == 0
+        process.terminate()
+        assert process.wait(30) == 0
+        assert process.stdout.read() == ""
+
+
+def test_serve_that_cannot_start_exits_with_2(tmp_path: Path, server: Server) -> None:
+    environment = environment_in(tmp_path)
+    in_use = wfe("serve", "--data", str(server.data), "--listen", "tcp://127.0.0.1:0", environment=environment)
+    assert in_use.returncode == 2
+    taken = wfe("serve", "--data", str(tmp_path / "data"), "--listen", server.address, environment=environment)
+    assert taken.returncode == 2
+    assert "in use" in taken.stderr
+
+
+def test_a_worker_joins_over_tcp_and_leaves(start_server: Callable[..., Server], app: Path) -> None:
+    server = start_server("--shards", "2", "--workers", "0")
+    server.json("deploy", str(app))
+    run_id = server.json("start", "hello", "-i", '"far"')["id"]
+    assert server.json("get", run_id)["status"] != "completed"
+    arguments = ("worker", "--app", str(app), "--connect", server.address)
+    with subprocess.Popen([*WFE, *arguments], env=server.environment, stdout=subprocess.DEVNULL) as worker:
+        lines = server.wfe("history", run_id, "-f", "--json").stdout.splitlines()
+        assert json.loads(lines[-1])["type"] == "RunEnded"
+        assert server.json("get", run_id)["output"] == "hello far"
+        worker.terminate()
+        assert worker.wait(30) == 0

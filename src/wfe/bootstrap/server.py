@@ -141,8 +141,13 @@ def _announce(stack: ExitStack, data: Path, token: str, coordinator: Coordinator
     path = data / ADDRESS_FILE
     write_private(path, msgspec.json.encode({"address": address, "pid": os.getpid()}).decode() + "\n")
     stack.callback(path.unlink, missing_ok=True)
-    counts = f"{_count(options.shards, 'shard')}, {_count(options.workers, 'worker')}"
-    print(f"wfe: serving on {address} ({counts}), data in {options.data}", flush=True)
+    if options.log_format == "json":
+        facts = {"address": address, "pid": os.getpid(), "data": options.data}
+        ready = msgspec.json.encode(facts | {"shards": options.shards, "workers": options.workers}).decode()
+    else:
+        counts = f"{_count(options.shards, 'shard')}, {_count(options.workers, 'worker')}"
+        ready = f"wfe: serving on {address} ({counts}), data in {options.data}"
+    print(ready, flush=True)
 
 
 def _count(number: int, noun: str) -> str:

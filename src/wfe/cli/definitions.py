@@ -129,9 +129,9 @@ def _drawn(definition: Definition, form: str) -> str:
         from wfe.authoring.yaml_writer import write_yaml
 
         return write_yaml(definition)
-    from wfe.authoring import drawing
+    from wfe.authoring.drawing import to_dot, to_mermaid, to_svg
 
-    draw = {"svg": drawing.to_svg, "dot": drawing.to_dot, "mermaid": drawing.to_mermaid}[form]
+    draw = {"svg": to_svg, "dot": to_dot, "mermaid": to_mermaid}[form]
     return draw(definition)
 
 

@@ -2,80 +2,20 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
-from typing import Any
 
-import msgspec
 import pytest
 
+from support.client_world import Dice, World, a_run
 from support.fake_front import FakeFront, decode
 from wfe.client.questions import NEVER
-from wfe.client.session import PROBE_MS, SILENCE_MS, Session
-from wfe.client.starts import START_WINDOW, Spread, StartBatch, frames_of
-from wfe.errors import Busy, Disconnected, InvalidInput, KeyConflict, Unauthorized, Unavailable, UnknownRun, WfeError
+from wfe.client.session import PROBE_MS, SILENCE_MS
+from wfe.client.starts import START_WINDOW, Spread, frames_of
+from wfe.errors import Busy, Disconnected, InvalidInput, KeyConflict, Unauthorized, Unavailable, WfeError
 from wfe.limits import FRAME_MESSAGES_MAX
 from wfe.model.ids import partition_of, time_of
 from wfe.wire.frames import Kind
 from wfe.wire.messages import ErrorReply, RunView, StartOutcome, StartRun
-from wfe.wire.payload import encode_value
-
-
-class Dice:
-    def __init__(self) -> None:
-        self.bits = random.Random(7).getrandbits
-
-
-class World:
-    """A session and a fake server on one clock; frames arrive in the same millisecond."""
-
-    def __init__(self, front: FakeFront | None = None, token: str = "secret") -> None:
-        self.front = front or FakeFront()
-        self.now_ms = 1_000
-        self.session = Session(self.send, Dice(), lambda: token)
-        self.inbox: list[list[bytes]] = []
-        self.session.open(self.now_ms)
-        self.settle()
-
-    def send(self, parts: list[bytes]) -> bool:
-        self.inbox += self.front.receive(parts)
-        return True
-
-    def settle(self) -> None:
-        while self.inbox:
-            self.session.on_frame(self.inbox.pop(0), self.now_ms)
-
-    def run(self, for_ms: int) -> None:
-        """Lets time pass as a loop would: ticks only when something is due."""
-        end = self.now_ms + for_ms
-        while self.session.due_ms <= end:
-            self.now_ms = max(self.now_ms, self.session.due_ms)
-            self.session.on_tick(self.now_ms)
-            self.settle()
-        self.now_ms = end
-
-    def ask(self, kind: Kind, body: Any, **options: Any) -> list[Any]:
-        answers: list[Any] = []
-        self.session.request(
-            kind,
-            msgspec.msgpack.encode(body),
-            lambda reply, error: answers.append(error or reply),
-            self.now_ms,
-            **options,
-        )
-        self.settle()
-        return answers
-
-    def start(self, *runs: StartRun, workflow: str = "hello", **options: Any) -> StartBatch:
-        batch = StartBatch(list(runs))
-        self.session.start(workflow, 0, batch, self.now_ms, **options)
-        self.settle()
-        return batch
-
-
-def a_run(value: Any = 1, key: str = "", watch: bool = True) -> StartRun:
-    return StartRun("", encode_value(value), key, watch=watch)
-
 
 # ---- hello ----
 
@@ -331,68 +271,6 @@ def test_at_most_a_window_of_start_frames_is_under_way() -> None:
     world.run(5_000)
     assert batch.open == 0
     assert not batch.errors
-
-
-# ---- watches ----
-
-
-def test_an_end_that_was_lost_is_asked_for_again() -> None:
-    world = World()
-    world.front.run = lambda name, value: None
-    batch = world.start(a_run())
-    watch = batch.watches[0]
-    assert watch is not None
-    world.front.end(batch.runs[0].run_id, "completed", 42)  # its OUTCOMES frame is thrown away
-    world.run(30_000)
-    assert watch.outcome is not None
-    assert decode(bytes(watch.outcome.output), int) == 42
-
-
-def test_a_restarted_shard_is_asked_again_at_once() -> None:
-    world = World()
-    world.front.run = lambda name, value: None
-    batch = world.start(a_run())
-    watch = batch.watches[0]
-    assert watch is not None
-    world.run(200)
-    world.front.end(batch.runs[0].run_id, "completed", 42)
-    world.front.epoch += 1
-    world.run(PROBE_MS + 100)
-    assert watch.outcome is not None
-
-
-def test_watching_a_run_of_somebody_else_asks_the_server_once() -> None:
-    world = World()
-    world.front.run = lambda name, value: None
-    batch = world.start(a_run(watch=False))
-    run_id = batch.runs[0].run_id
-    first, second = world.session.watch(run_id, world.now_ms), world.session.watch(run_id, world.now_ms)
-    world.run(100)
-    assert first is second
-    assert len(world.front.sent(Kind.AWAIT)) == 1
-    world.inbox += world.front.end(run_id, "cancelled")
-    world.settle()
-    assert first.outcome is not None
-    assert first.outcome.status == "cancelled"
-
-
-def test_an_unknown_run_fails_its_own_watch_only() -> None:
-    world = World(FakeFront(partitions=1))
-    known = world.start(a_run(watch=False)).runs[0].run_id
-    unknown = known[:-1] + ("0" if known[-1] != "0" else "1")
-    watches = [world.session.watch(run_id, world.now_ms) for run_id in (unknown, known)]
-    world.run(100)
-    assert isinstance(watches[0].error, UnknownRun)
-    assert watches[1].outcome is not None
-
-
-def test_a_watch_that_nobody_holds_is_dropped() -> None:
-    world = World()
-    world.front.run = lambda name, value: None
-    world.start(a_run())
-    world.run(60_000)
-    assert len(world.session.watches) == 0
-    assert world.front.sent(Kind.AWAIT) == []
 
 
 def test_a_get_gives_the_run_as_the_server_sees_it() -> None:
