@@ -66,9 +66,23 @@ class SimDisk:
         """Opens a store; an unknown name is a new one."""
         return SimStore(self, name, self._stores.setdefault(name, StoreFile()))
 
+    def names(self) -> frozenset[str]:
+        """Logs and stores that were ever opened."""
+        return frozenset((*self._logs, *self._stores))
+
+    def log_file(self, name: str) -> LogFile:
+        """What a log has on the disk."""
+        return self._logs[name]
+
     def plan(self, name: str, fault: Fault) -> None:
         """The next write to this file meets the fault (several are met in order)."""
         self._planned.setdefault(name, deque()).append(fault)
+
+    def calm(self) -> None:
+        """No more faults: those that are planned are dropped."""
+        self._planned.clear()
+        self._countdown = None
+        self.rates.clear()
 
     def plan_after(self, writes: int, fault: Fault) -> None:
         """After so many more writes to any file, the next one meets the fault."""

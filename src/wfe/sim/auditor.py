@@ -1,0 +1,337 @@
+"""The auditor: knows what was acknowledged, what is durable, what was executed and what was seen, and compares.
+
+It hears of commits from the log's wrapper, of executions from workers, of answers from clients. Numbers in comments are
+the invariants of docs/reliability.md. Whatever contradicts them is a `Violation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from msgspec import Raw, msgpack
+
+from wfe.core.canonical import decode as decode_definition
+from wfe.errors import InvalidInput, KeyConflict, UnknownWorkflow, WfeError
+from wfe.journal.log import Chunk
+from wfe.journal.verify import verify_store
+from wfe.model.event import EventChunk, PartitionChunk, RunStarted
+from wfe.model.ids import partition_of
+from wfe.sim.interpreter import check_run
+from wfe.sim.ledger import ENDS, PartitionBook, RunBook, Shape
+from wfe.sim.node import Violation
+from wfe.wire.messages import HistoryPage, RunOutcome, RunPage, RunView, TaskResult, TaskSpec
+
+if TYPE_CHECKING:
+    from wfe.sim.shards import ShardNode
+    from wfe.sim.workers import WorkerNode
+    from wfe.sim.world import World
+
+_encode = msgpack.Encoder().encode
+_decode_events = msgpack.Decoder(EventChunk).decode
+_decode_partition = msgpack.Decoder(PartitionChunk).decode
+
+
+class Auditor:
+    """One per world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.runs: dict[str, RunBook] = {}
+        self.partitions = {number: PartitionBook(number) for number in range(world.partitions)}
+        self._shapes: dict[str, Shape] = {}
+        self._writers: dict[int, ShardNode | None] = {}
+        self._digests: dict[str, tuple[int, int]] = {}
+        self._asked: dict[str, tuple[str, bytes, str]] = {}
+        self._acknowledged: dict[str, None] = {}
+        self.counts: dict[str, int] = {}
+        self.executions = 0
+
+    def count(self, name: str) -> None:
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    # ---- shards -----------------------------------------------------------------------------------------------------
+
+    def committing(self, node: ShardNode, chunks: Sequence[Chunk]) -> None:
+        """A batch is about to be written: how the runs look that it touches."""
+        shard = node.shard
+        assert shard is not None
+        for chunk in chunks:
+            if chunk.entity:
+                run = shard.core.partitions[chunk.partition].entries[chunk.entity].run
+                self._digests[chunk.entity] = (run.seq, crc32(_encode(run)))
+
+    def committed(self, node: ShardNode, chunks: Sequence[Chunk]) -> None:
+        """A batch is durable."""
+        partitions = self.partitions
+        for chunk in chunks:
+            book = partitions[chunk.partition]
+            if node.options.epoch < book.epoch:  # 4
+                raise Violation(f"{node.name} writes epoch {node.options.epoch} after {book.epoch}")
+            book.epoch = node.options.epoch
+            if not chunk.entity:
+                book.book(chunk.first_seq, _decode_partition(chunk.events).events, partitions)
+        for chunk in chunks:
+            if chunk.entity:
+                self._book_run(chunk)
+
+    def _book_run(self, chunk: Chunk) -> None:
+        events = _decode_events(chunk.events)
+        book = self.runs.get(chunk.entity)
+        if book is None:
+            started = events.events[0]
+            if not isinstance(started, RunStarted):
+                raise Violation(f"run {chunk.entity} begins with {started}")
+            book = self.runs[chunk.entity] = RunBook(
+                chunk.entity, self._shape(chunk.partition, started.definition), started
+            )
+        book.book(chunk.first_seq, events.time_ms, events.events)
+        seq, digest = self._digests[chunk.entity]
+        if seq != book.seq:
+            raise book.fail(f"the state has {seq} events, its history {book.seq}")
+        book.digest = digest
+        if book.status in ENDS:
+            self.count(book.status)
+            check_run(book)
+
+    def _shape(self, partition: int, digest: str) -> Shape:
+        shape = self._shapes.get(digest)
+        if shape is None:
+            body = self.partitions[partition].definitions.get(digest)
+            if body is None:
+                raise Violation(f"partition {partition} starts a run of a definition that it does not hold: {digest}")
+            shape = self._shapes[digest] = Shape(decode_definition(body))
+        return shape
+
+    def recovering(self, node: ShardNode) -> None:
+        """A shard opens its files: nobody else may have them."""
+        for number in node.options.partitions:
+            other = self._writers.get(number)
+            if other is not None and other is not node and other.alive:
+                raise Violation(f"{node.name} opens partition {number}, which {other.name} has open")
+            self._writers[number] = node
+
+    def recovered(self, node: ShardNode) -> None:
+        """State from disk equals what was durable (1, 2, 12)."""
+        self.count("recoveries")
+        shard = node.shard
+        assert shard is not None
+        for number in node.options.partitions:
+            partition, book = shard.core.partitions[number], self.partitions[number]
+            store = shard.core.disk.stores[number]
+            if partition.record.seq != book.seq:
+                raise Violation(f"partition {number} recovers {partition.record.seq} events of {book.seq}")
+            for (workflow, key), bound in book.keys.items():
+                name = ("default", workflow, key)
+                if (partition.keys.get(name) or store.key(*name)) != bound:
+                    raise Violation(f"key {key} of {workflow} is lost, it named {bound}")
+            for run_id in partition.entries:
+                if run_id not in self.runs:
+                    raise Violation(f"run {run_id} is recovered, but was never durable")
+        mine = set(node.options.partitions)
+        for run_id, run_book in self.runs.items():
+            if partition_of(run_id) in mine:
+                self._compare(node, run_book)
+
+    def _compare(self, node: ShardNode, book: RunBook) -> None:
+        assert node.shard is not None
+        number = partition_of(book.id)
+        entry = node.shard.core.partitions[number].entries.get(book.id)
+        if entry is not None:
+            if entry.run.seq != book.seq or crc32(_encode(entry.run)) != book.digest:
+                raise book.fail(f"recovers as {entry.run}, {book.seq} events are durable")
+            return
+        store = node.shard.core.disk.stores[number]
+        if store.seq_of(book.id) != book.seq:
+            raise book.fail(f"the store has {store.seq_of(book.id)} events of {book.seq}")
+        ended = store.ended(book.id) if store.open_run(book.id) is None else None
+        if (book.status in ENDS) != (ended is not None) or (ended is not None and ended.status != book.status):
+            raise book.fail(f"has {book.status}, the store says {ended and ended.status}")
+        found = store.snapshot(book.id) if ended is None else None
+        snapshot = ended.snapshot if ended is not None else found[1] if found is not None else b""
+        if crc32(snapshot) != book.digest:
+            raise book.fail("the snapshot in the store is not the state that was durable")
+
+    def turned(self, node: ShardNode) -> None:
+        """A turn is over: nothing may have met a defect of wfe."""
+        assert node.shard is not None
+        counters = node.shard.core.counters
+        for name in ("runs_quarantined", "frames_refused", "worker_frames_refused"):
+            if counters[name]:
+                raise Violation(f"{node.name}: {name}")
+
+    def died(self, node: ShardNode) -> None:
+        for number in node.options.partitions:
+            if self._writers.get(number) is node:
+                self._writers[number] = None
+
+    # ---- workers ----------------------------------------------------------------------------------------------------
+
+    def executed(self, worker: WorkerNode, spec: TaskSpec) -> None:
+        """A task's code begins: its attempt was opened durably, and begins once (3, 6, 7)."""
+        book = self.runs.get(spec.run_id)
+        if book is None:
+            raise Violation(f"{worker.name} runs a task of {spec.run_id}, of which nothing is durable")
+        place = (spec.node, spec.activation)
+        if spec.attempt > book.opened.get(place, 0):
+            raise book.fail(f"attempt {spec.attempt} of {place} runs, opened is {book.opened.get(place)}")
+        if (*place, spec.attempt) in book.executed:
+            raise book.fail(f"attempt {spec.attempt} of {place} runs twice")
+        book.executed[*place, spec.attempt] = bytes(spec.input)
+        self.executions += 1
+
+    def finished(self, worker: WorkerNode, result: TaskResult) -> None:
+        """A task's code has ended."""
+        kept = TaskResult(
+            result.run_id, result.node, result.activation, result.attempt, result.status, Raw(bytes(result.value)),
+            result.error,
+        )  # fmt: skip
+        self.runs[result.run_id].results[result.node, result.activation, result.attempt] = kept
+
+    def results_acknowledged(self, worker: WorkerNode, keys: Sequence[tuple[str, int, int, int]]) -> None:
+        """A worker forgets results: what became of their attempts is durable (1)."""
+        for run_id, node, act, attempt in keys:
+            book = self.runs[run_id]
+            if book.open.get((node, act)) == attempt:
+                raise book.fail(f"the result of attempt {attempt} of {(node, act)} is acknowledged, but not durable")
+
+    # ---- clients ----------------------------------------------------------------------------------------------------
+
+    def known_seq(self, run_id: str) -> int:
+        """How much of a run is durable now: later reads must show at least that (14)."""
+        return self.runs[run_id].seq
+
+    def runs_of(self, partition: int) -> list[str]:
+        return [run_id for run_id in self.runs if partition_of(run_id) == partition]
+
+    def key_of(self, workflow: str, key: str) -> str | None:
+        for book in self.partitions.values():
+            if (workflow, key) in book.keys:
+                return book.keys[workflow, key][0]
+        return None
+
+    def start_asked(self, run_id: str, workflow: str, data: Raw, key: str) -> None:
+        self._asked[run_id] = (workflow, bytes(data), key)
+
+    def start_answered(self, minted: str, run_id: str, workflow: str, data: Raw, key: str, created: bool) -> None:
+        """An accepted start: the run is durable, is of this workflow and input, and its key names it (1, 8)."""
+        book = self.runs.get(run_id)
+        if book is None:
+            raise Violation(f"the start of {run_id} was acknowledged, but is not durable")
+        if book.started.workflow != workflow or book.started.key != key or bytes(book.started.input) != bytes(data):
+            raise book.fail(f"was started as {book.started}, the client asked for {workflow}, {data!r}, {key!r}")
+        if run_id != minted and not key:
+            raise book.fail(f"answers the start of {minted}, which had no key")
+        if key and self.key_of(workflow, key) != run_id:
+            raise book.fail(f"key {key} names {self.key_of(workflow, key)}")
+        self._acknowledged[run_id] = None
+        self.count("starts_acknowledged")
+
+    def start_refused(self, minted: str, workflow: str, data: Raw, key: str, error: WfeError) -> None:
+        """A refused start has left nothing behind."""
+        self.count("starts_refused")
+        value = msgpack.decode(data)
+        if isinstance(error, InvalidInput) and isinstance(value, str):
+            pass
+        elif isinstance(error, KeyConflict):
+            run_id = self.key_of(workflow, key)
+            if run_id is None or bytes(self.runs[run_id].started.input) == bytes(data):
+                raise Violation(f"key {key} of {workflow} conflicts with {run_id}, which has the same input")
+        elif not isinstance(error, UnknownWorkflow):
+            raise Violation(f"a start of {workflow} with {value!r} is refused: {error!r}")
+        if minted in self.runs:
+            raise self.runs[minted].fail(f"was refused ({error!r}), and runs")
+
+    def signal_answered(self, run_id: str, name: str, event_id: str, payload: int) -> None:
+        if event_id not in self.runs[run_id].arrived:
+            raise self.runs[run_id].fail(f"signal {event_id} was acknowledged, but is not durable")
+
+    def control_answered(self, run_id: str, action: str, command: str) -> None:
+        book = self.runs[run_id]
+        if command not in book.commands and not (action == "cancel" and book.status == "cancelled"):
+            raise book.fail(f"{action} was acknowledged, but is not durable")
+
+    def outcome_seen(self, outcome: RunOutcome) -> None:
+        """A run's end as a client hears it: final, durable (3, 5)."""
+        book = self.runs.get(outcome.run_id)
+        if book is None or book.status != outcome.status:
+            raise Violation(f"{outcome.run_id} is said to be {outcome.status}, durable is {book and book.status}")
+        if book.output is not None and bytes(book.output) != bytes(outcome.output):
+            raise book.fail(f"ended with {book.output!r}, a client hears {outcome.output!r}")
+        self.count("outcomes_seen")
+
+    def view_seen(self, view: RunView, floor: int) -> None:
+        """A read shows a durable state, no older than what was durable when it was asked (14)."""
+        book = self.runs.get(view.id)
+        if book is None or not floor <= view.events <= book.seq:
+            raise Violation(f"a read of {view.id} shows {view.events} events, {floor} were durable before it")
+        if book.status in ENDS and view.events == book.seq and view.status != book.status:
+            raise book.fail(f"is {book.status}, a client reads {view.status}")
+
+    def found(self, workflow: str, key: str, view: RunView) -> None:
+        if self.key_of(workflow, key) != view.id:
+            raise Violation(f"key {key} of {workflow} names {self.key_of(workflow, key)}, a client finds {view.id}")
+
+    def history_seen(self, run_id: str, page: HistoryPage, floor: int) -> None:
+        """A history is a prefix of the durable one, without gaps."""
+        book = self.runs[run_id]
+        numbers = [event.seq for event in page.events]
+        if numbers != list(range(1, len(numbers) + 1)) or (len(numbers) < min(floor, 1_000)):
+            raise book.fail(f"a client sees the events {numbers}, {floor} were durable before it asked")
+        for event in page.events:
+            if type(book.events[event.seq - 1]).__name__ != event.type:
+                raise book.fail(f"event {event.seq} is {book.events[event.seq - 1]}, a client sees {event.type}")
+
+    def list_seen(self, partition: int, page: RunPage, floor: Sequence[str]) -> None:
+        """A list has every run that was durable when it was asked, once, newest first (11)."""
+        ids = [view.id for view in page.runs]
+        if ids != sorted(set(ids), reverse=True):
+            raise Violation(f"a list of partition {partition} is not in order: {ids}")
+        missing = set(floor) - set(ids)
+        if missing and not page.more:
+            raise Violation(f"a list of partition {partition} misses {sorted(missing)}")
+        unknown = [run_id for run_id in ids if run_id not in self.runs]
+        if unknown:
+            raise Violation(f"a list of partition {partition} shows what is not durable: {unknown}")
+
+    # ---- the end ----------------------------------------------------------------------------------------------------
+
+    def unfinished(self) -> list[RunBook]:
+        return [book for book in self.runs.values() if book.status not in ENDS]
+
+    def final(self, nodes: Sequence[ShardNode]) -> None:
+        """Nothing is under way any more (11, 13): books balance, and stores are sound."""
+        for number, book in self.partitions.items():
+            for receiver, sent in book.sent.items():
+                taken = self.partitions[receiver].taken.get(number, 0)
+                if sent != taken or book.settled.get(receiver, 0) != sent:
+                    raise Violation(
+                        f"mail from {number} to {receiver}: {sent} sent, {taken} taken, {book.settled.get(receiver)} settled"
+                    )
+        for node in nodes:
+            self._final_of(node)
+
+    def _final_of(self, node: ShardNode) -> None:
+        shard = node.shard
+        assert shard is not None
+        core = shard.core
+        for number in node.options.partitions:
+            partition = core.partitions[number]
+            expected = set(self.runs_of(number))
+            store = core.disk.stores[number]
+            left = [e.run.id for e in partition.entries.values() if not e.ended]
+            if left:
+                raise Violation(f"partition {number} still has {left} in memory")
+            held = {run_id for run_id in expected if store.ended(run_id) is not None} | set(partition.entries)
+            if held != expected:
+                raise Violation(f"partition {number} has lost {sorted(expected - held)}")
+            findings = verify_store(self._world.disk.store(f"store-{number}"))
+            if findings:
+                raise Violation(f"store {number} is not sound: {findings[:5]}")
+        held_tasks = sum(len(link.held) + len(link.unconfirmed) for link in shard.workers.links.values())
+        if held_tasks or shard.recovery.pending or shard.loader.waiting:
+            raise Violation(f"{node.name} keeps {held_tasks} leases, or waits, though every run has ended")
+        leaked: dict[str, Any] = {k: v for k, v in core.watchers.items() if v}
+        if leaked:
+            raise Violation(f"{node.name} keeps watchers of runs that have ended: {leaked}")

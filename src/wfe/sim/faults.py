@@ -1,0 +1,123 @@
+"""Faults: what happens to processes, disks, connections and clocks, and when.
+
+Each fault is one step. How often and which is the swarm's choice; after `cease` the world is calm.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wfe.sim.network import Weather
+from wfe.sim.shards import log_name, store_name
+
+if TYPE_CHECKING:
+    from wfe.sim.world import World
+
+HOUR_MS = 3_600_000
+SHARD_CRASHES_MAX = 4
+"""Per shard within the supervisor's period; more would take the shard down for good."""
+
+
+class Faults:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._random = world.chance("faults")
+        self._on = True
+        self.happened: dict[str, int] = {}
+
+    def start(self) -> None:
+        if self._world.swarm.faults:
+            self._later()
+
+    def cease(self) -> None:
+        """From now on nothing bad happens. What was planned is dropped."""
+        self._on = False
+        world = self._world
+        world.network.weather = Weather()
+        world.network.cut.clear()
+        world.disk.calm()
+        world.disk_max_us = 2_000
+        world.behaviour.poison = 0.0
+
+    def _later(self) -> None:
+        delay_us = int(self._random.expovariate(1 / self._world.swarm.mean_fault_us)) + 1
+        self._world.schedule.after(delay_us, self._happen)
+
+    def _happen(self) -> None:
+        if not self._on:
+            return
+        name = self._random.choice(self._world.swarm.faults)
+        self._world.trace.step(self._world.schedule.now_us, f"fault {name}")
+        self.happened[name] = self.happened.get(name, 0) + 1
+        getattr(self, f"_{name}")()
+        if self._world.engine.alive and self._world.engine.broken:
+            self._world.engine.die(0)  # an operator starts it again
+        self._later()
+
+    # ---- processes --------------------------------------------------------------------------------------------------
+
+    def _shard_crash(self) -> None:
+        if shards := self._world.shards():
+            self._random.choice(shards).die(-9)
+
+    def _worker_crash(self) -> None:
+        if workers := self._world.workers():
+            self._random.choice(workers).die(-9)
+
+    def _engine_crash(self) -> None:
+        if self._world.engine.alive and self._random.random() < 0.3:
+            self._world.engine.die(-9)
+
+    def _client_crash(self) -> None:
+        if self._world.clients:
+            self._random.choice(self._world.clients).die(-9)
+
+    def _worker_stop(self) -> None:
+        if workers := self._world.workers():
+            self._random.choice(workers).stop_for(self._random.choice((1, 5, 12, 30)) * 1_000_000)
+
+    def _shard_stop(self) -> None:
+        if shards := self._world.shards():
+            self._random.choice(shards).stop_for(self._random.choice((1, 5, 12)) * 1_000_000)
+
+    # ---- disks ------------------------------------------------------------------------------------------------------
+
+    def _commit_crash(self) -> None:
+        """The next commit of a log is the last thing that its shard does."""
+        if shards := self._world.shards():
+            shard = self._random.choice(shards)
+            self._world.disk.plan(log_name(shard.options.index), self._random.choice(("crash_before", "crash_after")))
+
+    def _write_crash(self) -> None:
+        number = self._random.randrange(self._world.partitions)
+        self._world.disk.plan(store_name(number), self._random.choice(("crash_before", "crash_after")))
+
+    def _disk_error(self) -> None:
+        names = sorted(self._world.disk.names() - {"catalogue"})
+        if names:
+            fault = self._random.choice(("error_before", "error_after", "no_space"))
+            self._world.disk.plan(self._random.choice(names), fault)
+
+    def _slow_disk(self) -> None:
+        self._world.disk_max_us = self._random.choice((500, 2_000, 50_000, 2_000_000))
+
+    # ---- network and clocks -----------------------------------------------------------------------------------------
+
+    def _reconnect(self) -> None:
+        if connections := self._world.network.connections():
+            self._world.network.break_connection(self._random.choice(connections))
+
+    def _cut(self) -> None:
+        """Nothing passes one way between two processes, for a while."""
+        if connections := self._world.network.connections():
+            connection = self._random.choice(connections)
+            pair = (connection.dealer.host, connection.router.host)
+            if self._random.random() < 0.5:
+                pair = (pair[1], pair[0])
+            self._world.network.cut.add(pair)
+            span_us = self._random.choice((300_000, 3_000_000, 15_000_000))
+            self._world.schedule.after(span_us, self._world.network.cut.discard, pair)
+
+    def _wall_step(self) -> None:
+        """The wall clock of the host steps: processes that start from now on see it."""
+        self._world.wall_offset_ms += self._random.choice((-120_000, -1_000, 1_000, HOUR_MS))

@@ -1,0 +1,191 @@
+"""A simulated network: routers that are bound to addresses, dealers that connect to them, frames that travel.
+
+Sockets look like those of `transport` (`send(peer, parts)`; False: nobody there). A connection keeps the order of its
+frames unless the weather says otherwise; it can break, and then what was under way is lost and the dealer connects
+again under its identity. Invariants: all chance comes from one generator; nothing is delivered to a closed socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from wfe.sim.schedule import Schedule
+from wfe.sim.trace import Trace
+
+Deliver = Callable[[bytes, list[bytes]], None]
+CONNECT_US = (200, 3_000)
+RECONNECT_US = (50_000, 400_000)
+
+
+@dataclass(slots=True)
+class Weather:
+    """What frames meet. Probabilities per frame; delays in microseconds."""
+
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    spike: float = 0.0
+    delay_min_us: int = 20
+    delay_max_us: int = 400
+    spike_max_us: int = 2_000_000
+
+
+class Network:
+    """``cut``: (from host, to host) pairs between which nothing passes, one way."""
+
+    def __init__(self, schedule: Schedule, trace: Trace, random: Random) -> None:
+        self._schedule, self._trace, self._random = schedule, trace, random
+        self._routers: dict[str, Router] = {}
+        self._dealers: dict[str, list[Dealer]] = {}
+        self.weather = Weather()
+        self.cut: set[tuple[str, str]] = set()
+        self.frames_lost = 0
+
+    def bind(self, host: str, address: str, deliver: Deliver) -> Router:
+        """A router at an address; dealers that wait for it connect."""
+        assert address not in self._routers, f"{address} is bound already"
+        router = self._routers[address] = Router(self, host, address, deliver)
+        for dealer in self._dealers.get(address, ()):
+            self._connect_later(dealer, CONNECT_US)
+        return router
+
+    def connect(self, host: str, address: str, identity: bytes, deliver: Deliver, *, tame: bool = False) -> Dealer:
+        """A dealer. ``tame``: its frames are never lost, doubled or reordered while the connection lasts."""
+        dealer = Dealer(self, host, address, identity, deliver, tame)
+        self._dealers.setdefault(address, []).append(dealer)
+        if address in self._routers:
+            self._connect_later(dealer, CONNECT_US)
+        return dealer
+
+    def connections(self) -> list[Connection]:
+        """Those that are up now and that faults may touch."""
+        found = []
+        for dealers in self._dealers.values():
+            found += [d.connection for d in dealers if d.connection is not None and not d.tame]
+        return found
+
+    def break_connection(self, connection: Connection) -> None:
+        """What is under way is lost, the dealer connects again after a while."""
+        dealer = connection.dealer
+        self._drop(connection)
+        self._connect_later(dealer, RECONNECT_US)
+
+    def _connect_later(self, dealer: Dealer, range_us: tuple[int, int]) -> None:
+        self._schedule.after(self._random.randint(*range_us), self._connected, dealer)
+
+    def _connected(self, dealer: Dealer) -> None:
+        router = self._routers.get(dealer.address)
+        if dealer.closed or dealer.connection is not None or router is None:
+            return
+        taken = router.peers.get(dealer.identity)
+        assert taken is None, "identities are fresh"
+        self._trace.step(self._schedule.now_us, f"connect {dealer.host} {router.host}")
+        connection = Connection(dealer, router)
+        dealer.connection = router.peers[dealer.identity] = connection
+
+    def _drop(self, connection: Connection) -> None:
+        connection.up = False
+        connection.dealer.connection = None
+        connection.router.peers.pop(connection.dealer.identity, None)
+
+    def _close_router(self, router: Router) -> None:
+        del self._routers[router.address]
+        for connection in list(router.peers.values()):
+            self._drop(connection)
+
+    def _close_dealer(self, dealer: Dealer) -> None:
+        dealer.closed = True
+        self._dealers[dealer.address].remove(dealer)
+        if dealer.connection is not None:
+            self._drop(dealer.connection)
+
+    def transmit(self, connection: Connection, outward: bool, parts: list[bytes]) -> bool:
+        """Send a frame from the dealer to the router (``outward``) or back."""
+        random, weather, now_us = self._random.random, self.weather, self._schedule.now_us
+        tame = connection.dealer.tame
+        source, target = connection.dealer.host, connection.router.host
+        if not outward:
+            source, target = target, source
+        if self.cut and (source, target) in self.cut:
+            self.frames_lost += 1
+            return True
+        copies = 1
+        if not tame:
+            if weather.loss and random() < weather.loss:
+                self.frames_lost += 1
+                return True
+            if weather.duplicate and random() < weather.duplicate:
+                copies = 2
+        for _ in range(copies):
+            span_us = weather.delay_max_us - weather.delay_min_us
+            due_us = now_us + weather.delay_min_us + int(random() * span_us)
+            if weather.spike and random() < weather.spike:
+                due_us += int(random() * weather.spike_max_us)
+            if not tame and weather.reorder and random() < weather.reorder:
+                due_us += int(random() * 20 * span_us)
+            elif outward:
+                connection.out_us = due_us = max(due_us, connection.out_us)
+            else:
+                connection.back_us = due_us = max(due_us, connection.back_us)
+            self._schedule.at(due_us, self._arrive, connection, outward, parts)
+        return True
+
+    def _arrive(self, connection: Connection, outward: bool, parts: list[bytes]) -> None:
+        if not connection.up:
+            self.frames_lost += 1
+            return
+        dealer, router = connection.dealer, connection.router
+        if outward:
+            self._trace.step(self._schedule.now_us, f"{dealer.host} > {router.host}", parts)
+            router.deliver(dealer.identity, parts)
+        else:
+            self._trace.step(self._schedule.now_us, f"{router.host} > {dealer.host}", parts)
+            dealer.deliver(b"", parts)
+
+
+class Connection:
+    """One dealer's connection to one router. ``out_us``, ``back_us``: when the last frame of each way arrives."""
+
+    __slots__ = ("back_us", "dealer", "out_us", "router", "up")
+
+    def __init__(self, dealer: Dealer, router: Router) -> None:
+        self.dealer, self.router = dealer, router
+        self.up = True
+        self.out_us = self.back_us = 0
+
+
+class Router:
+    """A bound socket. ``peers``: connections by identity."""
+
+    def __init__(self, network: Network, host: str, address: str, deliver: Deliver) -> None:
+        self._network = network
+        self.host, self.address, self.deliver = host, address, deliver
+        self.peers: dict[bytes, Connection] = {}
+
+    def send(self, peer: bytes, parts: list[bytes]) -> bool:
+        connection = self.peers.get(peer)
+        return connection is not None and self._network.transmit(connection, False, parts)
+
+    def close(self) -> None:
+        self._network._close_router(self)
+
+
+class Dealer:
+    """A socket that connects to one address."""
+
+    def __init__(
+        self, network: Network, host: str, address: str, identity: bytes, deliver: Deliver, tame: bool
+    ) -> None:
+        self._network = network
+        self.host, self.address, self.identity, self.deliver, self.tame = host, address, identity, deliver, tame
+        self.connection: Connection | None = None
+        self.closed = False
+
+    def send(self, peer: bytes, parts: list[bytes]) -> bool:
+        return self.connection is not None and self._network.transmit(self.connection, True, parts)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._network._close_dealer(self)

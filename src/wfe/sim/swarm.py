@@ -1,0 +1,106 @@
+"""Swarm testing: each seed switches on a random part of the faults, and sets how hard they hit.
+
+A world with all faults at once finds less than many worlds with a few each: faults hide each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from wfe.sim.network import Weather
+
+FAULTS = (
+    "shard_crash",
+    "commit_crash",
+    "write_crash",
+    "disk_error",
+    "worker_crash",
+    "worker_stop",
+    "shard_stop",
+    "engine_crash",
+    "client_crash",
+    "reconnect",
+    "cut",
+    "wall_step",
+    "slow_disk",
+)
+ACTIONS = (
+    "start",
+    "start_key",
+    "start_badly",
+    "signal",
+    "cancel",
+    "pause",
+    "resume",
+    "get",
+    "find",
+    "history",
+    "list",
+    "deploy",
+)
+WEIGHTS = {"start": 6, "start_key": 2, "signal": 3, "get": 2, "resume": 2}
+
+
+@dataclass(slots=True)
+class Swarm:
+    """One seed's choice."""
+
+    faults: tuple[str, ...]
+    mean_fault_us: int
+    actions: list[str]
+    pause_us: int
+    weather: Weather
+    shards: int
+    partitions: int
+    local_workers: int
+    remote_workers: int
+    clients: int
+    slots: int
+    poison: float
+    tasks: tuple[str, ...]
+    shard_settings: dict[str, Any] = field(default_factory=dict)
+
+    def described(self) -> dict[str, Any]:
+        """For reports."""
+        return {
+            "faults": list(self.faults), "loss": round(self.weather.loss, 3), "shards": self.shards,
+            "duplicate": round(self.weather.duplicate, 3), "reorder": round(self.weather.reorder, 3),
+            "workers": self.local_workers + self.remote_workers, "clients": self.clients,
+        }  # fmt: skip
+
+
+def choose(random: Random) -> Swarm:
+    """A choice of faults, load and sizes."""
+    quiet = random.random() < 0.1
+    faults = () if quiet else tuple(fault for fault in FAULTS if random.random() < 0.4)
+    weather = Weather()
+    if not quiet:
+        if random.random() < 0.4:
+            weather.loss = random.choice((0.001, 0.01, 0.1, 0.3))
+        if random.random() < 0.4:
+            weather.duplicate = random.choice((0.001, 0.01, 0.1, 0.5))
+        if random.random() < 0.3:
+            weather.spike = random.choice((0.0001, 0.01))
+    actions = [a for a in ACTIONS if a == "start" or random.random() < 0.6 for _ in range(WEIGHTS.get(a, 1))]
+    tasks = [
+        "echo",
+        *(t for t in ("flaky", "boom", "slow", "twice", "poison", "stubborn", "beating") if random.random() < 0.5),
+    ]
+    local = random.choice((0, 1, 1, 2))
+    return Swarm(
+        faults=faults,
+        mean_fault_us=random.choice((200_000, 1_000_000, 5_000_000)),
+        actions=actions,
+        pause_us=random.choice((5_000, 20_000, 100_000)),
+        weather=weather,
+        shards=random.choice((1, 1, 2, 2, 3)),
+        partitions=random.choice((4, 8)),
+        local_workers=local,
+        remote_workers=random.choice((0, 1, 2)) if local else random.choice((1, 2)),
+        clients=random.choice((1, 2, 3)),
+        slots=random.choice((1, 4, 16)),
+        poison=random.choice((0.05, 0.3)),
+        tasks=tuple(tasks),
+    )

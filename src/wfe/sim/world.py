@@ -1,0 +1,231 @@
+"""The simulated world: one engine with its shards and workers, remote workers, clients, and the faults that meet them.
+
+Everything happens in one thread, in the order of one queue, from one seed. `run_safety` lets faults happen; `run_live`
+ends them and waits until every run has ended. Invariant: no clock, no thread and no chance but those of this world.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+from wfe import observe
+from wfe.config import ServeOptions, WorkerOptions
+from wfe.core.canonical import canonical
+from wfe.errors import DataError, DataFull, WfeError
+from wfe.sim.auditor import Auditor
+from wfe.sim.chance import SeededRandom
+from wfe.sim.clients import ClientNode
+from wfe.sim.disk import SimDisk
+from wfe.sim.engine import TOKEN, EngineNode
+from wfe.sim.faults import Faults
+from wfe.sim.generator import SIGNALS, Generator
+from wfe.sim.network import Network, Weather
+from wfe.sim.node import Node, Violation
+from wfe.sim.schedule import Schedule
+from wfe.sim.shards import ShardNode
+from wfe.sim.swarm import choose
+from wfe.sim.trace import Trace
+from wfe.sim.workers import Behaviour, WorkerNode
+
+if TYPE_CHECKING:
+    from wfe.sim.swarm import Swarm
+
+BEGIN_MS = 1_700_000_000_000
+LIVE_US = 400_000_000
+"""Simulated time within which everything must end once faults have ceased."""
+LIVE_STEPS = 2_000_000
+JANITOR_US = 3_000_000
+
+
+class Programs:
+    """The definitions of this world: a few that name each other downwards, and new versions of them."""
+
+    def __init__(self, random: Random, swarm: Swarm) -> None:
+        self._random, self._tasks = random, swarm.tasks
+        self.names = [f"program{number}" for number in range(random.randint(1, 3))]
+        self._first = [canonical(self._make(name)) for name in self.names]
+
+    def _make(self, name: str) -> object:
+        below = self.names[: self.names.index(name)]
+        depth = self._random.choice((0, 1, 2, 2, 3))
+        return Generator(self._random, tasks=self._tasks, children=below, endless=True).definition(name, depth)
+
+    def first_definitions(self) -> list[bytes]:
+        return self._first
+
+    def another(self) -> bytes:
+        """A new version of one of them."""
+        return canonical(self._make(self._random.choice(self.names)))  # type: ignore[arg-type]
+
+
+class World:
+    """See the module. ``steps`` taken so far are in ``trace``."""
+
+    def __init__(self, seed: int, *, keep_trace: bool = False, swarm: Swarm | None = None) -> None:
+        self.seed = seed
+        self.schedule = Schedule()
+        self.trace = Trace(keep=keep_trace)
+        self._chances: dict[str, Random] = {}
+        self.swarm = swarm or choose(self.chance("swarm"))
+        self.partitions = self.swarm.partitions
+        self.front_address, self.back_address = "front", "back"
+        self.wall_offset_ms = BEGIN_MS
+        self.shard_settings = self.swarm.shard_settings
+        self.network = Network(self.schedule, self.trace, self.chance("network"))
+        self.network.weather = self.swarm.weather
+        self.disk = SimDisk(SeededRandom(self.chance("disk").getrandbits(64)))
+        self.disk_max_us = 2_000
+        self.program = Programs(self.chance("programs"), self.swarm)
+        self.behaviour = Behaviour(self.chance("tasks"), poison=self.swarm.poison)
+        self.auditor = Auditor(self)
+        self.faults = Faults(self)
+        self.calm = False
+        self._numbers = 0
+        self.engine = EngineNode(self, self._options(self.swarm.shards))
+        self.remotes: list[WorkerNode] = []
+        self.clients: list[ClientNode] = []
+        for number in range(self.swarm.remote_workers):
+            self._start_remote(number)
+        for _ in range(self.swarm.clients):
+            self._start_client()
+        self.faults.start()
+
+    def chance(self, name: str) -> Random:
+        """A generator of its own per purpose, so that more of one thing leaves the others as they were."""
+        found = self._chances.get(name)
+        if found is None:
+            found = self._chances[name] = Random(f"{self.seed}/{name}")
+        return found
+
+    def disk_delay_us(self) -> int:
+        return 50 + int(self.chance("disk delays").random() * self.disk_max_us)
+
+    def fresh_identity(self, name: str) -> bytes:
+        self._numbers += 1
+        return f"{name}-{self._numbers}".encode()
+
+    # ---- processes that start and end -------------------------------------------------------------------------------
+
+    def _options(self, shards: int) -> ServeOptions:
+        return ServeOptions(
+            shards=shards, workers=self.swarm.local_workers, slots=self.swarm.slots, partitions=self.partitions
+        )
+
+    def _start_remote(self, number: int) -> None:
+        worker = f"remote-{number}-{self.fresh_identity('w').decode()}"
+        options = WorkerOptions(token=TOKEN, slots=self.swarm.slots, index=number, worker=worker)
+        self.remotes.append(WorkerNode(self, f"remote-{number}", options, slots=self.swarm.slots))
+
+    def _start_client(self) -> None:
+        self._numbers += 1
+        self.clients.append(ClientNode(self, f"client-{self._numbers}"))
+
+    def ended(self, node: Node, code: int) -> None:
+        """A process has ended: whoever looks after it acts."""
+        random = self.chance("restarts")
+        if isinstance(node, EngineNode):
+            shards = node.options.shards
+            if not self.calm and "reshard" in self.swarm.faults:
+                shards = random.randint(1, min(4, self.partitions))
+            self.schedule.after(random.randint(10_000, 500_000), self._start_engine, shards)
+        elif node in self.remotes:
+            self.remotes.remove(node)  # type: ignore[arg-type]
+            number = int(node.name.rpartition("-")[2])
+            self.schedule.after(random.randint(10_000, 2_000_000), self._start_remote, number)
+        elif isinstance(node, ClientNode):
+            self.clients.remove(node)
+            self.schedule.after(random.randint(10_000, 500_000), self._start_client)
+        elif isinstance(node, (ShardNode, WorkerNode)):
+            self.engine.child_ended(node, code)
+
+    def _start_engine(self, shards: int) -> None:
+        self.engine = EngineNode(self, self._options(shards))
+
+    def shards(self) -> list[ShardNode]:
+        """Shard processes that are alive."""
+        return [child for child in self.engine.children.values() if isinstance(child, ShardNode) and child.alive]
+
+    def workers(self) -> list[WorkerNode]:
+        local = [child for child in self.engine.children.values() if isinstance(child, WorkerNode) and child.alive]
+        return local + self.remotes
+
+    def explains(self, node: Node, error: WfeError) -> bool:
+        """Whether an injected fault explains an error of a process."""
+        return isinstance(error, (DataError, DataFull)) and "simulated" in str(error)
+
+    # ---- phases -----------------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        action, arguments = self.schedule.take()
+        action(*arguments)
+
+    def run_safety(self, steps: int) -> None:
+        """Faults happen, until so many steps were taken."""
+        trace, take = self.trace, self.schedule.take
+        while trace.steps < steps:
+            action, arguments = take()
+            action(*arguments)
+
+    def run_live(self) -> None:
+        """Faults have ceased: every run ends, everything that was promised is kept."""
+        self.calm = True
+        self.faults.cease()
+        for client in self.clients:
+            client.busy = False
+        until_us = self.schedule.now_us + LIVE_US
+        steps = self.trace.steps + LIVE_STEPS
+        self.schedule.after(JANITOR_US, self._tidy)
+        next_look_us = self.schedule.now_us
+        while self.schedule.now_us < until_us and self.trace.steps < steps:
+            self.step()
+            if self.schedule.now_us >= next_look_us:
+                next_look_us = self.schedule.now_us + 500_000
+                if self._settled():
+                    self.auditor.final(self.shards())
+                    return
+        raise Violation(f"not everything ends: {self._unsettled()}")
+
+    def _settled(self) -> bool:
+        return (
+            not self.auditor.unfinished()
+            and all(not client.watching and not client.open for client in self.clients)
+            and len(self.shards()) == self.engine.options.shards
+            and all(shard.shard is not None and self._idle(shard) for shard in self.shards())
+        )
+
+    def _idle(self, node: ShardNode) -> bool:
+        shard = node.shard
+        assert shard is not None
+        core = shard.core
+        letters = any(box.letters for p in core.partitions.values() for box in p.record.outboxes.values())
+        return shard.checkpoints.clean and not letters and not shard.has_work and not shard.recovery.pending
+
+    def _unsettled(self) -> str:
+        runs = [(book.id, book.status, book.events[-1]) for book in self.auditor.unfinished()[:5]]
+        asking = [(client.name, client.open, len(client.watching)) for client in self.clients]
+        idle = [(node.name, node.shard is not None and self._idle(node)) for node in self.shards()]
+        return f"runs {runs}, clients {asking}, shards {idle}"
+
+    def _tidy(self) -> None:
+        """What people would do: resume what is paused, and send the signals that runs wait for."""
+        if self.engine.alive and self.engine.broken:
+            self.engine.die(0)
+        for client in self.clients[:1]:
+            if client.alive and client.session.welcome is not None:
+                for book in self.auditor.unfinished()[:200]:
+                    if book.status == "paused":
+                        client.control(book.id, "resume")
+                    else:
+                        self._numbers += 1
+                        name = SIGNALS[self._numbers % 2]
+                        client.signal(book.id, name, f"tidy-{self._numbers}", self._numbers)
+        self.schedule.after(JANITOR_US, self._tidy)
+
+
+def quiet() -> None:
+    """No log lines: a simulation produces warnings by the thousand."""
+    observe.configure("critical")
+
+
+CALM = Weather()
