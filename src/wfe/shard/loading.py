@@ -134,9 +134,12 @@ class Loader:
         waiting = self._waiting[wanted]
         while waiting:
             then = waiting.pop(0)
+            # What an earlier one of them has just created is newer than what was read.
             if isinstance(wanted, KeyWanted):
                 name = (wanted.namespace, wanted.workflow, wanted.key)
                 result = self._core.partitions[wanted.partition].keys.get(name, result)
+            elif isinstance(wanted, RunWanted):
+                result = self._core.partitions[wanted.partition].entries.get(wanted.run_id, result)
             then(result, now_ms)
         del self._waiting[wanted]
 
