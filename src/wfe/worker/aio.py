@@ -85,7 +85,7 @@ class AsyncRunner:
             self._watch(job)
         CURRENT.set(job)
         try:
-            value = encode_result(await job.function.invoke(job.spec.input))
+            value = encode_result(await job.function.invoke(job.spec))
             result = job.done(value, time.monotonic_ns())
         except BaseException as error:  # noqa: BLE001  the failure travels to the run; the loop outlives its tasks
             result = self._failed(job, error)

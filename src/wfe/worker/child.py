@@ -84,7 +84,7 @@ class ChildProcess:
         job.start(time.monotonic_ns())
         CURRENT.set(job)
         try:
-            value = function.invoke(run.spec.input)
+            value = function.invoke(run.spec)
             if inspect.iscoroutine(value):
                 value = asyncio.run(value)
             result = job.done(encode_result(value), time.monotonic_ns())

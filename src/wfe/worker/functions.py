@@ -18,7 +18,7 @@ from wfe.config import read_secret
 from wfe.errors import Fatal
 from wfe.model.registered import SECRET_KEY, RegisteredTask
 from wfe.wire import payload
-from wfe.wire.messages import NULL
+from wfe.wire.messages import NULL, TaskSpec
 
 _SECRET_MARK = SECRET_KEY.encode()
 _ESTIMATE_UNKNOWN_US = 1_000.0
@@ -27,7 +27,7 @@ Decode = Callable[[Raw | bytes], Any]
 
 
 class TaskFunction:
-    """One registered task: `invoke(input)` decodes, calls and gives the plain return value (or a coroutine).
+    """One registered task: `invoke(spec)` decodes, calls and gives the plain return value (or a coroutine).
 
     ``estimate_us``: a running average of what a call takes, by which the runner chooses how many threads to wake. It is
     written by several threads without a lock: a lost update makes an estimate a little older, nothing else.
@@ -46,21 +46,27 @@ class TaskFunction:
         self._by_position = tuple(p.name for p in parameters if p.kind is Parameter.POSITIONAL_ONLY)
         self._decode = _arguments_decoder(registered)
 
-    def invoke(self, raw: Raw) -> Any:
-        """Calls the function with the arguments in an encoded map. InvalidInput when they do not fit."""
-        if self._takes_nothing and len(raw) == 1:  # the empty map; no other map is that short
+    def invoke(self, spec: TaskSpec) -> Any:
+        """Calls the function with its arguments. InvalidInput when they do not fit."""
+        if self._takes_nothing and len(spec.input) == 1:  # the empty map; no other map is that short
             return self._function()
-        data: Raw | bytes = raw
-        encoded = bytes(raw)
-        if _SECRET_MARK in encoded:
-            data = msgspec.msgpack.encode(_with_secrets(payload.decode_any(encoded)))
-        arguments = self._decode(data)
+        arguments = self._arguments(spec)
         positional = [arguments.pop(name) for name in self._by_position if name in arguments]
         return self._function(*positional, **arguments)
 
     def took(self, elapsed_us: int) -> None:
-        """Learns from a call."""
-        self.estimate_us += (elapsed_us - self.estimate_us) * 0.125
+        """Learns from a call. A single call that waited for the interpreter's lock must not look like a slow task."""
+        estimate_us = self.estimate_us
+        self.estimate_us += (min(elapsed_us, 8 * estimate_us + 100) - estimate_us) * 0.125
+
+    def _arguments(self, spec: TaskSpec) -> dict[str, Any]:
+        """Decodes the input and lets go of it: it is a view, and would keep a whole frame alive for as long as we run."""
+        encoded = bytes(spec.input)
+        spec.input = NULL
+        if _SECRET_MARK in encoded:
+            encoded = msgspec.msgpack.encode(_with_secrets(payload.decode_any(encoded)))
+        arguments: dict[str, Any] = self._decode(encoded)
+        return arguments
 
 
 def encode_result(value: Any) -> Raw:

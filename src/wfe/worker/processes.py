@@ -25,7 +25,7 @@ from queue import SimpleQueue
 import psutil
 
 from wfe.errors import WfeError
-from wfe.wire.messages import TaskResult
+from wfe.wire.messages import NULL, TaskResult
 from wfe.worker.failure import error_info, failure
 from wfe.worker.ipc import Cancel, Ended, Pipe, Prepare, Run, Stop, decode_from_child
 from wfe.worker.job import Job
@@ -191,6 +191,7 @@ class ProcessPool:
         job.start(time.monotonic_ns())
         self._loop.call_soon_threadsafe(self._arm, lane, job)
         child.pipe.send(Run(registered.module, registered.qualname, registered.file, job.spec))
+        job.spec.input = NULL  # a view that would keep a whole frame alive
         if job.cancelled_ns:  # while the child was being spawned
             child.pipe.send(Cancel())
         while (data := child.pipe.receive()) is not None:

@@ -315,7 +315,7 @@ class SlotPool:
             board.set(slot.index, job.deadline_ns)
         CURRENT.set(job)
         try:
-            value = encode_result(job.function.invoke(job.spec.input))
+            value = encode_result(job.function.invoke(job.spec))
             result = job.done(value, time.monotonic_ns())
         except BaseException as error:  # noqa: BLE001  the failure travels to the run; a slot outlives its tasks
             now_ns = time.monotonic_ns()

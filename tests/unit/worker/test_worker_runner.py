@@ -18,6 +18,7 @@ import pydantic
 import pytest
 from msgspec import Raw
 from runs import Runs, failed, value
+from worker_tasks import registered
 
 from wfe import observe
 from wfe.config import read_secret
@@ -27,6 +28,7 @@ from wfe.model.registered import SECRET_KEY
 from wfe.wire.messages import TaskSpec
 from wfe.worker import capture
 from wfe.worker.context import context
+from wfe.worker.functions import TaskFunction
 from wfe.worker.job import current_fields
 
 
@@ -117,6 +119,25 @@ async def test_secrets_are_put_in_only_in_the_worker(runs, monkeypatch):
         tells_the_secret, password={SECRET_KEY: "DB_PASSWORD"}, options={"deep": [{SECRET_KEY: "DB_PASSWORD"}]}
     )
     assert value(result) == ["hunter2", "hunter2"]
+
+
+async def test_a_running_task_does_not_keep_the_frame_of_its_input():
+    function = TaskFunction(registered(wants_an_int))
+    spec = TaskSpec("r", 0, 0, 1, "wants_an_int", 1, "node", Raw(msgspec.msgpack.encode({"x": 5})))
+    assert function.invoke(spec) == 5
+    assert spec.input == Raw(b"\xc0")
+
+
+def test_the_estimate_of_a_task_follows_its_calls_and_not_a_single_hiccup():
+    function = TaskFunction(registered(nothing))
+    for _ in range(100):
+        function.took(2)
+    assert function.estimate_us < 10
+    function.took(5_000)
+    assert function.estimate_us < 50
+    for _ in range(40):
+        function.took(50_000)
+    assert function.estimate_us > 40_000
 
 
 def returns_a_socket() -> object:
