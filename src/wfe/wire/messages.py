@@ -350,7 +350,7 @@ class Credit(Struct, array_like=True):
 
 
 class TaskBeat(Struct, array_like=True):
-    """A running task's own heartbeat: what the next attempt finds in ``previous``; progress 0 to 1, below 0: unknown."""
+    """A running task's heartbeat: what the next attempt finds in ``previous``; progress 0 to 1, below 0: unknown."""
 
     ref: TaskRef
     details: Raw = NULL

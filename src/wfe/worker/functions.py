@@ -60,7 +60,7 @@ class TaskFunction:
         self.estimate_us += (min(elapsed_us, 8 * estimate_us + 100) - estimate_us) * 0.125
 
     def _arguments(self, spec: TaskSpec) -> dict[str, Any]:
-        """Decodes the input and lets go of it: it is a view, and would keep a whole frame alive for as long as we run."""
+        """Decodes the input and lets go of it: it is a view, which keeps a whole frame alive."""
         encoded = bytes(spec.input)
         spec.input = NULL
         if _SECRET_MARK in encoded:
