@@ -1,34 +1,39 @@
-"""Every function of graph_misuses.py is refused, at the line that is marked and with the words that are wanted."""
+"""Every function of the misuses_of_*.py is refused, at the line that is marked and with the words that are wanted."""
 
 from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 
-import graph_misuses as misuses
+import misuses_of_blocks
+import misuses_of_calls
+import misuses_of_values
 import pytest
 
 import wfe
 
 CASES = [
-    name for name, value in vars(misuses).items() if inspect.isfunction(value) and value.__module__ == misuses.__name__
+    pytest.param(value, id=name)
+    for module in (misuses_of_blocks, misuses_of_calls, misuses_of_values)
+    for name, value in vars(module).items()
+    if inspect.isfunction(value) and value.__module__ == module.__name__
 ]
 
 
-def _mark(function: object) -> tuple[int, str]:
+def _mark(function: Callable[..., object]) -> tuple[int, str]:
     lines, first = inspect.getsourcelines(function)
     (found,) = [(first + n, match[1]) for n, line in enumerate(lines) if (match := re.search(r"# MISTAKE: (.*)", line))]
     return found
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_mistake_is_refused_at_its_line(name: str) -> None:
-    function = getattr(misuses, name)
+@pytest.mark.parametrize("function", CASES)
+def test_a_mistake_is_refused_at_its_line(function: Callable[..., object]) -> None:
     line, words = _mark(function)
     with pytest.raises(wfe.GraphError) as refused:
         wfe.workflow(function).definition()
     assert words in refused.value.message
-    assert (refused.value.file, refused.value.line) == (misuses.__file__, line)
+    assert (refused.value.file, refused.value.line) == (inspect.getsourcefile(function), line)
 
 
 def test_there_are_mistakes_of_every_sort() -> None:
