@@ -142,8 +142,8 @@ class Checkpoints:
         for entry, count in token.entries:
             del entry.chunks[:count]
             entry.stored = True
-            if entry.dirty_at:
-                continue
+            if entry.dirty_at or entry.events:
+                continue  # it has moved on since, perhaps in this very batch
             if entry.ended:
                 partition.entries.pop(entry.run.id, None)
                 partition.remember_ended(entry.run.id, now_ms)
