@@ -19,7 +19,7 @@ def test_the_demo_survives_two_kills_and_checks_every_result(tmp_path, monkeypat
         [sys.executable, str(DEMO / "run.py"), "--orders", "80"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=150,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
