@@ -47,7 +47,7 @@ class Child:
     def __init__(self, log_level: str, log_format: str) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", "wfe.worker.child", str(theirs.fileno())]
+            command = [sys.executable, "-P", "-m", "wfe.worker.child", str(theirs.fileno())]
             self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         self.pipe = Pipe(ours)
         self.pipe.send(Prepare([path or os.getcwd() for path in sys.path], log_level, log_format))
