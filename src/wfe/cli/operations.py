@@ -11,6 +11,10 @@ from wfe.cli.output import EXIT_FAILED, command, complain, print_fields, print_j
 from wfe.cli.params import CONNECT_TIMEOUT_S, Duration, address_option, connected
 
 
+SHOWN_GAUGES = ("runs_open", "tasks_ready", "tasks_running")
+"""What people see of a shard's gauges; ``--json`` has them all."""
+
+
 @command("status", short_help="Show the server, its shards and workers.")
 @click.option("--wait", "wait_s", type=Duration(), help="Wait up to this long until all of it serves.")
 @address_option
@@ -55,14 +59,12 @@ def _print_status(document: dict[str, Any]) -> None:
             str(shard["pid"] or ""),
             str(len(shard["partitions"])),
             str(shard["restarts"]),
-            " ".join(f"{name}={value}" for name, value in shard["gauges"].items()),
-            " ".join(
-                f"{name}={_ms(each['p50_us'])}/{_ms(each['p99_us'])}" for name, each in shard["latencies"].items()
-            ),
+            *(str(shard["gauges"].get(gauge, "")) for gauge in SHOWN_GAUGES),
+            _ms(shard["latencies"].get("commit")),
         )
         for shard in document["shards"]
     ]
-    columns = ("SHARD", "STATE", "PID", "PARTITIONS", "RESTARTS", "NOW", "P50/P99 MS")
+    columns = ("SHARD", "STATE", "PID", "PARTITIONS", "RESTARTS", "OPEN", "READY", "RUNNING", "COMMIT P50/P99 MS")
     print_table(columns, rows, "no shards")
     click.echo()
     workers = [
@@ -78,8 +80,8 @@ def _print_status(document: dict[str, Any]) -> None:
     print_table(("WORKER", "STATE", "WHERE", "PID", "RESTARTS"), workers, "no workers")
 
 
-def _ms(microseconds: int) -> str:
-    return f"{microseconds / 1000:.2f}"
+def _ms(latency: dict[str, int] | None) -> str:
+    return f"{latency['p50_us'] / 1000:.2f} / {latency['p99_us'] / 1000:.2f}" if latency else ""
 
 
 @command("verify", short_help="Check a data directory, record by record.")
