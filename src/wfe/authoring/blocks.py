@@ -50,6 +50,8 @@ class BlockContext(Generic[T]):
         nodes = self._canvas.leave(self._block, failed=error is not None)
         if error is None:
             self._closed(self._block, nodes)
+        else:
+            self._canvas.abandoned = self._canvas.abandoned or (self._what, self._block.scope.place, error)
 
 
 def condition_text(canvas: Canvas, state: RefState, what: str) -> str:

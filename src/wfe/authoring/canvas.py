@@ -83,6 +83,8 @@ class Canvas:
         self.places: dict[str, Place] = {}
         """Where each node was drawn, by id."""
         self.first_error: GraphError | None = None
+        self.abandoned: tuple[str, Place, BaseException] | None = None
+        """The first block that an exception left: when the drawing goes on all the same, somebody swallowed it."""
         self.schemas = SchemaSet()
         self._ids = NodeIds(params)
         self._items: set[str] = set()
@@ -254,6 +256,9 @@ class Canvas:
 
     def finish(self) -> tuple[model.Node, ...]:
         """The whole tree, at the end of the drawing."""
+        if self.abandoned is not None:
+            what, place, error = self.abandoned
+            raise self.fail(f"{error!r} left `with {what}` and was swallowed, and the block with it", place) from error
         self.check_entered()
         if not self.block.nodes:
             raise self.fail("the workflow draws no nodes: call a task, or another method of wf", self.place)

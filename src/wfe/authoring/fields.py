@@ -145,7 +145,7 @@ def field_names(type_: Any) -> dict[str, str] | None:
     if is_named_tuple(base):
         return {name: name for name in base._fields}  # type: ignore[attr-defined]
     if hasattr(base, "model_fields") and hasattr(base, "model_dump"):
-        return {name: name for name in base.model_fields}
+        return {name: field.serialization_alias or field.alias or name for name, field in base.model_fields.items()}
     return None
 
 

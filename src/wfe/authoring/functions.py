@@ -57,6 +57,7 @@ class RunFacts:
 class Functions:
     """The expression functions of a Graph. Plain values work too, as long as one argument is a Ref."""
 
+    __slots__ = ()
     _canvas: Canvas
 
     @property
@@ -182,7 +183,8 @@ class Functions:
         if unknown or missing:
             problem = f"has no field {unknown[0]!r}" if unknown else f"lacks {', '.join(missing)}"
             raise canvas.fail(f"wf.make({name}, ...) {problem} (it has: {', '.join(declared)})")
-        return cast(T, construct(**kwargs))
+        aliases = {key: field.alias or key for key, field in declared.items()}
+        return cast(T, construct(**{aliases[key]: value for key, value in kwargs.items()}))
 
     # ---- helpers ---------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
-from typing import Any, Optional, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, cast, overload
 
 from wfe.authoring import blocks, fields
 from wfe.authoring.bodies import draw_map
@@ -22,6 +22,7 @@ from wfe.authoring.refs import state_of
 from wfe.authoring.results import UNSET_ARGUMENT, ErrorInfo, MapResult
 from wfe.authoring.retry import Duration, duration_ms, error_names
 from wfe.authoring.templates import template, time_text
+from wfe.core.findings import did_you_mean
 from wfe.model import definition as model
 
 T = TypeVar("T")
@@ -43,6 +44,14 @@ class Graph(Functions, Later):
             return canvas
         message = f"this wf belongs to the drawing of {self._canvas.workflow!r}, which is not the one that is going on"
         raise (canvas or self._canvas).fail(message)
+
+    if not TYPE_CHECKING:  # a checker shall know exactly the methods below
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            hint = did_you_mean(name, [known for known in dir(type(self)) if not known.startswith("_")])
+            raise self._active().fail(f"wf has no method {name!r}" + (f"; {hint}" if hint else ""))
 
     # ---- choices and groups ----------------------------------------------------------------------------------------
 

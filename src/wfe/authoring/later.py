@@ -21,7 +21,9 @@ class Race(Protocol):
 
 
 class Later:
-    """What DESIGN names and this version does not have."""
+    """Names that are reserved, with their signatures, and that this version does not have."""
+
+    __slots__ = ()
 
     def _active(self) -> Canvas:
         raise NotImplementedError

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from wfe.authoring.canvas import Canvas
+from wfe.authoring.fields import field_names
 from wfe.authoring.refs import REPR_MARK, RefProxy, SecretProxy, state_of
 from wfe.core.expressions import nodes
 from wfe.core.expressions.unparse import constant as literal_ast
@@ -47,7 +48,8 @@ def _template(canvas: Canvas, value: Any) -> Template:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _template(canvas, getattr(value, f.name)) for f in dataclasses.fields(value)}
     if has_refs(value):
-        return {name: _template(canvas, part) for name, part in value.__dict__.items()}
+        names = field_names(type(value)) or {}
+        return {names.get(name, name): _template(canvas, part) for name, part in value.__dict__.items()}
     return escape(canvas, constant(canvas, value))
 
 

@@ -42,7 +42,7 @@ class Param(NamedTuple):
 
 
 def to_json_value(value: Any) -> Any:
-    """The value as what JSON has: None, bool, int, float, str, list, dict with text keys. InvalidInput if it can't be."""
+    """The value as what JSON has: None, bool, int, float, str, list, dict with text keys. Else InvalidInput."""
     if type(value) in _PLAIN:
         return value
     try:
@@ -69,7 +69,7 @@ def _encode_custom(value: Any) -> Any:
     """msgspec asks here for types that it does not know."""
     dump = getattr(type(value), "model_dump", None)
     if dump is not None:
-        return dump(value, mode="json")
+        return dump(value, mode="json", by_alias=True)  # as its JSON Schema and its validation spell it
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"values of type {type(value).__qualname__} have no JSON form")

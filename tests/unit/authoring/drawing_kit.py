@@ -71,6 +71,11 @@ class Model(pydantic.BaseModel):
     total: float = 0.0
 
 
+class Aliased(pydantic.BaseModel):
+    item_count: int = pydantic.Field(alias="itemCount")
+    note: str = ""
+
+
 @wfe.task
 def charge(order: Order) -> str: ...
 

@@ -105,6 +105,24 @@ def an_async_block(wf: wfe.Graph, order: Order):
         ping()
 
 
+def a_block_left_by_a_swallowed_error(wf: wfe.Graph, order: Order):
+    ping()
+    with contextlib.suppress(KeyError):
+        with wf.when(order.paid):  # MISTAKE: was swallowed
+            ping()
+            {}["missing"]
+
+
+def an_unknown_method(wf: wfe.Graph, order: Order):
+    with wf.whn(order.paid):  # MISTAKE: did you mean 'when'?
+        ping()
+
+
+def an_attribute_of_the_graph(wf: wfe.Graph, order: Order):
+    ping()
+    wf.total = 3  # MISTAKE: AttributeError
+
+
 # ---- values out of blocks
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from drawing_kit import (
+    Aliased,
     CardDeclined,
     Item,
     Line,
@@ -16,6 +17,7 @@ from drawing_kit import (
     Page,
     Point,
     Status,
+    anything,
     charge,
     drawn,
     line,
@@ -27,6 +29,7 @@ from drawing_kit import (
 
 import wfe
 from wfe.model import definition as model
+from wfe.wire.payload import convert_to, to_json_value
 
 
 @pytest.mark.parametrize(
@@ -138,6 +141,21 @@ def test_types_of_every_sort_have_schemas() -> None:
     assert definition.output == ["${line[0]}", "${line[1]}", "${point[1]}", "${item.total}", '${extra["a"][0]}']
     assert definition.params["item"] == {"$ref": "#/types/Model"}
     assert definition.types["Model"]["required"] == ["id"]
+
+
+def test_the_aliases_of_a_pydantic_model_are_its_encoded_names() -> None:
+    def flow(wf: wfe.Graph, given: Aliased) -> Aliased:
+        anything(given.item_count)
+        return wf.make(Aliased, item_count=given.item_count + 1)  # type: ignore[call-arg]
+
+    definition = drawn(flow)
+    assert isinstance(definition.nodes[0], model.Task)
+    assert definition.nodes[0].with_ == {"value": "${given.itemCount}"}
+    assert definition.output == {"itemCount": "${given.itemCount + 1}", "note": ""}
+    assert definition.types["Aliased"]["required"] == ["itemCount"]
+    plain = to_json_value(Aliased(itemCount=3))
+    assert plain == {"itemCount": 3, "note": ""}
+    assert convert_to(Aliased, plain).item_count == 3
 
 
 def test_a_pydantic_result_and_its_schema_are_shared_by_name() -> None:
