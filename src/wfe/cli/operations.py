@@ -10,7 +10,6 @@ import click
 from wfe.cli.output import EXIT_FAILED, command, complain, print_fields, print_json, print_table, styled
 from wfe.cli.params import CONNECT_TIMEOUT_S, Duration, address_option, connected
 
-
 SHOWN_GAUGES = ("runs_open", "tasks_ready", "tasks_running")
 """What people see of a shard's gauges; ``--json`` has them all."""
 
