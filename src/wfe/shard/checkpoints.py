@@ -16,6 +16,7 @@ from wfe.partition.entry import Entry
 from wfe.partition.mailbox import encode_record
 from wfe.partition.partition import Partition
 from wfe.partition.timers import LOAD
+from wfe.partition.views import shown_status
 from wfe.ports import Op
 from wfe.shard.core import ShardCore
 
@@ -188,7 +189,7 @@ def _open_ops(entry: Entry) -> list[Op]:
         run.id,
         run.workflow,
         run.version,
-        run.status,
+        shown_status(run, entry.leases),
         run.key,
         run.started_ms,
         run.tags,

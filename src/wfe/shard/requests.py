@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -233,19 +233,17 @@ class Requests:
     def _list(self, client: bytes, header: Header, partition: Partition, query: ListRuns, now_ms: int) -> None:
         limit = max(1, min(query.limit, LIST_LIMIT_MAX))
         store = self._core.disk.stores[partition.number]
+        # Memory is looked at before the store is read: a run that moves to the store meanwhile is then seen twice, and
+        # memory wins. The other way round it would be seen by neither.
+        hidden = frozenset(partition.entries)
+        views = (entry_view(entry, payloads=False) for entry in partition.entries.values())
+        held = [v for v in views if (not query.after or v.id < query.after) and _matches(v, query)]
 
         def merge(stored: list[RunView], later_ms: int) -> None:
-            found = {view.id: view for view in stored}
-            for run_id, entry in partition.entries.items():
-                found.pop(run_id, None)
-                if not query.after or run_id < query.after:
-                    view = entry_view(entry, payloads=False)
-                    if _matches(view, query):
-                        found[run_id] = view
-            runs = [found[run_id] for run_id in sorted(found, reverse=True)]
+            runs = sorted([*held, *stored], key=lambda view: view.id, reverse=True)
             self._core.answer(client, header.request, RunPage(runs[:limit], len(runs) > limit))
 
-        self._loader.read(lambda: _list_stored(store, query, limit + 1), merge)
+        self._loader.read(lambda: _list_stored(store, query, hidden, limit + 1), merge)
 
     # ---- commands ---------------------------------------------------------------------------------------------------
 
@@ -316,20 +314,22 @@ def _matches(view: RunView | OpenRow | EndedSummary, query: ListRuns) -> bool:
     )
 
 
-def _list_stored(store: PartitionStore, query: ListRuns, limit: int) -> list[RunView]:
-    """On the reader thread: the newest matching runs of the store, without payloads."""
+def _list_stored(store: PartitionStore, query: ListRuns, hidden: Collection[str], limit: int) -> list[RunView]:
+    """On the reader thread: the newest matching runs of the store but the ``hidden``, without payloads."""
     found: list[RunView] = []
     after = query.after
     while len(found) < limit:
         page = store.list_ended(after=after, limit=max(limit, 100))
         for row in page:
-            if _matches(row, query):
+            if row.run_id not in hidden and _matches(row, query):
                 found.append(_summary_view(row, row.ended_at))
         if len(page) < max(limit, 100):
             break
         after = page[-1].run_id
     for open_row in store.open_runs():
-        if (not query.after or open_row.run_id < query.after) and _matches(open_row, query):
+        if open_row.run_id in hidden or (query.after and open_row.run_id >= query.after):
+            continue
+        if _matches(open_row, query):
             found.append(_summary_view(open_row, 0))
     return sorted(found, key=lambda view: view.id, reverse=True)[:limit]
 

@@ -190,6 +190,46 @@ class TestRequests:
         odd = shard.ask(Kind.LIST, 0, m.ListRuns(tags={"odd": "1"}, status="completed"), m.RunPage)
         assert [run.id for run in odd.runs] == [ids[5], ids[3], ids[1]]
 
+    def test_a_run_that_moves_to_the_store_while_a_list_reads_it_is_listed(self):
+        shard = host()
+        run_id = shard.start("chain", 1).run_id
+        shard.settle()
+        number = shard.request(Kind.LIST, 0, m.ListRuns())
+        shard.shard.turn(shard.now_ms)
+        shard.reader.step()
+        completions, shard.completions[:] = list(shard.completions), []
+        shard.checkpoint()
+        shard.completions += completions
+        shard.turn()
+        shard.turn()
+        assert [run.id for run in shard.reply(number, m.RunPage).runs] == [run_id]
+
+    def test_runs_that_wait_are_listed_as_waiting_also_when_only_the_store_has_them(
+        self, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("wfe.shard.checkpoints.LIVE_RUNS_MAX", 0)
+        shard = host()
+        run_id = shard.start("waiting").run_id
+        shard.settle()
+        shard.checkpoint()
+        page = shard.ask(Kind.LIST, 0, m.ListRuns(status="waiting"), m.RunPage)
+        assert run_id not in shard.shard.core.partitions[0].entries
+        assert [(run.id, run.status) for run in page.runs] == [(run_id, "waiting")]
+
+    def test_rows_of_the_store_that_memory_overrules_do_not_end_a_list_early(self):
+        shard = host()
+        ids = []
+        for _ in range(4):
+            shard.now_ms += 10
+            ids.append(shard.start("waiting").run_id)
+        shard.settle()
+        shard.checkpoint()
+        shard.writer.step = lambda: False  # what happens from here on stays in memory
+        for run_id in ids[2:]:
+            shard.ask(Kind.SIGNAL, 0, m.SignalRun(run_id, "go", m.Raw(encode(5)), "e1"))
+        page = shard.ask(Kind.LIST, 0, m.ListRuns(status="waiting", limit=1), m.RunPage)
+        assert ([run.id for run in page.runs], page.more) == ([ids[1]], True)
+
     def test_awaiting_a_run_that_has_ended_is_answered_from_the_store(self):
         shard = host()
         run_id = shard.start("chain", 1).run_id
