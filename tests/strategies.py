@@ -84,9 +84,7 @@ texts = st.sampled_from(_TRICKY_TEXTS) | st.text(st.characters(exclude_categorie
 _keys = texts.map(lambda text: text.replace("$", ""))
 plain_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(_keys, inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys, inner, max_size=3),
     max_leaves=5,
 )
 

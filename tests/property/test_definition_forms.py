@@ -27,19 +27,19 @@ from wfe.model.definition import Definition, walk
 SCHEMA = jsonschema_rs.validator_for(definition_schema())
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(definitions())
 def test_random_definitions_are_valid(definition: Definition) -> None:
     assert [str(finding) for finding in validate(definition) if finding.severity == "error"] == []
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(definitions())
 def test_yaml_read_back_gives_an_equal_definition(definition: Definition) -> None:
     assert read_definitions(write_yaml(definition), "flow.yaml") == [definition]
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(definitions())
 def test_json_read_back_gives_the_same_hash(definition: Definition) -> None:
     again = decode(msgspec.json.encode(definition))
@@ -47,17 +47,20 @@ def test_json_read_back_gives_the_same_hash(definition: Definition) -> None:
     assert canonical(decode(canonical(definition))) == canonical(definition)
 
 
+@settings(max_examples=50)
 @given(definitions())
 def test_the_engine_can_compile_what_validation_accepts(definition: Definition) -> None:
     plan = compile_plan(definition, definition_hash(definition))
     assert len(plan.nodes) == len(list(walk(definition.nodes)))
 
 
+@settings(max_examples=50)
 @given(definitions())
 def test_the_schema_for_editors_accepts_what_the_writer_writes(definition: Definition) -> None:
     assert [error.message for error in SCHEMA.iter_errors(to_plain(definition))] == []
 
 
+@settings(max_examples=50)
 @given(definitions(), st.data())
 def test_the_schema_for_editors_refuses_the_shapes_that_the_reader_refuses(
     definition: Definition, data: st.DataObject
@@ -80,6 +83,7 @@ def test_the_schema_for_editors_refuses_the_shapes_that_the_reader_refuses(
     assert SCHEMA.is_valid(plain) == (not misshapen) or (for_reader_only and SCHEMA.is_valid(plain))
 
 
+@settings(max_examples=50)
 @given(definitions())
 def test_every_picture_shows_every_node(definition: Definition) -> None:
     svg = ElementTree.fromstring(to_svg(definition))
@@ -92,6 +96,7 @@ def test_every_picture_shows_every_node(definition: Definition) -> None:
         assert f'"{id_}' in dot
 
 
+@settings(max_examples=50)
 @given(definitions())
 def test_no_boxes_of_a_block_overlap(definition: Definition) -> None:
     todo = [place_group(sketch(definition))]
@@ -106,7 +111,7 @@ def test_no_boxes_of_a_block_overlap(definition: Definition) -> None:
             todo += box.blocks
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.text(st.sampled_from("workflownds:{}[]-,\n '\"&*!#|>%@`\t?01.~$\\é\x00\u2028"), max_size=40))
 def test_any_text_is_read_or_refused_with_a_place(text: str) -> None:
     for prefix in ("", "workflow: a\nnodes:\n- task: t\n  with: "):

@@ -16,6 +16,8 @@ class NodeIds:
 
     def __init__(self, taken: Iterable[str]) -> None:
         self._taken = {*RESERVED_NAMES, *taken}
+        self._counts: dict[str, int] = {}
+        """For each base how far its names are known to be taken."""
 
     def __contains__(self, name: str) -> bool:
         return name in self._taken
@@ -34,8 +36,10 @@ class NodeIds:
         """What `assign` would give."""
         base = _NO_IDENTIFIER.sub("_", base)
         base = f"_{base}" if not base or base[0].isdigit() or base in RESERVED else base
-        candidate, count = base, 1
+        count = self._counts.get(base, 1)
+        candidate = base if count == 1 else f"{base}_{count}"
         while candidate in self._taken:
             count += 1
             candidate = f"{base}_{count}"
+        self._counts[base] = count
         return candidate

@@ -206,7 +206,7 @@ def check_schema(findings: Findings, node: str | None, where: str, schema: Any, 
 def check_schemas(definition: Definition, findings: Findings) -> bool:
     """Types, parameters and the result: valid schemas, references that end, names and defaults that fit."""
     types = definition.types
-    known = len(findings.items)
+    known = findings.count
     cycle = reference_cycle(types)
     if cycle is not None:
         chain = " -> ".join([*cycle, cycle[0]])
@@ -217,7 +217,7 @@ def check_schemas(definition: Definition, findings: Findings) -> bool:
         if problem is not None:
             findings.error(None, f"types.{name}", problem)
         check_schema(findings, None, f"types.{name}", schema, types)
-    sound = len(findings.items) == known
+    sound = findings.count == known
     for name, schema in definition.params.items():
         problem = identifier_problem(name)
         if problem is not None:
@@ -230,4 +230,4 @@ def check_schemas(definition: Definition, findings: Findings) -> bool:
                 findings.error(None, f"params.{name}.default", f"the default does not fit: {message}{place}")
     if definition.returns is not None:
         check_schema(findings, None, "returns", definition.returns, types)
-    return len(findings.items) == known
+    return findings.count == known

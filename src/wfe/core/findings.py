@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from typing import Literal
 
 Severity = Literal["error", "warning"]
-_CANDIDATES_MAX = 2_000
-"""Names that a suggestion is looked for among: comparing texts is slow."""
+FINDINGS_MAX = 200
+_CANDIDATES_MAX = 300
+_LENGTH_DIFFERENCE_MAX = 3
+"""Comparing texts is slow: a suggestion is looked for among so many names of about the same length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +32,32 @@ class Finding:
 
 
 class Findings:
-    """Collects findings on the way through a definition."""
+    """Collects findings on the way through a definition: the first `FINDINGS_MAX`; ``count`` counts all."""
 
     def __init__(self) -> None:
         self.items: list[Finding] = []
+        self.count = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether further findings are dropped: what takes time to find need not be looked for."""
+        return len(self.items) >= FINDINGS_MAX
 
     def error(self, node: str | None, where: str, message: str, suggestion: str | None = None) -> None:
-        self.items.append(Finding(node, where, message, suggestion))
+        self._add(Finding(node, where, message, suggestion))
 
     def warning(self, node: str | None, where: str, message: str, suggestion: str | None = None) -> None:
-        self.items.append(Finding(node, where, message, suggestion, "warning"))
+        self._add(Finding(node, where, message, suggestion, "warning"))
+
+    def _add(self, finding: Finding) -> None:
+        self.count += 1
+        if not self.full:
+            self.items.append(finding)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """``did you mean 'order'?`` or None when nothing is close."""
-    candidates = [other for _, other in zip(range(_CANDIDATES_MAX), known, strict=False)]
+    alike = (other for other in known if abs(len(other) - len(name)) <= _LENGTH_DIFFERENCE_MAX)
+    candidates = list(islice(alike, _CANDIDATES_MAX))
     close = get_close_matches(name, candidates, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else None

@@ -112,7 +112,8 @@ class FlowChecker:
         at_end = self._block(definition.nodes, "nodes", Known(), concurrent=False)
         for site in self._reader.template(None, "output", definition.output):
             self._site(None, site, at_end)
-        self._types.check_result(None, "output", definition.output)
+        if not any(never_ends(node) for node in definition.nodes):
+            self._types.check_result(None, "output", definition.output)
         for site in self._reader.template(None, "tags", definition.tags):
             self._site(None, site, Known())
 
@@ -238,9 +239,11 @@ class FlowChecker:
     # ---- one expression ---------------------------------------------------------------------------------------------
 
     def _site(self, node: str | None, site: Site, known: Known) -> None:
-        named = len(self._findings.items)
+        if self._findings.full:
+            return
+        found = self._findings.count
         self._names(node, site.where, site.uses, known)
-        if len(self._findings.items) == named:
+        if self._findings.count == found:
             self._types.site(node, site)
 
     def _names(self, node: str | None, where: str, uses: Uses, known: Known) -> None:

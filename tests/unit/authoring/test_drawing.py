@@ -117,3 +117,13 @@ def test_a_box_is_below_what_it_follows_and_a_long_arrow_keeps_clear_of_the_boxe
 def test_long_labels_are_cut():
     assert shorten("x" * 100, 10) == "x" * 9 + "…"
     assert shorten("two\n lines") == "two lines"
+
+
+def test_nodes_that_wait_for_each_other_are_drawn_all_the_same():
+    circle = flow(
+        task("z"),
+        Task(id="a", task="a", after=("z", "c")),
+        Task(id="b", task="b", after=("a",)),
+        Task(id="c", task="c", after=("b",)),
+    )
+    assert all(draw(circle) for draw in (to_svg, to_dot, to_mermaid))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from wfe.core.compile import block_predecessors
-from wfe.core.findings import Finding
+from wfe.core.findings import FINDINGS_MAX, Finding
 from wfe.core.flow import predecessors
 from wfe.core.validate import validate
 from wfe.limits import DEFINITION_DEPTH_MAX, DEFINITION_NODES_MAX
@@ -262,6 +262,7 @@ SOUND: dict[str, Definition] = {
     "a default of another type than the signal": flow(
         WaitSignal(id="s", signal="go", schema=INT, timeout_ms=5, default=None), task("b", x="${s}")
     ),
+    "an output that is never reached": flow(End(id="e", value="done"), returns={"type": "string"}),
     "a secret": flow(task("a", key={"$wfe.secret": "API_KEY"})),
     "names in any script": flow(Task(id="a", task="größe.messen"), workflow="ablauf-1"),
     "facts of the run": flow(task("a", x="${run.id} ${run.key} ${run.scheduled_at}")),
@@ -311,6 +312,11 @@ def test_blocks_nested_too_deep_are_refused():
 def test_too_many_nodes_are_refused():
     (found,) = errors(flow(*(Set(id=f"s{index}", value=1) for index in range(DEFINITION_NODES_MAX + 1))))
     assert "more than" in found.message
+
+
+def test_findings_without_end_are_cut_short():
+    nodes = [task(f"n{index}", x="${nobody}", after=("nowhere",)) for index in range(2_000)]
+    assert len(errors(flow(*nodes))) == FINDINGS_MAX
 
 
 def test_values_that_json_does_not_have_are_refused():

@@ -120,9 +120,15 @@ def place_group(group: Group) -> PlacedGroup:
     for name, slot in slots.items():
         rows[layer_of[name]].append(slot)
     chains = [_chain(source, target, layer_of, slots, rows) for source, target in group.arrows]
-    for row in rows[1:]:
-        order = {id(slot): index for index, slot in enumerate(row)}
-        row.sort(key=lambda slot: _mean([_index(rows, before) for before in slot.before], order[id(slot)]))
+    for above, row in pairwise(rows):
+        # What a slot follows is in the row above: its distance from the middle there.
+        found = {id(slot): index - (len(above) - 1) / 2 for index, slot in enumerate(above)}
+        own = {id(slot): float(index) for index, slot in enumerate(row)}
+        means = {
+            id(slot): _mean([found[id(before)] for before in slot.before if id(before) in found], own[id(slot)])
+            for slot in row
+        }
+        row.sort(key=lambda slot: means[id(slot)])
     heights = [max((slot.height for slot in row), default=0.0) for row in rows]
     width = max((_row_width(row) for row in rows), default=0.0)
     tops: list[float] = []
@@ -144,16 +150,23 @@ def place_group(group: Group) -> PlacedGroup:
 
 def _layers(group: Group) -> dict[str, int]:
     """Each box's layer: one more than the deepest it follows. Arrows of a circle are ignored."""
-    before: dict[str, list[str]] = {box.name: [] for box in group.boxes}
+    waits = {box.name: 0 for box in group.boxes}
+    followers: dict[str, list[str]] = {box.name: [] for box in group.boxes}
     for source, target in group.arrows:
-        before[target].append(source)
-    found: dict[str, int] = {}
-    todo = list(before)
-    while todo:
-        ready = [name for name in todo if all(source in found for source in before[name])] or todo[:1]
-        for name in ready:
-            found[name] = 1 + max((found[source] for source in before[name] if source in found), default=-1)
-        todo = [name for name in todo if name not in found]
+        waits[target] += 1
+        followers[source].append(target)
+    found = {name: 0 for name, count in waits.items() if count == 0}
+    ready = list(found)
+    for name in ready:
+        for follower in followers[name]:
+            found[follower] = max(found.get(follower, 0), found[name] + 1)
+            waits[follower] -= 1
+            if waits[follower] == 0:
+                ready.append(follower)
+    placed = set(ready)
+    in_circle = [name for name in waits if name not in placed]
+    for name in in_circle:
+        found[name] = 1 + max(found.values(), default=-1)
     return found
 
 
@@ -184,14 +197,6 @@ def _points(chain: list[_Slot], layer: int, tops: list[float], heights: list[flo
         else:
             points.append((slot.center, slot.placed.y))
     return points
-
-
-def _index(rows: list[list[_Slot]], wanted: _Slot) -> float:
-    for row in rows:
-        for index, slot in enumerate(row):
-            if slot is wanted:
-                return index - (len(row) - 1) / 2
-    return 0.0
 
 
 def _mean(values: list[float], fallback: float) -> float:
