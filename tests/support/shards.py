@@ -57,6 +57,7 @@ class Host:
         self.executions: list[tuple[str, str, int]] = []
         self.outcomes: dict[str, m.RunOutcome] = {}
         self.mail: list[list[bytes]] = []
+        self.replies: list[tuple[int, Any]] = []
         self._requests = itertools.count(1)
         self._random = itertools.count(1)
         self.boot()
@@ -118,7 +119,6 @@ class Host:
 
     def _answer_back(self) -> None:
         frames, self.back[:] = list(self.back), []
-        self.replies: list[tuple[int, Any]] = getattr(self, "replies", [])
         for _, parts in frames:
             if len(parts) == 3:
                 self._client_frame(parts)
@@ -161,7 +161,7 @@ class Host:
 
     def reply(self, number: int, kind: Any = None) -> Any:
         """The reply to a request, or the `ErrorReply`; None when there is none yet."""
-        for request, (reply_kind, body) in getattr(self, "replies", []):
+        for request, (reply_kind, body) in self.replies:
             if request == number:
                 return decode(body, type=m.ErrorReply) if reply_kind == Kind.ERROR else decode(body, type=kind or Any)
         return None

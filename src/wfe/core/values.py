@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from wfe.core.expressions import Absent, Expression, Template
+from wfe.core.expressions.times import timestamp_from_ms, timestamp_text
 from wfe.core.plan import Input, Plan, Source, SourceKind
 from wfe.errors import ExpressionError
 from wfe.limits import PAYLOAD_BYTES_MAX
@@ -99,14 +100,15 @@ def lookup_for(run: RunState, plan: Plan, scope: int, act: int, now_ms: int) -> 
 
 
 def run_facts(run: RunState) -> dict[str, Any]:
-    """What expressions see as ``run``."""
+    """What expressions see as ``run``; times as RFC 3339 text."""
+    started = timestamp_text(timestamp_from_ms(run.started_ms))
     return {
         "id": run.id,
         "key": run.key,
         "workflow": run.workflow,
         "version": run.version,
-        "started_at": run.started_ms,
-        "scheduled_at": run.started_ms,
+        "started_at": started,
+        "scheduled_at": started,
     }
 
 

@@ -16,7 +16,6 @@ class Link:
         "dispatch_seq",
         "heard_ms",
         "held",
-        "hello_ms",
         "kinds",
         "local",
         "peer",
@@ -39,7 +38,7 @@ class Link:
         self.credit_bytes = 0
         self.dispatch_seq = 0
         self.results_seq = 0
-        self.heard_ms = self.hello_ms = now_ms
+        self.heard_ms = now_ms
         self.told_ready = False
         """It knows that tasks wait here for credit."""
 

@@ -81,9 +81,10 @@ class Workers:
         try:
             if len(parts) != 2:
                 raise ProtocolError(f"a frame has a header and a body, not {len(parts)} parts")
-            kind = decode_header(parts[0]).kind
+            head = decode_header(parts[0])
+            kind = head.kind
             if kind == Kind.WORKER_HELLO:
-                self._on_hello(peer, self._decode_hello(parts[1]), now_ms)
+                self._on_hello(peer, head.request, self._decode_hello(parts[1]), now_ms)
                 return
             link = self.links.get(peer)
             if link is None:
@@ -106,12 +107,12 @@ class Workers:
         self._core.counters["worker_frames_refused"] += 1
         self._core.workers.send(peer, [header(Kind.ERROR), encode(error_reply(error))])
 
-    def _on_hello(self, peer: bytes, hello: WorkerHello, now_ms: int) -> None:
+    def _on_hello(self, peer: bytes, request: int, hello: WorkerHello, now_ms: int) -> None:
         settings = self._core.settings
         if not hmac.compare_digest(hello.token.encode(), settings.token.encode()):
             error = error_reply(Unauthorized("wrong token: set WFE_TOKEN, or use the account that started the server"))
             welcome = WorkerWelcome(settings.epoch, settings.lease_ms, error)
-            self._core.workers.send(peer, [header(Kind.WORKER_WELCOME), encode(welcome)])
+            self._core.workers.send(peer, [header(Kind.WORKER_WELCOME, -1, request), encode(welcome)])
             return
         link = Link(peer, hello, now_ms)
         known = self._by_worker.pop(hello.worker, None)
@@ -125,7 +126,7 @@ class Workers:
         for ref in hello.held:
             self._claim(link, ref, now_ms)
         welcome = WorkerWelcome(settings.epoch, settings.lease_ms)
-        self._core.workers.send(peer, [header(Kind.WORKER_WELCOME), encode(welcome)])
+        self._core.workers.send(peer, [header(Kind.WORKER_WELCOME, -1, request), encode(welcome)])
 
     def _claim(self, link: Link, ref: TaskRef, now_ms: int) -> None:
         """A worker holds an attempt: lease it to that worker, or tell it that the attempt no longer counts."""
@@ -169,8 +170,7 @@ class Workers:
             lease = self._lease(task.ref)
             if lease is not None and lease.worker == link.worker:
                 lease.previous = task.details.copy()
-        if now_ms - link.hello_ms >= 2 * HEARTBEAT_MS:
-            self._presented(link, now_ms)  # one that wants no more work lends no credit
+        self._presented(link, now_ms)  # one that wants no more work lends no credit
         self._dispatcher.tell_load(link)
 
     def _lease(self, ref: TaskRef) -> Lease | None:

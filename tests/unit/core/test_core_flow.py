@@ -4,51 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from support.runs import RUN_ID, START_MS, RunDriver, encode, error_of
+from support.core_cases import TASKS, boom, define, drive, task
+from support.runs import RUN_ID, START_MS, RunDriver, encode
 from wfe.core import decide
 from wfe.core.evolve import EVOLVE
 from wfe.core.nodes import CLOSE, OPEN
 from wfe.core.plan import Op
-from wfe.errors import InvalidInput, RunClosed
+from wfe.errors import InvalidInput
 from wfe.model import event as events
 from wfe.model.definition import (
     Block,
     Branch,
     Catch,
-    Definition,
     End,
     Fail,
     Map,
     Parallel,
-    Set,
     Sleep,
-    StartWorkflow,
-    SubWorkflow,
     Task,
     WaitSignal,
     When,
 )  # fmt: skip
-from wfe.model.mail import ChildControl, ChildEnded, ChildStart
 from wfe.model.policy import ErrorInfo, RetryPolicy
-
-
-def task(id: str, name: str, **arguments: object) -> Task:
-    return Task(id=id, task=name, with_=arguments)
-
-
-def boom(**_: object) -> None:
-    raise ValueError("boom")
-
-
-TASKS = {"inc": lambda x: x + 1, "add": lambda a, b: a + b, "boom": boom, "echo": lambda x: x}
-
-
-def define(*nodes: object, output: object = None, params: tuple[str, ...] = ("n",), **rest: object) -> Definition:
-    return Definition("w", params={p: {} for p in params}, nodes=nodes, output=output, **rest)  # type: ignore[arg-type]
-
-
-def drive(definition: Definition, value: object = None) -> RunDriver:
-    return RunDriver(definition, value, TASKS).finish()
 
 
 def test_every_event_of_a_run_has_an_evolve():
@@ -72,6 +49,11 @@ def test_a_chain_runs_in_the_order_of_its_lines_with_two_events_a_task():
 
 def test_a_workflow_without_nodes_completes_at_once():
     assert drive(define(output="${n}"), 7).output == 7
+
+
+def test_expressions_see_the_facts_of_the_run():
+    facts = drive(define(output="${run}")).output
+    assert (facts["id"], facts["started_at"]) == (RUN_ID, "1970-01-01T00:16:40Z")
 
 
 def test_several_parameters_are_read_by_name():
@@ -310,92 +292,3 @@ class TestWaits:
     def test_a_run_that_takes_too_long_fails(self):
         run = drive(define(WaitSignal(id="s", signal="never"), timeout_ms=500))
         assert (run.run.error.type, run.now_ms) == ("TimedOut", START_MS + 500)
-
-
-class TestControl:
-    def test_cancel_ends_the_run_and_withdraws_its_tasks_and_children(self):
-        block = Parallel(id="p", do=(task("a", "inc", x=1), SubWorkflow(id="sub", workflow="other")))
-        run = RunDriver(define(block), None, TASKS)
-        child = run.mail[0][0]
-        run.control("cancel")
-        assert run.run.status == "cancelled"
-        assert run.withdrawn == [(run.place("a"), 1)]
-        assert run.mail[-1] == (child, ChildControl(child, "cancel"))
-        with pytest.raises(RunClosed):
-            run.control("pause", "c2")
-
-    def test_results_of_a_paused_run_take_effect_at_resume_in_order(self):
-        run = RunDriver(define(task("a", "inc", x=1), task("b", "inc", x="${a}"), output="${b}"), None, TASKS)
-        run.control("pause", "c1")
-        run.complete(run.place("a"), 2)
-        assert run.run.open == {}
-        assert [type(e).__name__ for e in run.events][-1] == "TaskDone"
-        run.control("resume", "c2")
-        assert run.run.open == {run.place("b"): 1}
-        assert run.finish().output == 3
-
-    def test_a_failure_of_a_paused_run_is_handled_at_resume(self):
-        run = RunDriver(define(task("a", "boom")), None, TASKS)
-        run.control("pause", "c1")
-        run.fail(run.place("a"), error_of(ValueError("x")))
-        assert run.run.status == "paused"
-        run.control("resume", "c2")
-        assert run.run.status == "failed"
-
-    def test_a_timer_that_fires_while_paused_takes_effect_after_resume(self):
-        run = RunDriver(define(Sleep(id="s", duration_ms=100), output=1), None, TASKS)
-        run.control("pause", "c1")
-        run.fire_next_timer()
-        assert run.run.status == "paused"
-        run.control("resume", "c2")
-        assert run.finish().output == 1
-
-    def test_a_repeated_command_gets_the_same_answer(self):
-        run = RunDriver(define(task("a", "inc", x=1)), None, TASKS)
-        run.control("pause", "c1")
-        run.control("resume", "c2")
-        before = len(run.events)
-        run.control("pause", "c1")
-        assert (run.run.status, len(run.events)) == ("running", before)
-
-
-class TestSubWorkflows:
-    def test_the_child_is_asked_for_by_mail_and_its_output_is_the_value(self):
-        run = RunDriver(define(SubWorkflow(id="sub", workflow="other", with_={"x": "${n}"}), output="${sub}"), 5, TASKS)
-        ((child, start),) = run.mail
-        assert isinstance(start, ChildStart)
-        assert (start.run_id, start.parent, start.workflow, start.depth) == (child, RUN_ID, "other", 1)
-        assert bytes(start.input) == encode(5)
-        key = run.place("sub")
-        assert not run.command(lambda t: decide.child_ended(t, key, "another", "completed", encode(1), None))
-        run.command(lambda t: decide.child_ended(t, key, child, "completed", start.input, None))
-        assert run.output == 5
-
-    def test_a_failed_child_is_a_fault_of_its_type(self):
-        run = RunDriver(define(SubWorkflow(id="sub", workflow="other")), None, TASKS)
-        child = run.mail[0][0]
-        error = ErrorInfo("CardDeclined", "no", types=("CardDeclined",))
-        run.command(lambda t: decide.child_ended(t, run.place("sub"), child, "failed", encode(None), error))
-        assert (run.run.error.type, run.run.error.node) == ("CardDeclined", "sub")
-
-    def test_a_child_that_takes_too_long_is_cancelled(self):
-        run = drive(define(SubWorkflow(id="sub", workflow="other", timeout_ms=50)))
-        assert run.run.error.type == "TimedOut"
-        assert [body.action for _, body in run.mail if isinstance(body, ChildControl)] == ["cancel"]
-
-    def test_a_detached_start_gives_its_run_id_and_is_not_awaited(self):
-        run = drive(define(StartWorkflow(id="s", workflow="other", key="k-${n}"), output="${s}"), 1)
-        ((receiver, start),) = run.mail
-        assert (run.output, start.key, start.parent) == (receiver, "k-1", "")
-
-    def test_a_run_with_a_parent_reports_its_end(self):
-        definition = define(Set(id="v", value=3), output="${v}")
-        run = RunDriver(definition, None, TASKS)
-        run.run.parent, run.run.parent_node, run.run.parent_act = "parent", 2, 7
-        assert run.run.status == "completed"
-        again = RunDriver(define(task("a", "inc", x=1)), None, TASKS)
-        again.run.parent, again.run.parent_node, again.run.parent_act = "parent", 2, 7
-        again.finish()
-        ((receiver, told),) = again.mail
-        assert isinstance(told, ChildEnded)
-        assert (receiver, told.node, told.act, told.status) == ("parent", 2, 7, "completed")
