@@ -254,13 +254,14 @@ class Canvas:
         """The innermost map's body has ended."""
         self._open_items.pop()
 
-    def finish(self) -> tuple[model.Node, ...]:
-        """The whole tree, at the end of the drawing."""
+    def finish(self, output: Any) -> tuple[model.Node, ...]:
+        """The whole tree, at the end of the drawing that returned ``output``."""
         if self.abandoned is not None:
             what, place, error = self.abandoned
             raise self.fail(f"{error!r} left `with {what}` and was swallowed, and the block with it", place) from error
         self.check_entered()
-        if not self.block.nodes:
-            raise self.fail("the workflow draws no nodes: call a task, or another method of wf", self.place)
+        if not self.block.nodes and output is None:
+            message = "the workflow draws no nodes and returns nothing: call a task, or another method of wf"
+            raise self.fail(message, self.place)
         assert len(self._blocks) == 1, "every block was left"
         return self._blocks[0].freeze()

@@ -44,7 +44,7 @@ def draw(workflow: RegisteredWorkflow, signature: Signature) -> Definition:
             workflow=workflow.name,
             version=workflow.version,
             params=params,
-            nodes=canvas.finish(),
+            nodes=canvas.finish(returned),
             output=template(canvas, returned),
             returns=canvas.schema_of(signature.returns, f"what {workflow.name}() returns"),
             types=canvas.schemas.types,

@@ -32,8 +32,8 @@ def validate(definition: Definition) -> list[Finding]:
         findings.error(None, "timeout", "the timeout must be longer than zero")
     if len(definition.tags) > TAGS_MAX:
         findings.error(None, "tags", f"{len(definition.tags)} tags, the limit is {TAGS_MAX}")
-    if not definition.nodes:
-        findings.error(None, "nodes", "the workflow has no nodes", "a workflow needs at least one")
+    if not definition.nodes and definition.output is None:
+        findings.error(None, "nodes", "the workflow has no nodes and no output", "give it at least one of them")
     sound = check_schemas(definition, findings)
     _check_names(definition, findings)
     unique = msgspec.structs.replace(definition, nodes=_with_unique_ids(definition.nodes, set()))

@@ -141,7 +141,7 @@ CASES: dict[str, tuple[Definition, str, str]] = {
     "no value": (flow(Parallel(id="p", do=(task("a"),)), output="${p}"), "output", "has no value"),
     "tags know the input only": (flow(task("a"), tags={"x": "${a}"}), "tags.x", "not surely ended"),
     # blocks and numbers
-    "no nodes": (flow(), "nodes", "no nodes"),
+    "nothing at all": (flow(), "nodes", "no nodes and no output"),
     "empty block": (flow(Parallel(id="p", do=())), "nodes[0].do", "empty"),
     "empty branch": (flow(when("true")), "nodes[0].branches[0].do", "empty"),
     "no branches": (flow(When(id="w", branches=())), "nodes[0]", "at least one branch"),

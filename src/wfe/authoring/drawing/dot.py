@@ -34,6 +34,8 @@ def to_dot(definition: Definition) -> str:
     ]
     lines += [_arrow("begin", box.name, boxes, "  ") for box in root.first]
     lines += [_arrow(box.name, "finish", boxes, "  ") for box in root.last if box.kind not in ("end", "fail")]
+    if not root.boxes:
+        lines.append("  begin -> finish;")
     return "\n".join([*lines, "}"]) + "\n"
 
 

@@ -26,6 +26,8 @@ def to_mermaid(definition: Definition) -> str:
     lines += _group(root, "  ")
     lines += [f"  begin --> {box.name}" for box in root.first]
     lines += [f"  {box.name} --> finish" for box in root.last if box.kind not in ("end", "fail")]
+    if not root.boxes:
+        lines.append("  begin --> finish")
     return "\n".join(lines) + "\n"
 
 
