@@ -91,36 +91,43 @@ def _finding(
     }
 
 
-@command("graph", short_help="Draw a workflow of an app, or that of a run.")
+@command("graph", short_help="Draw an app's workflows, or that of a run.")
 @click.argument("what", metavar="APP[:NAME]|RUN")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="mermaid", show_default=True)
 @address_option
 def graph_command(what: str, form: str, address: str | None, as_json: bool) -> None:
-    """Draw a workflow of an app, or the version that a run executes, to standard output."""
-    definition = _definition_of(what, address)
-    text = _drawn(definition, form)
+    """Draw the workflows of an app, or one of them, or the version that a run executes, to standard output."""
+    from wfe.authoring.drawing import several
+
+    definitions = _definitions_of(what, address)
+    drawings = [_drawn(definition, form) for definition in definitions]
     if as_json:
-        print_json({"workflow": definition.workflow, "format": form, "text": text})
-    else:
-        click.echo(text, nl=not text.endswith("\n"))
+        documents = [
+            {"workflow": definition.workflow, "format": form, "text": text}
+            for definition, text in zip(definitions, drawings, strict=True)
+        ]
+        print_json(documents[0] if len(documents) == 1 else documents)
+        return
+    text = several(drawings, form)
+    click.echo(text, nl=not text.endswith("\n"))
 
 
-def _definition_of(what: str, address: str | None) -> Definition:
+def _definitions_of(what: str, address: str | None) -> list[Definition]:
     from wfe.cli.oneshot import split_app
     from wfe.model.ids import is_run_id
 
     if is_run_id(what):
         with connected(address) as client:
-            return client.definition(hash=client.view(what).definition)
+            return [client.definition(hash=client.view(what).definition)]
     from wfe.authoring.apps import load_app
 
     app, name = split_app(what)
     definitions: dict[str, Definition] = {each.workflow: each for each in load_app([app]).definitions()}
     if name is not None and name in definitions:
-        return definitions[name]
-    if name is None and len(definitions) == 1:
-        return next(iter(definitions.values()))
-    found = f"it has {', '.join(sorted(definitions))}" if definitions else "it has none"
+        return [definitions[name]]
+    if name is None and definitions:
+        return list(definitions.values())
+    found = f"it has {', '.join(sorted(definitions))}" if definitions else "it has no workflow"
     fail_usage(f"name the workflow to draw as {app}:NAME; {found}")
 
 

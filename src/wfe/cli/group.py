@@ -14,7 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("oneshot", "Run one workflow in an engine of its own, print the result, stop."),
     "deploy": ("definitions", "Register an app's workflows and make them current."),
     "validate": ("definitions", "Check an app's workflows without a server."),
-    "graph": ("definitions", "Draw a workflow of an app, or that of a run."),
+    "graph": ("definitions", "Draw an app's workflows, or that of a run."),
     "schema": ("definitions", "Print the JSON Schema of the YAML form."),
     "start": ("runs", "Start a run."),
     "get": ("runs", "Show a run."),

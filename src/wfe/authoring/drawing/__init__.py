@@ -6,6 +6,7 @@ program is needed: `layout` places the boxes for SVG.
 
 from wfe.authoring.drawing.dot import to_dot
 from wfe.authoring.drawing.mermaid import to_mermaid
+from wfe.authoring.drawing.several import several
 from wfe.authoring.drawing.svg import to_svg
 
-__all__ = ["to_dot", "to_mermaid", "to_svg"]
+__all__ = ["several", "to_dot", "to_mermaid", "to_svg"]
