@@ -243,7 +243,14 @@ def map_value(plan: Plan, node: int, group: Group) -> Raw:
     if definition.tolerate_count is None and definition.tolerate_percent is None:
         return Raw(encode(values))
     errors = [
-        {"index": index, "type": error.type, "message": error.message, "node": error.node, "attempts": error.attempts}
+        {
+            "failed": True,
+            "index": index,
+            "type": error.type,
+            "message": error.message,
+            "node": error.node,
+            "attempts": error.attempts,
+        }
         for index, error in sorted(group.errors.items())
     ]
     return Raw(encode({"values": values, "indexes": sorted(group.results), "errors": errors}))
