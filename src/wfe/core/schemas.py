@@ -144,7 +144,7 @@ def input_schema(definition: Definition) -> Schema:
 def apply_defaults(definition: Definition, value: Any | UnsetType = UNSET) -> Any:
     """The input with the parameters' defaults filled in; what is given stays as it is.
 
-    With one parameter its default stands in for an input that is absent, or null where null does not fit. With
+    With no parameter an empty object is no input, too. With one parameter its default stands in for an input that is absent, or null where null does not fit. With
     several it stands in for a missing member. Defaults inside a parameter's schema are annotations, as in JSON Schema.
     """
     params = definition.params
@@ -154,6 +154,8 @@ def apply_defaults(definition: Definition, value: Any | UnsetType = UNSET) -> An
             value is UNSET or (value is None and compile_schema(schema, definition.types).check(None))
         ):
             return schema["default"]
+    elif not params and value == {}:
+        return None  # an object that names no parameter
     elif params and (value is UNSET or value is None or isinstance(value, dict)):
         given = value if isinstance(value, dict) else {}
         missing = {name: s["default"] for name, s in params.items() if "default" in s and name not in given}

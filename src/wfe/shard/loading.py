@@ -203,7 +203,7 @@ class Loader:
         """Compile a definition and keep it."""
         definition = decode_definition(body)
         validator = compile_schema(input_schema(definition), definition.types)
-        defaults = any("default" in schema for schema in definition.params.values())
+        defaults = not definition.params or any("default" in schema for schema in definition.params.values())
         found = Compiled(compile_plan(definition, digest), body, version, validator, defaults)
         self.definitions[digest] = found
         return found
