@@ -252,6 +252,8 @@ class RetryAfter(TaskSignal):
     code = "retry_after"
 
     def __init__(self, delay: str | timedelta, message: str = "") -> None:
+        if not isinstance(delay, str | timedelta):  # a TypeError in place of a delay that nobody asked for
+            raise TypeError(f'RetryAfter takes a duration such as "30s" or a timedelta, not {delay!r}')
         self.delay = delay
         super().__init__(message or f"retry after {delay}")
 

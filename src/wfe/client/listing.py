@@ -17,6 +17,8 @@ from wfe.model.ids import partition_of_key
 from wfe.wire.frames import Kind
 from wfe.wire.messages import ListRuns, RunPage
 
+STATUSES = ("pending", "running", "waiting", "paused", "completed", "failed", "cancelled")
+
 LIST_TIMEOUT_S = 5.0
 """A list does not wait longer for one partition: it names it in ``incomplete``."""
 
@@ -37,6 +39,8 @@ async def list_runs(connection: Connection, query: ListRuns, namespace: str) -> 
     """Runs of all partitions, newest first. Unavailable when not a single one can be asked."""
     if not 1 <= query.limit <= LIST_LIMIT_MAX:
         raise InvalidInput(f"limit must be between 1 and {LIST_LIMIT_MAX}", "limit")
+    if query.status and query.status not in STATUSES:
+        raise InvalidInput(f"no run has the status {query.status!r}: it is one of {', '.join(STATUSES)}", "status")
     count = connection.welcome.partitions
     partitions = list(range(count))
     if query.workflow and query.key:
