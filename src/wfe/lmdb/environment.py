@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,16 +32,24 @@ _FULL_TEXTS: Final = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EF
 
 
 def open_environment(
-    path: Path, *, map_bytes: int, tables: int, durability: Durability = "sync", readonly: bool = False
+    path: Path,
+    *,
+    map_bytes: int,
+    tables: int,
+    durability: Durability = "sync",
+    readonly: bool = False,
+    grown_bytes: int = 0,
 ) -> lmdb.Environment:
     """Opens (or makes) the environment in the directory ``path``. ``tables`` 0: only the unnamed database.
 
     `DataError` when the directory cannot be used, `DataFull` when there is no room, `DataCorrupt` when the file is no
-    LMDB file. ``readonly`` takes no lock: only for directories that no server uses.
+    LMDB file. ``readonly`` takes no lock: only for directories that no server uses. ``grown_bytes``: how far the file
+    of a new environment is filled with zeros. A commit into blocks that exist takes a fifth less than one that extends
+    the file, and a log whose front is trimmed stays within them.
     """
     with translated(path, "open"):
-        if not readonly:
-            path.mkdir(parents=True, exist_ok=True)
+        if not readonly and not (path / DATA_FILE).exists():
+            _make(path, grown_bytes)
         env = lmdb.open(
             str(path),
             map_size=map_bytes if SPARSE else min(map_bytes, OTHER_MAP_BYTES_MAX),
@@ -58,6 +67,31 @@ def open_environment(
             env.reader_check()
         _fill_tail(env, path / DATA_FILE)
         return env
+
+
+def _make(path: Path, grown_bytes: int) -> None:
+    """Makes an environment whole or not at all: LMDB does not sync its first pages, and what a power loss leaves of
+    them can never be opened again. So it is made beside its place, synced, and moved there.
+    """
+    making = path.with_name(f".{path.name}.making")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    lmdb.open(str(making), map_size=MIB, subdir=True, mode=0o600).close()
+    with (making / DATA_FILE).open("r+b") as file:
+        file.seek(0, os.SEEK_END)
+        while (room := grown_bytes - file.tell()) > 0:
+            file.write(bytes(min(room, MIB)))
+        file.flush()
+        os.fsync(file.fileno())
+    if path.exists():
+        path.rmdir()  # empty: an environment without its data file is nothing
+    making.rename(path)
+    if os.name == "posix":  # elsewhere directories cannot be synced
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
 
 def _fill_tail(env: lmdb.Environment, file: Path) -> None:

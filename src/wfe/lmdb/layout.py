@@ -14,7 +14,6 @@ environments of their own: one environment for all made a commit's p99 twenty ti
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +21,6 @@ from wfe.config import Durability
 from wfe.journal.schema import CATALOGUE_TABLES, PARTITION_TABLES
 from wfe.limits import LOG_MAP_BYTES, MIB, STORE_MAP_BYTES
 from wfe.lmdb.datalock import DataLock, check_format
-from wfe.lmdb.environment import DATA_FILE, translated
 from wfe.lmdb.log import LmdbLog
 from wfe.lmdb.store import LmdbStore
 
@@ -40,7 +38,7 @@ __all__ = [
 ]
 
 LOG_GROWN_BYTES: Final = 16 * MIB
-"""A log's file is filled with zeros up to here when it is made (see `_grow`)."""
+"""A log's file is filled with zeros up to here when it is made (see `environment.open_environment`)."""
 CATALOGUE_MAP_BYTES: Final = 1024 * MIB
 
 
@@ -71,11 +69,13 @@ def partitions_with_stores(data: Path) -> list[int]:
 
 def open_log(data: Path, shard: int, *, durability: Durability = "sync", readonly: bool = False) -> LmdbLog:
     """A shard's log; made when it is not there."""
-    path = log_path(data, shard)
-    if not readonly and not (path / DATA_FILE).exists():
-        LmdbLog(path, durability=durability, map_bytes=LOG_MAP_BYTES).close()
-        _grow(path / DATA_FILE, LOG_GROWN_BYTES)
-    return LmdbLog(path, durability=durability, map_bytes=LOG_MAP_BYTES, readonly=readonly)
+    return LmdbLog(
+        log_path(data, shard),
+        durability=durability,
+        map_bytes=LOG_MAP_BYTES,
+        readonly=readonly,
+        grown_bytes=LOG_GROWN_BYTES,
+    )
 
 
 def open_store(data: Path, partition: int, *, durability: Durability = "sync", readonly: bool = False) -> LmdbStore:
@@ -98,18 +98,6 @@ def open_catalogue(data: Path, *, durability: Durability = "sync", readonly: boo
         map_bytes=CATALOGUE_MAP_BYTES,
         readonly=readonly,
     )
-
-
-def _grow(path: Path, size_bytes: int) -> None:
-    """Fills a new file with zeros, before any environment has it open. A commit into blocks that exist takes a fifth
-    less than one that extends the file, and a log whose front is trimmed stays within them.
-    """
-    with translated(path.parent, "write to"), path.open("r+b") as file:
-        file.seek(0, os.SEEK_END)
-        while (room := size_bytes - file.tell()) > 0:
-            file.write(bytes(min(room, MIB)))
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _numbers(path: Path) -> list[int]:

@@ -42,9 +42,17 @@ class LmdbLog:
         durability: Durability = "sync",
         map_bytes: int = LOG_MAP_BYTES,
         readonly: bool = False,
+        grown_bytes: int = 0,
     ) -> None:
         self._path = path
-        self._env = open_environment(path, map_bytes=map_bytes, tables=0, durability=durability, readonly=readonly)
+        self._env = open_environment(
+            path,
+            map_bytes=map_bytes,
+            tables=0,
+            durability=durability,
+            readonly=readonly,
+            grown_bytes=grown_bytes,
+        )
         self._fence: bytes | None = None
         self._failed = False
         self._trimmed = 0
