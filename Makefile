@@ -5,9 +5,11 @@ BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
 TESTS   ?= tests
 JOBS    ?= 2
+ROUNDS  ?= 5
+SEED    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fmt lock clean
+.PHONY: help setup demo test check chaos bench fmt lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -29,6 +31,9 @@ check: $(STAMP)  ## lint, format, import layers, types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
+
+chaos: $(STAMP)  ## kill -9 of every kind of process, many times over (ROUNDS=5 SEED=n)
+	@WFE_CHAOS_ROUNDS=$(ROUNDS) WFE_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/acceptance/test_kill_dash_nine.py
 
 bench: $(STAMP)  ## the figures of docs/performance.md on this machine
 	@$(BIN)/wfe bench chain

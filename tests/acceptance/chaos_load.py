@@ -16,12 +16,16 @@ from wfe.errors import Busy, Disconnected, Unavailable
 from wfe.limits import LIST_LIMIT_MAX, LOSSES_MAX
 
 SHARES = {"chain": 6, "squares": 4, "payment": 6, "patient": 3, "parent": 3, "crunched": 1, "billed": 4}
-CHILDREN = ("chain", "squares")
-"""What a ``parent`` starts: two of the one, awaited, and one of the other, detached."""
+BATCH = 1_000
 IN_FLIGHT = 500
 RESULT_TIMEOUT_S = 60.0
 AWAY = (Disconnected, Unavailable, Busy)
 """What a client may hear while nobody serves; anything else is a defect."""
+
+
+def batch_of(number: int) -> str:
+    """The tag by which runs are listed: no list holds more than LIST_LIMIT_MAX."""
+    return str(number // BATCH)
 
 
 @dataclass
@@ -33,6 +37,10 @@ class Started:
     id: str
     key: str | None
     output: Any = None
+
+    @property
+    def batch(self) -> str:
+        return batch_of(self.number)
 
 
 @dataclass
@@ -67,11 +75,11 @@ class Load:
         value = INPUTS.get(workflow, int)(number)
         while True:
             try:
-                run = await self.client.start(workflow, value, key=key)
+                run = await self.client.start(workflow, value, key=key, tags={"batch": batch_of(number)})
                 break
             except AWAY:
                 if key is None:
-                    self.unsure[workflow] += 1
+                    self.unsure[batch_of(number)] += 1
                     return
         started = Started(workflow, number, run.id, key)
         self.runs.append(started)
@@ -116,19 +124,21 @@ def wrong_results(runs: Iterable[Started]) -> list[str]:
     return wrong
 
 
-async def wrong_lists(client: Any, load: Load, children: dict[str, set[str]]) -> list[str]:
-    """Acknowledged runs and ``children`` that are not listed exactly once, and runs that nobody can have started."""
+async def wrong_lists(client: Any, load: Load) -> list[str]:
+    """Acknowledged runs that are not listed exactly once, and runs that nobody can have started."""
     wrong = []
-    for workflow in SHARES:
-        listed = Counter([run.id for run in await client.list(workflow=workflow, limit=LIST_LIMIT_MAX)])
-        assert len(listed) < LIST_LIMIT_MAX, "more runs than one list holds: nothing can be said"
-        wrong += [f"{workflow} {run_id} is listed {n} times" for run_id, n in listed.items() if n > 1]
-        known = {run.id for run in load.runs if run.workflow == workflow} | children.get(workflow, set())
-        wrong += [f"{workflow} {run_id} was acknowledged and is gone" for run_id in known - set(listed)]
-        # Starts that nobody acknowledged may have happened, and so may what such parents have started.
-        most = load.unsure[workflow] + (2 * load.unsure["parent"] if workflow in CHILDREN else 0)
-        if (spare := len(set(listed) - known)) > most:
-            wrong.append(f"{workflow}: {spare} runs that nobody asked for (unacknowledged starts: {most})")
+    acknowledged: dict[str, set[str]] = {}
+    for run in load.runs:
+        acknowledged.setdefault(run.batch, set()).add(run.id)
+    for batch, known in acknowledged.items():
+        runs = await client.list(tags={"batch": batch}, limit=LIST_LIMIT_MAX)
+        if runs.incomplete or runs.more:
+            wrong.append(f"batch {batch}: the list is not whole: {runs.incomplete}")
+        listed = Counter([run.id for run in runs])
+        wrong += [f"{run_id} is listed {n} times" for run_id, n in listed.items() if n > 1]
+        wrong += [f"{run_id} was acknowledged and is gone" for run_id in known - set(listed)]
+        if (spare := len(set(listed) - known)) > load.unsure[batch]:
+            wrong.append(f"batch {batch}: {spare} runs too many, {load.unsure[batch]} starts were not acknowledged")
     return wrong
 
 
@@ -196,28 +206,21 @@ def _wrong_task(key: str, task: Task, executions: Counter[int]) -> list[str]:
     return wrong
 
 
-async def wrong_histories(
-    client: Any, load: Load, executions: dict[str, Counter[int]]
-) -> tuple[list[str], dict[str, set[str]]]:
-    """`wrong_history` of every run and of their children; and the children by workflow."""
-    children: dict[str, set[str]] = {workflow: set() for workflow in CHILDREN}
+async def wrong_histories(client: Any, load: Load, executions: dict[str, Counter[int]]) -> list[str]:
+    """`wrong_history` of every run and of their children."""
+    children: list[str] = [run.output["child"] for run in load.runs if run.workflow == "parent"]
     waiting = asyncio.Semaphore(100)
 
     async def look(run_id: str) -> list[str]:
         async with waiting:
             history = await client.handle(run_id).history()
-        for event in history:
-            if event.type == "ChildOpened":
-                children["chain"].add(event.data["child"])
+        children.extend(event.data["child"] for event in history if event.type == "ChildOpened")
         return wrong_history(run_id, history, executions)
 
     async def look_at_all(run_ids: Iterable[str]) -> list[str]:
         return [line for lines in await asyncio.gather(*map(look, run_ids)) for line in lines]
 
-    wrong = await look_at_all([run.id for run in load.runs])
-    children["squares"] = {run.output["child"] for run in load.runs if run.workflow == "parent"}
-    wrong += await look_at_all([run_id for ids in [*children.values()] for run_id in [*ids]])
-    return wrong, children
+    return await look_at_all([run.id for run in load.runs]) + await look_at_all(children)
 
 
 async def wrong_children(client: Any, load: Load) -> list[str]:
