@@ -62,7 +62,9 @@ class Dispatcher:
             spec = _spec(entry, key, attempt)
             size += len(spec.input)
             specs.append(spec)
-            leases.append(Lease(entry, key, attempt, link.worker, now_ms))
+            # At once: a task may be queued twice (a resume queues what is open), even within one frame.
+            entry.leases[key] = lease = Lease(entry, key, attempt, link.worker, now_ms)
+            leases.append(lease)
         if not specs:
             return True
         link.dispatch_seq += 1
@@ -72,7 +74,6 @@ class Dispatcher:
         link.credit_tasks -= len(specs)
         link.credit_bytes -= size
         for lease in leases:
-            lease.entry.leases[lease.key] = lease
             link.held[lease] = None
         self._core.counters["tasks_dispatched"] += len(specs)
         return True
