@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from fake_world import CLIENT, OTHER, TOKEN, WORKER, World, constant, decode, encode
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.coordinator_world import CLIENT, OTHER, TOKEN, WORKER, World, constant, decode, encode
 from wfe.limits import BUSY_RETRY_MS, PEER_IDLE_MS, PEER_PROBE_MS, PEERS_MAX
 from wfe.model.definition import Definition, Task
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header, header

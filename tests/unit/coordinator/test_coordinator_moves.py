@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from fake_world import MemoryStore
 
+from support.coordinator_world import MemoryStore
 from wfe.config import ServeOptions, ShardOptions
 from wfe.coordinator.moves import owners_for, settle_owners
 from wfe.errors import DataError

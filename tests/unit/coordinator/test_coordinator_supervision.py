@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fake_world import CLIENT, WORKER, World, decode
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.coordinator_world import CLIENT, WORKER, World, decode
 from wfe.config import WorkerOptions
 from wfe.coordinator.supervision import Child, ChildState, Supervisor
 from wfe.limits import (

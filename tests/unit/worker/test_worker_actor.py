@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from msgspec import Raw
-from worker_fakes import Engine, result, spec
 
+from support.worker_engine import Engine, result, spec
 from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, HEARTBEAT_MS, LEASE_MS, MIB
 from wfe.wire.frames import Kind
 from wfe.wire.messages import TaskBeat, TaskRef
