@@ -51,6 +51,8 @@ class ServeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     recovery_grace_ms: int = RECOVERY_GRACE_MS
     replace: bool = False
     """Development mode: a changed graph may take over an explicit version."""
+    alone: bool = False
+    """An engine of one caller, which no other worker joins: see `AppOptions`."""
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
     parent_fd: int = -1
@@ -103,9 +105,13 @@ class WorkerOptions(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class AppOptions(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Role ``read-app``: import apps, draw their workflows, and print the definitions."""
+    """Role ``read-app``: import apps, draw their workflows, and print the definitions.
+
+    ``alone``: refuse definitions that call a task which the apps lack, for no other worker will ever offer it.
+    """
 
     apps: list[str]
+    alone: bool = False
     parent_fd: int = -1
 
 

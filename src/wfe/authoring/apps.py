@@ -22,7 +22,7 @@ from wfe.authoring.places import is_author_file
 from wfe.authoring.tasks import TaskFunction
 from wfe.authoring.workflows import WorkflowFunction
 from wfe.errors import AppError, DefinitionError, GraphError, UnknownWorkflow, WfeError
-from wfe.model.definition import Definition
+from wfe.model.definition import Definition, Task, walk
 from wfe.model.registered import RegisteredTask
 
 TEXT_SUFFIXES = (".yaml", ".yml", ".json")
@@ -55,6 +55,15 @@ class App:
             known = ", ".join(self._by_name()) or "none"
             raise UnknownWorkflow(f"{', '.join(self.specs)} has no workflow {name!r} (it has: {known})")
         return found
+
+    def missing_tasks(self) -> list[tuple[str, str, str]]:
+        """Tasks that its definitions call and it does not have: (workflow, node id, what is missing)."""
+        return [
+            (definition.workflow, node.id, f"task {node.task!r} (version {node.task_version})")
+            for definition in self.definitions()
+            for node in walk(definition.nodes)
+            if isinstance(node, Task) and (node.task, node.task_version) not in self.tasks
+        ]
 
     def _by_name(self) -> dict[str, Definition]:
         if self._definitions is None:

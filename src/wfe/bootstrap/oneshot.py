@@ -45,7 +45,9 @@ class LocalServer:
     def __init__(
         self, apps: Sequence[str] = (), *, data: str | Path | None = None, options: ServeOptions | None = None
     ) -> None:
-        given = options or ServeOptions(shards=1, workers=1, log_level="warning", durability="sync" if data else "os")
+        given = options or ServeOptions(
+            shards=1, workers=1, log_level="warning", durability="sync" if data else "os", alone=True
+        )
         self._temporary = None if data else tempfile.mkdtemp(prefix="wfe-run-")
         self.data = Path(data or self._temporary or ".").resolve()
         self._options = msgspec.structs.replace(given, data=str(self.data), apps=[*apps], listen=ANY_PORT)
@@ -129,17 +131,19 @@ def run_app(
     when the run takes longer than ``timeout_s``; then it goes on when an engine starts on ``data`` again.
     """
     with LocalServer(apps, data=data, options=options) as server, server.connect() as client:
-        run = client.start(name or _only_workflow(client, apps), *values)
+        run = client.start(_workflow_of(client, apps, name), *values)
         run.outcome(timeout_s)
         return client.view(run.id)
 
 
-def _only_workflow(client: Client, apps: Sequence[str]) -> str:
+def _workflow_of(client: Client, apps: Sequence[str], name: str | None) -> str:
     names = sorted({found.workflow for found in client.definitions() if found.current})
-    if len(names) != 1:
-        found = f"it has {', '.join(names)}" if names else "it has none"
-        raise UnknownWorkflow(f"name the workflow to run as {' '.join(apps)}:NAME; {found}")
-    return names[0]
+    if name is not None and name.partition("@")[0] in names:
+        return name
+    if name is None and len(names) == 1:
+        return names[0]
+    found = f"it has {', '.join(names)}" if names else "it has none"
+    raise UnknownWorkflow(f"name the workflow to run as {apps[0]}:NAME; {found}")
 
 
 def _app_of(workflow: RegisteredWorkflow) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from wfe.bootstrap.parents import die_with_parent, parent_watch, read_options
 from wfe.config import AppOptions, ServeOptions, ShardOptions, WorkerOptions, mask_secrets
-from wfe.errors import WfeError
+from wfe.errors import UnknownTask, WfeError
 
 EXIT_REFUSED = 2
 _Options = TypeVar("_Options", ServeOptions, ShardOptions, WorkerOptions, AppOptions)
@@ -117,7 +117,11 @@ def _read_app() -> int:
     from wfe.authoring.apps import load_app
 
     try:
-        definitions = load_app(options.apps).definitions()
+        app = load_app(options.apps)
+        definitions = app.definitions()
+        if options.alone and (missing := app.missing_tasks()):
+            workflow, node, task = missing[0]
+            raise UnknownTask(f"node {node!r} of {workflow!r} calls {task}, which no app here has: name its APP, too")
     except WfeError as error:
         return _refused(error)
     with out:

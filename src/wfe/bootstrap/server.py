@@ -67,7 +67,7 @@ def _serve(options: ServeOptions, stack: ExitStack) -> int:
     options = msgspec.structs.replace(options, data=str(data))
     stack.enter_context(DataLock(data))
     # Imported by a child, while this process opens the rest.
-    reading = _start_reading_apps(options.apps)
+    reading = _start_reading_apps(options)
     stack.callback(_end, reading)
     runtime = runtime_directory(data)
     if runtime is not None:
@@ -161,8 +161,10 @@ def _drain(options: ShardOptions) -> int:
     return _finished(spawn(command("shard-drain"), options))
 
 
-def _start_reading_apps(apps: list[str]) -> subprocess.Popen[bytes] | None:
-    return spawn(command("read-app"), AppOptions(apps=apps), stdout=subprocess.PIPE) if apps else None
+def _start_reading_apps(options: ServeOptions) -> subprocess.Popen[bytes] | None:
+    if not options.apps:
+        return None
+    return spawn(command("read-app"), AppOptions(apps=options.apps, alone=options.alone), stdout=subprocess.PIPE)
 
 
 def _read_apps(process: subprocess.Popen[bytes] | None) -> list[bytes]:

@@ -11,20 +11,23 @@ from wfe.cli.runs import complain_of_failure
 
 @command("run", short_help="Run one workflow in an engine of its own, print the result, stop.")
 @click.argument("app", metavar="APP[:NAME]")
+@click.argument("more", metavar="[APP]...", nargs=-1)
 @input_option
 @click.option("--data", metavar="DIR", help="Keep the engine's data here [default: a temporary directory].")
 @click.option("--timeout", "timeout_s", type=Duration(), help="Stop waiting after this long (exit code 4).")
-def run_command(app: str, given: Given | None, data: str | None, timeout_s: float | None, as_json: bool) -> int:
+def run_command(
+    app: str, more: tuple[str, ...], given: Given | None, data: str | None, timeout_s: float | None, as_json: bool
+) -> int:
     """Start an engine in a temporary or --data directory, run a workflow, print its output, stop.
 
-    NAME is needed when the app has several workflows.
+    NAME is needed when there are several workflows. Further APPs bring the tasks of a YAML file.
     """
     from wfe import bootstrap
     from wfe.client.views import run_document
     from wfe.wire.payload import decode_any
 
-    apps, name = split_app(app)
-    view = bootstrap.run_app([apps], name, *input_args(given), data=data, timeout_s=timeout_s)
+    path, name = split_app(app)
+    view = bootstrap.run_app([path, *more], name, *input_args(given), data=data, timeout_s=timeout_s)
     if as_json:
         print_json(run_document(view))
     elif view.status == "completed":

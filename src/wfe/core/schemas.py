@@ -144,8 +144,9 @@ def input_schema(definition: Definition) -> Schema:
 def apply_defaults(definition: Definition, value: Any | UnsetType = UNSET) -> Any:
     """The input with the parameters' defaults filled in; what is given stays as it is.
 
-    With no parameter an empty object is no input, too. With one parameter its default stands in for an input that is absent, or null where null does not fit. With
-    several it stands in for a missing member. Defaults inside a parameter's schema are annotations, as in JSON Schema.
+    With no parameter an empty object is no input, too. With one parameter its default stands in for an input that is
+    absent, or null where null does not fit. With several it stands in for a missing member. Defaults inside a
+    parameter's schema are annotations, as in JSON Schema.
     """
     params = definition.params
     if len(params) == 1:
