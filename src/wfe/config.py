@@ -152,7 +152,7 @@ Options = TypeVar("Options", bound=Struct)
 
 SECTIONS: dict[type[Struct], str] = {ServeOptions: "serve", WorkerOptions: "worker"}
 """The options that people may set, and their table in a configuration file."""
-_INTERNAL = frozenset({"parent_fd", "token", "index", "worker", "local", "board"})
+_INTERNAL = frozenset({"parent_fd", "alone", "token", "index", "worker", "local", "board"})
 """Set by a parent process, never by people (a token comes from `find_token`, so that no file holds one)."""
 _VARIABLES = {"connect": "WFE_ADDRESS"}
 """Where the variable is not WFE_ and the field: one name for the server, for clients and workers alike."""
