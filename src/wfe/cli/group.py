@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("operations", "Show the server, its shards and workers."),
     "verify": ("operations", "Check a data directory, record by record."),
     "completion": ("operations", "Print the completion script for a shell."),
+    "sim": ("simulate", "Simulate a whole cluster with faults, from one seed."),
     "bench": ("bench", "Measure an engine."),
 }
 """Name -> (module, short help). In the order of the help page; a test compares the help with the commands' own."""

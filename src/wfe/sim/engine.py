@@ -6,13 +6,13 @@ an operator starts the engine again, perhaps with another number of shards.
 
 from __future__ import annotations
 
-from random import Random
 from typing import TYPE_CHECKING
 
 from wfe.config import ServeOptions, ShardOptions, WorkerOptions
 from wfe.coordinator.actor import Coordinator
 from wfe.coordinator.effects import Site
 from wfe.coordinator.moves import settle_owners
+from wfe.coordinator.supervision import ChildState
 from wfe.errors import DataError, WfeError
 from wfe.journal.catalogue import Catalogue
 from wfe.sim.chance import SeededRandom
@@ -143,9 +143,7 @@ class EngineNode(Node):
 
     @property
     def broken(self) -> bool:
-        """Whether a shard is down for good, so that an operator has to start the engine again."""
-        return hasattr(self, "actor") and any(shard.state == "down" for shard in self.actor.topology.shards)
-
-
-def pick_shards(random: Random, partitions: int) -> int:
-    return random.choice([1, 1, 2, 2, 3, 4][: partitions + 2])
+        """Whether a child is down for good, so that an operator has to start the engine again."""
+        return hasattr(self, "actor") and any(
+            child.state is ChildState.DOWN for child in self.actor.supervisor.children.values()
+        )

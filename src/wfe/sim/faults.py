@@ -38,6 +38,7 @@ class Faults:
         world.disk.calm()
         world.disk_max_us = 2_000
         world.behaviour.poison = 0.0
+        world.behaviour.hurry = True
 
     def _later(self) -> None:
         delay_us = int(self._random.expovariate(1 / self._world.swarm.mean_fault_us)) + 1

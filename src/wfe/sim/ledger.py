@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from wfe.limits import LOSSES_MAX
 from wfe.model import event as ev
-from wfe.model.definition import Definition, Map, Node, Sleep, Task, children, walk
+from wfe.model.definition import Definition, Map, Node, Sleep, Task, walk
 from wfe.sim.node import Violation
 from wfe.wire.messages import TaskResult
 
@@ -38,12 +38,10 @@ class Shape:
     def single_task(self, node: int) -> int:
         """The position of a map's body when it is one task without a condition; -1 otherwise."""
         found = self.nodes[node]
-        if (
-            isinstance(found, Map)
-            and len(found.do) == 1
-            and isinstance(found.do[0], Task)
-            and not children(found.do[0])
-        ):
+        if not isinstance(found, Map) or len(found.do) != 1:
+            return -1
+        body = found.do[0]
+        if isinstance(body, Task) and body.if_ is None:
             return node + 1
         return -1
 
