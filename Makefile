@@ -29,7 +29,7 @@ test: $(STAMP)  ## every test (TESTS=tests/unit/core for some, JOBS=4 for more p
 check: $(STAMP)  ## lint, format, import layers, types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/mypy
 
 chaos: $(STAMP)  ## kill -9 of every kind of process, many times over (ROUNDS=5 SEED=n)
