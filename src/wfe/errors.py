@@ -29,6 +29,7 @@
     |   |-- DataFormat           written by a newer version
     |   |-- DataCorrupt          a record fails its checksum (names the record)
     |   `-- DataFull             no space left
+    |-- BackupError              the server's or the disk's: a backup that was given up (what it left is no backup)
     |-- Fenced                   another process owns the partitions now; this one must stop
     `-- TaskSignal               raised inside tasks, by the author or for him
         |-- Fatal                no retry
@@ -226,6 +227,12 @@ class DataFull(DataError):
     """No space is left for the log or a store."""
 
     code = "data_full"
+
+
+class BackupError(WfeError):
+    """A backup that was not begun or was given up; what is in its directory is no backup. Runs are not affected."""
+
+    code = "backup"
 
 
 class Fenced(WfeError):

@@ -94,6 +94,17 @@ DISK_FREE_BYTES_MIN: Final = 256 * MIB
 """Of the file system: as above when less is free."""
 DISK_RETRY_S: Final = 5.0
 
+# Backup
+BACKUP_BARRIER_MS: Final = 15_000
+"""Within this time of the request all shards are quiet and have begun their snapshots, or the backup is given up."""
+BACKUP_HOLD_MS: Final = 20_000
+"""A shard holds its mail back for at most this long, whatever became of the backup."""
+BACKUP_RESEND_MS: Final = 500
+BACKUP_OUTCOMES_MAX: Final = 16
+"""Outcomes of backups that the coordinator remembers, for clients that ask again."""
+RESTORE_EPOCHS: Final = 1_000_000
+"""A restore raises the epoch by this much: more than the engine that it comes from can have given out since."""
+
 # Admission, per shard
 ADMIT_READY_MAX: Final = 500_000
 """Ready tasks beyond which new runs are refused as busy."""
@@ -141,6 +152,7 @@ assert FRAME_MESSAGES_MAX <= FRAME_MESSAGES_REFUSED
 assert RECENT_RUNS_MS > 2 * FRESH_ID_MS, "a repeated start must find the ended run in memory or be looked up"
 assert LEASE_MS >= 3 * HEARTBEAT_MS, "one lost heartbeat must not lose a lease"
 assert RECOVERY_GRACE_MS < LEASE_MS
+assert BACKUP_HOLD_MS > BACKUP_BARRIER_MS, "no shard may send while the coordinator still counts on its silence"
 assert DISK_ALARM_PERCENT < DISK_REFUSE_PERCENT < 100
 assert CREDIT_BYTES_MAX > PAYLOAD_BYTES_MAX
 assert SOCKET_SILENCE_MS >= 2 * SOCKET_HEARTBEAT_MS

@@ -28,6 +28,28 @@ class Random(Protocol):
         ...
 
 
+class Copied(NamedTuple):
+    """A copy on the disk: its size and the BLAKE2b digest (hex) of its bytes."""
+
+    size_bytes: int
+    digest: str
+
+
+class Snapshot(Protocol):
+    """What a log or store held when the snapshot began, whatever is written since. Close it soon: it keeps old pages.
+
+    Used by one thread at a time, which may be another one than the writer's.
+    """
+
+    def copy_to(self, place: str) -> Copied:
+        """Writes it compactly to ``place``, which must not exist; durable when it returns. `DataFull`, `DataError`."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of it. Idempotent."""
+        ...
+
+
 class Log(Protocol):
     """A shard's write-ahead log: an ordered map position -> record. Positions are consecutive.
 
@@ -56,6 +78,10 @@ class Log(Protocol):
 
     def size_bytes(self) -> int:
         """Bytes in use."""
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """All that is durable now. May be called from another thread than the writer's."""
         ...
 
     def close(self) -> None: ...
@@ -89,6 +115,10 @@ class Store(Protocol):
         ...
 
     def size_bytes(self) -> int: ...
+
+    def snapshot(self) -> Snapshot:
+        """All that is durable now. May be called from another thread than the writer's."""
+        ...
 
     def close(self) -> None: ...
 

@@ -20,7 +20,7 @@ from wfe.journal import schema
 from wfe.journal.schema import seal
 from wfe.journal.tables import Tables
 from wfe.limits import PARTITIONS_DEFAULT, PARTITIONS_MAX
-from wfe.ports import Op, Store
+from wfe.ports import Op, Snapshot, Store
 
 SERVER_KEY: Final = b"server"
 EPOCH_KEY: Final = b"epoch"
@@ -206,6 +206,28 @@ class Catalogue:
         self._commit([(schema.CATALOGUE_META, EPOCH_KEY, _encode(epoch))])
         self._epoch = epoch
         return epoch
+
+    @property
+    def epoch(self) -> int:
+        """The last epoch that was given out; 0: none."""
+        return self._epoch
+
+    def adopt(self, server_id: str, epoch: int) -> None:
+        """Makes a restored catalogue that of another server, whose epochs go on from a higher one, in one commit."""
+        if epoch <= self._epoch:
+            raise ValueError(f"epoch {epoch} is not above {self._epoch}")
+        server = ServerRow(schema.FORMAT_VERSION, self.partitions, server_id)
+        self._commit(
+            [
+                (schema.CATALOGUE_META, SERVER_KEY, _encode(server)),
+                (schema.CATALOGUE_META, EPOCH_KEY, _encode(epoch)),
+            ]
+        )
+        self.server_id, self._epoch = server_id, epoch
+
+    def snapshot(self) -> Snapshot:
+        """All of it that is durable now."""
+        return self._tables.store.snapshot()
 
     def close(self) -> None:
         self._tables.store.close()

@@ -21,6 +21,7 @@ from wfe.config import Durability
 from wfe.errors import DataError, Fenced
 from wfe.limits import LOG_MAP_BYTES, MIB
 from wfe.lmdb.environment import open_environment, translated
+from wfe.lmdb.snapshots import EnvironmentSnapshot
 
 FENCE_KEY: Final = b"\0"
 FIRST_KEY: Final = bytes(8)
@@ -116,6 +117,10 @@ class LmdbLog:
             stat = self._env.stat()
         pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
         return int(pages) * int(stat["psize"])
+
+    def snapshot(self) -> EnvironmentSnapshot:
+        """All that is durable now; any thread may ask for it."""
+        return EnvironmentSnapshot(self._env, self._path)
 
     def close(self) -> None:
         self._env.close()

@@ -15,6 +15,7 @@ from wfe.errors import DataError
 from wfe.journal.schema import PARTITION_TABLES
 from wfe.limits import STORE_MAP_BYTES
 from wfe.lmdb.environment import open_environment, translated
+from wfe.lmdb.snapshots import EnvironmentSnapshot
 from wfe.ports import Op
 
 
@@ -75,6 +76,10 @@ class LmdbStore:
         """Bytes of the file up to its last page, free pages inside included."""
         with translated(self._path, "read"):
             return (int(self._env.info()["last_pgno"]) + 1) * int(self._env.stat()["psize"])
+
+    def snapshot(self) -> EnvironmentSnapshot:
+        """All that is durable now; any thread may ask for it."""
+        return EnvironmentSnapshot(self._env, self._path)
 
     def close(self) -> None:
         self._env.close()

@@ -80,6 +80,7 @@ class _TimedLog:
         self._latency = latency
         self.fence, self.read, self.trim = log.fence, log.read, log.trim
         self.last, self.size_bytes, self.close = log.last, log.size_bytes, log.close
+        self.snapshot = log.snapshot
 
     def append(self, position: int, record: bytes) -> None:
         begun_us = time.monotonic_ns() // 1_000

@@ -17,7 +17,8 @@ from typing import Final, Literal, TypeAlias
 
 from wfe.config import Durability
 from wfe.errors import DataError, DataFull, Fenced
-from wfe.ports import Op, Random
+from wfe.ports import Op, Random, Snapshot
+from wfe.sim.copies import SimSnapshot
 
 Fault: TypeAlias = Literal["no_space", "error_before", "error_after", "crash_before", "crash_after"]
 """What a write may meet: a full disk; an I/O error, or the end of the process, before or after the effect."""
@@ -73,6 +74,17 @@ class SimDisk:
     def log_file(self, name: str) -> LogFile:
         """What a log has on the disk."""
         return self._logs[name]
+
+    def put_file(self, name: str, file: LogFile | StoreFile) -> None:
+        """A file appears under a new name (a copy)."""
+        if isinstance(file, LogFile):
+            self._logs[name] = file
+        else:
+            self._stores[name] = file
+
+    def remove_file(self, name: str) -> None:
+        self._logs.pop(name, None)
+        self._stores.pop(name, None)
 
     def plan(self, name: str, fault: Fault) -> None:
         """The next write to this file meets the fault (several are met in order)."""
@@ -318,6 +330,10 @@ class SimLog(Handle):
     def size_bytes(self) -> int:
         return self._file.size
 
+    def snapshot(self) -> Snapshot:
+        self._check()
+        return SimSnapshot(self._disk, self._file)
+
     def _fenced(self) -> Fenced:
         return Fenced(f"epoch {self._file.epoch} has taken over the log {self._name}; this process must stop")
 
@@ -364,6 +380,10 @@ class SimStore(Handle):
 
     def size_bytes(self) -> int:
         return self._file.size
+
+    def snapshot(self) -> Snapshot:
+        self._check()
+        return SimSnapshot(self._disk, self._file)
 
 
 def row_bytes(key: bytes, value: bytes | None) -> int:

@@ -70,6 +70,15 @@ class Kind(IntEnum):
     REJECT = 61  # <- nothing: I do not know you, say hello again
     BYE = 62  # nothing ->
 
+    # backups (bodies in wire.backups): client -> coordinator, then coordinator <-> shard
+    BACKUP = 70  # Backup ->, answered by REPLY BackupReport; asked again until it says done
+    QUIESCE = 71  # <- Barrier: send no new letters to other shards, say QUIET once the sent ones are settled
+    QUIET = 72  # Barrier ->
+    CUT = 73  # <- Barrier with a directory: begin snapshots of log and stores, then copy them there
+    CUT_BEGUN = 74  # Barrier ->: all snapshots have begun
+    CUT_DONE = 75  # CutDone ->
+    RELEASE = 76  # <- Release: mail goes on
+
 
 class Header(Struct, array_like=True, frozen=True):
     """``request`` pairs an answer with its question. ``definition`` is filled in by the coordinator on START.
