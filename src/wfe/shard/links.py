@@ -17,6 +17,7 @@ class Link:
         "heard_ms",
         "held",
         "kinds",
+        "late",
         "local",
         "peer",
         "results_seq",
@@ -38,9 +39,15 @@ class Link:
         self.credit_bytes = 0
         self.dispatch_seq = 0
         self.results_seq = 0
+        self.late: dict[int, int] = {}
+        """Result frames with results whose runs are being loaded, and how many: they are not acknowledged yet."""
         self.heard_ms = now_ms
         self.told_ready = False
         """It knows that tasks wait here for credit."""
+
+    def booked_seq(self) -> int:
+        """The last result frame up to which every result has been decided."""
+        return min(self.late) - 1 if self.late else self.results_seq
 
 
 def _nothing(_body: bytes) -> None:

@@ -196,13 +196,12 @@ class Workers:
             self._complain(link.peer, ProtocolError(f"{len(message.results)} results in one frame"))
             return
         if message.seq <= link.results_seq:
-            self._acks[link.peer] = link.results_seq  # seen before
+            self._acks[link.peer] = link.booked_seq()  # seen before
             return
         if message.seq != link.results_seq + 1:
             self._core.workers.send(link.peer, [header(Kind.REJECT), encode(None)])
             return
         link.results_seq = message.seq
-        self._acks[link.peer] = message.seq
         partitions = self._core.partition_for
         missing = 0
         for result in message.results:
@@ -211,14 +210,16 @@ class Workers:
             if entry is not None:
                 self._result(link, entry, result, now_ms)
             elif partition is not None and result.run_id not in partition.recent:
-                self._loader.run(partition, result.run_id, self._late(link, result), now_ms)
+                link.late[message.seq] = link.late.get(message.seq, 0) + 1
+                self._loader.run(partition, result.run_id, self._late(link, message.seq, result), now_ms)
             else:
                 missing += 1
+        self._acks[link.peer] = link.booked_seq()
         if missing:
             self._core.counters["results_stale"] += missing
 
-    def _late(self, link: Link, result: TaskResult) -> Callable[[object, int], None]:
-        """A result whose run has to be loaded first (after a restart)."""
+    def _late(self, link: Link, seq: int, result: TaskResult) -> Callable[[object, int], None]:
+        """A result whose run has to be loaded first (after a restart). Its frame is acknowledged only afterwards."""
         kept = TaskResult(
             result.run_id, result.node, result.activation, result.attempt, result.status, result.value.copy(),
             result.error, result.started_us,
@@ -229,6 +230,11 @@ class Workers:
                 self._result(link, found, kept, later_ms)
             else:
                 self._core.counters["results_stale"] += 1
+            link.late[seq] -= 1
+            if not link.late[seq]:
+                del link.late[seq]
+                if self.links.get(link.peer) is link:
+                    self._acks[link.peer] = link.booked_seq()
 
         return then
 
