@@ -88,7 +88,7 @@ def plan(accounts: Sequence[Account], target: int, step: int, held_tasks: int, h
     room_bytes = CREDIT_BYTES_MAX - held_bytes - sum(max(0, a.bytes) for a in accounts)
     wanted = _wanted(accounts, max(0, target - held_tasks))
     orders = [KEEP] * len(accounts)
-    missing = False
+    missing = starving = False
     for index in sorted(range(len(accounts)), key=lambda i: _claim(accounts[i])):
         account = accounts[index]
         gap = wanted[index] - account.tasks
@@ -104,10 +104,12 @@ def plan(accounts: Sequence[Account], target: int, step: int, held_tasks: int, h
             room_bytes -= amount
         if hungry and (gap > max(0, tasks) or account.bytes + amount <= 0):
             missing = True
+            starving = starving or account.tasks + max(0, tasks) == 0
     surplus = lent + held_tasks > 2 * target
     for index, account in enumerate(accounts):
         idle = account.ready == 0 and account.tasks > 0 and not account.closed and orders[index] == KEEP
-        more_than_fair = account.tasks > _spare(wanted[index]) or account.bytes > _share_bytes(len(accounts))
+        fair = wanted[index] if starving else _spare(wanted[index])
+        more_than_fair = account.tasks > fair or account.bytes > _share_bytes(len(accounts))
         if idle and ((missing and more_than_fair) or (surplus and account.tasks > step)):
             orders[index] = Order(recall=True)
     return orders
