@@ -35,7 +35,9 @@ class Outcome(Struct, omit_defaults=True):
     last_steps: list[str] = []
 
 
-def simulate(seed: int, steps: int, *, keep_trace: bool = False, hook: Callable[[World], None] | None = None) -> Outcome:
+def simulate(
+    seed: int, steps: int, *, keep_trace: bool = False, hook: Callable[[World], None] | None = None
+) -> Outcome:
     """Runs one seed. ``hook`` sees the world before its first step."""
     quiet()
     with _collected_rarely():

@@ -217,9 +217,9 @@ class World:
                     if book.status == "paused":
                         client.control(book.id, "resume")
                     else:
-                        self._numbers += 1
-                        name = SIGNALS[self._numbers % 2]
-                        client.signal(book.id, name, f"tidy-{self._numbers}", self._numbers)
+                        for name in SIGNALS:
+                            self._numbers += 1
+                            client.signal(book.id, name, f"tidy-{self._numbers}", self._numbers)
         self.schedule.after(JANITOR_US, self._tidy)
 
 
