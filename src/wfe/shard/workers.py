@@ -121,6 +121,7 @@ class Workers:
             link.unconfirmed = known.held
             for lease in known.unconfirmed:
                 link.unconfirmed[lease] = None
+        self._acks.pop(peer, None)  # it numbers the frames of a conversation that is over
         self.links[peer] = link
         self._by_worker[hello.worker] = link
         for ref in hello.held:
