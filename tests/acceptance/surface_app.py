@@ -364,8 +364,8 @@ def cancellable(wf: wfe.Graph, directory: str) -> None:
 
 
 @wfe.workflow
-def cancellable_async(wf: wfe.Graph, directory: str) -> None:
-    until_cancelled_async(directory)
+async def cancellable_async(wf: wfe.Graph, directory: str) -> None:
+    await until_cancelled_async(directory)
 
 
 @wfe.workflow

@@ -27,6 +27,8 @@ class TaskFunction(Generic[P, R]):
     """A task: called as its function is. ``__wfe_task__`` is what workers and readers of definitions see."""
 
     __wfe_call__ = True
+    __name__: str
+    __qualname__: str
 
     def __init__(self, registered: RegisteredTask) -> None:
         self.__wfe_task__ = registered

@@ -40,6 +40,8 @@ class WorkflowFunction(Generic[P, R]):
     """A workflow: called inside another one it is a sub-workflow; elsewhere it is started by a client."""
 
     __wfe_call__ = True
+    __name__: str
+    __qualname__: str
 
     def __init__(self, registered: RegisteredWorkflow) -> None:
         self.__wfe_workflow__ = registered
