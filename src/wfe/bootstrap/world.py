@@ -15,6 +15,7 @@ from wfe.errors import Unavailable
 from wfe.limits import SOCKET_HANDSHAKE_MS
 
 if TYPE_CHECKING:
+    from wfe.journal.checkpoint import ReadDone, StoreReader
     from wfe.shard.process import World as ShardWorld
     from wfe.transport.aio import Attached, OnFrames
 
@@ -50,6 +51,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 def shard_disk(options: ShardOptions) -> ShardWorld:
     """A shard's part of the data directory, without a network (enough for a drain)."""
+    from wfe.journal.backup import ShardCopier
     from wfe.lmdb.layout import open_log, open_store
     from wfe.lmdb.reader import ReaderThread
     from wfe.lmdb.writer import WriterThread
@@ -60,12 +62,21 @@ def shard_disk(options: ShardOptions) -> ShardWorld:
     stores: dict[int, Store] = {
         partition: open_store(data, partition, durability=options.durability) for partition in options.partitions
     }
+    log = open_log(data, options.index, durability=options.durability)
     return World(
-        log=open_log(data, options.index, durability=options.durability),
+        log=log,
         stores=stores,
         writer=lambda done: WriterThread(stores, done),
         reader=ReaderThread,
+        copier=lambda done: ShardCopier(options.index, log, stores, _copy_thread, done),
     )
+
+
+def _copy_thread(done: ReadDone) -> StoreReader:
+    """The thread that copies log and stores for a backup."""
+    from wfe.lmdb.reader import ReaderThread
+
+    return ReaderThread(done, "backup")
 
 
 def shard_world(options: ShardOptions, stack: ExitStack) -> ShardWorld:

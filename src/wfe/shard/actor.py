@@ -13,15 +13,17 @@ from typing import Any
 import msgspec
 
 from wfe.core import decide
-from wfe.errors import ProtocolError, WfeError
+from wfe.errors import ProtocolError
 from wfe.journal.log import Chunk
 from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, HEARTBEAT_MS, PAYLOAD_BYTES_MAX
 from wfe.model.event import PartitionChunk
+from wfe.model.malformed import MALFORMED
 from wfe.model.state import ENDED
 from wfe.observe import get_logger
 from wfe.partition.entry import Entry, encode_events
 from wfe.partition.partition import Partition
 from wfe.partition.timers import LOAD
+from wfe.shard.backup import BackupPart
 from wfe.shard.checkpoints import Checkpoints
 from wfe.shard.core import Disk, Sender, Settings, ShardCore, encode
 from wfe.shard.loading import Loader
@@ -30,6 +32,7 @@ from wfe.shard.recovery import Recovery
 from wfe.shard.requests import Requests
 from wfe.shard.starts import Starts
 from wfe.shard.workers import Workers
+from wfe.wire.backups import CopiedFile
 from wfe.wire.frames import Kind, decode_header, header
 from wfe.wire.messages import KnownWorkers, Mail, MailAck, Resolved, RunOutcome, ShardHello, ShardStats
 
@@ -63,6 +66,7 @@ class Shard:
         self.starts = Starts(core, self.loader, turns, self.checkpoints.tail_full)
         self.requests = Requests(core, self.loader, turns, self.starts)
         self.mailroom = Mailroom(core, self.loader, turns, self.starts)
+        self.backup = BackupPart(core, self.mailroom, self.checkpoints, disk.copier)
         self.recovery = Recovery(core, self.loader, turns, self.workers, self.checkpoints)
         self._turns = turns
         self._stats_ms = 0
@@ -98,9 +102,7 @@ class Shard:
             if len(parts) != 2:
                 raise ProtocolError(f"a frame of {len(parts)} parts")
             self._on_coordinator(decode_header(parts[0]).kind, parts[1], now_ms)
-        except (WfeError, msgspec.DecodeError) as error:
-            if not isinstance(error, (ProtocolError, msgspec.DecodeError)):
-                raise
+        except (ProtocolError, *MALFORMED) as error:
             self.core.counters["frames_refused"] += 1
             _log.warning("a frame was refused", error=str(error))
 
@@ -116,6 +118,8 @@ class Shard:
             known = self._decode_known(body)
             self.workers.on_known_workers(known, now_ms)
             self.recovery.expect(known.workers)
+        elif kind in (Kind.QUIESCE, Kind.CUT, Kind.RELEASE):
+            self.backup.on_frame(kind, body, now_ms)
         elif kind == Kind.DRAIN:
             self.core.draining = self._drain_asked = True
         else:
@@ -133,6 +137,10 @@ class Shard:
     def on_written(self, token: object, error: Exception | None, now_ms: int) -> None:
         """The checkpoint thread has written a step."""
         self.checkpoints.on_written(token, error, now_ms)
+
+    def on_copied(self, number: int, files: list[CopiedFile] | None, error: Exception | None) -> None:
+        """The copying thread has begun, finished or failed a backup."""
+        self.backup.on_copied(number, files, error)
 
     def _installed(self, entry: Entry, now_ms: int) -> None:
         self.recovery.installed(entry, now_ms)
@@ -154,6 +162,7 @@ class Shard:
         self.loader.on_tick(now_ms)
         touched = self.commit(now_ms)
         self.mailroom.after_commit(now_ms)
+        self.backup.after_commit(now_ms)
         if touched:
             self.requests.followed(touched, now_ms)
         self._leave()

@@ -45,6 +45,13 @@ class Checkpoints:
         self._tail: deque[tuple[int, int]] = deque()
         self._trimmed = 0
         self.tail_bytes = 0
+        self.held = False
+        """A backup's snapshots are about to begin: no step is submitted."""
+
+    @property
+    def in_flight(self) -> int:
+        """Steps that were submitted and are not known to be durable."""
+        return len(self._in_flight)
 
     def on_commit(self, position: int, size_bytes: int, entries: list[Entry]) -> None:
         """A batch is durable in the log: its runs are dirty."""
@@ -70,6 +77,8 @@ class Checkpoints:
 
     def step(self, *, idle: bool, now_ms: int) -> bool:
         """Submit a step if one is due."""
+        if self.held:
+            return False
         if len(self._in_flight) >= (1 if idle else STEPS_MAX):
             return False
         if not idle and self.tail_bytes < TAIL_BYTES:

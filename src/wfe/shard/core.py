@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from wfe.errors import Busy, InvalidInput, RetryAfter, WfeError
+from wfe.journal.backup import Copier
 from wfe.journal.checkpoint import CheckpointWriter, StoreReader
 from wfe.journal.log import ShardLog
 from wfe.journal.store import PartitionStore
@@ -47,12 +48,13 @@ class Settings:
 
 @dataclass(slots=True)
 class Disk:
-    """The shard's part of the data directory, through the ports."""
+    """The shard's part of the data directory, through the ports. ``copier`` None: it takes part in no backup."""
 
     log: ShardLog
     stores: dict[int, PartitionStore]
     writer: CheckpointWriter
     reader: StoreReader
+    copier: Copier | None = None
 
 
 @dataclass(slots=True)

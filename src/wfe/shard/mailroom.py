@@ -1,8 +1,12 @@
-"""Mail between partitions: sent after its commit, taken in order, once, acknowledged after the receiver's commit."""
+"""Mail between partitions: sent after its commit, taken in order, once, acknowledged after the receiver's commit.
+
+While a backup is made, letters to other shards can be held back in their outboxes (`hold`).
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from functools import partial
 
 import msgspec
@@ -26,6 +30,7 @@ from wfe.wire.frames import Kind, header
 from wfe.wire.messages import Mail, MailAck, StartOutcome, StartRun
 
 _decode_body = msgspec.msgpack.Decoder(MailBody).decode
+ALL_LETTERS = 1 << 63
 Line = tuple[int, int]
 """(sender, receiver): letters of one line are taken in order."""
 
@@ -42,6 +47,9 @@ class Mailroom:
         self._sent: dict[Line, int] = {}
         self._sent_ms = 0
         self._acks: dict[Line, int] = {}
+        self.holding = False
+        self._marks: dict[Line, int] | None = None
+        """While mail is held: per line to another shard the last letter that may be sent."""
 
     # ---- sending ----------------------------------------------------------------------------------------------------
 
@@ -52,6 +60,9 @@ class Mailroom:
                 for receiver in sorted(partition.new_mail):
                     self._send(partition, receiver, self._sent.get((partition.number, receiver), 0))
                 partition.new_mail.clear()
+        if self.holding and self._marks is None:
+            # Whatever is in an outbox by now may be on its way, sent by an earlier process of this shard, perhaps.
+            self._marks = {line: letters[-1][0] for line, letters in self._outgoing() if letters}
         acks, self._acks = self._acks, {}
         for (sender, receiver), seq in acks.items():
             ack = MailAck(sender, receiver, seq)
@@ -62,8 +73,11 @@ class Mailroom:
 
     def _send(self, partition: Partition, receiver: int, after: int) -> None:
         outbox = partition.record.outboxes[receiver]
+        through = self._may_send(partition.number, receiver)
         letters = [
-            Mail(partition.number, receiver, partition.epoch, seq, body) for seq, body in outbox.letters if seq > after
+            Mail(partition.number, receiver, partition.epoch, seq, body)
+            for seq, body in outbox.letters
+            if after < seq <= through
         ]
         if not letters:
             return
@@ -84,6 +98,39 @@ class Mailroom:
             for receiver, outbox in partition.record.outboxes.items():
                 if outbox.letters:
                     self._send(partition, receiver, 0)
+
+    def _may_send(self, sender: int, receiver: int) -> int:
+        """The number of the last letter that may leave on a line."""
+        if self._marks is None or receiver in self._core.partitions:
+            return ALL_LETTERS
+        return self._marks.get((sender, receiver), 0)
+
+    def _outgoing(self) -> Iterator[tuple[Line, list[tuple[int, Raw]]]]:
+        """The unacknowledged letters of every line to another shard."""
+        for partition in self._core.partitions.values():
+            for receiver, outbox in partition.record.outboxes.items():
+                if receiver not in self._core.partitions:
+                    yield (partition.number, receiver), outbox.letters
+
+    def hold(self) -> None:
+        """Letters to other shards that are made after the next commit stay in their outboxes; again: from then on."""
+        self.release()
+        self.holding = True
+
+    @property
+    def settled(self) -> bool:
+        """While mail is held: every letter that may have been sent is settled. Ask right after a commit."""
+        marks = self._marks
+        if marks is None:
+            return False
+        return all(not letters or letters[0][0] > marks.get(line, 0) for line, letters in self._outgoing())
+
+    def release(self) -> None:
+        """What was held leaves after the next commit."""
+        self.holding, self._marks = False, None
+        for (sender, receiver), letters in self._outgoing():
+            if letters:
+                self._core.partitions[sender].new_mail.add(receiver)
 
     def on_ack(self, ack: MailAck) -> None:
         """The receiver holds letters up to a number: they leave the outbox."""

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from wfe.config import ShardOptions
 from wfe.errors import Fenced, WfeError
+from wfe.journal.backup import Copier, CopyDone
 from wfe.journal.checkpoint import CheckpointWriter, Done, ReadDone, StoreReader
 from wfe.journal.log import ShardLog
 from wfe.journal.store import PartitionStore
@@ -27,6 +28,7 @@ from wfe.observe import LatencyWindow, get_logger
 from wfe.ports import Log, Store
 from wfe.shard.actor import Shard
 from wfe.shard.core import Disk, Settings
+from wfe.wire.backups import CopiedFile
 
 _log = get_logger("shard")
 GC_THRESHOLD = 50_000
@@ -56,6 +58,7 @@ class World:
     stores: dict[int, Store]
     writer: Callable[[Done], CheckpointWriter]
     reader: Callable[[ReadDone], StoreReader]
+    copier: Callable[[CopyDone], Copier] | None = None
     back: Socket | None = None
     workers: Socket | None = None
     waiter: Waiter | None = None
@@ -125,7 +128,8 @@ class ShardProcess:
         self._reader = world.reader(self._read)
         commit_latency = LatencyWindow()
         timed = _TimedLog(world.log, commit_latency)
-        disk = Disk(ShardLog(timed, options.epoch), stores, self._writer, self._reader)
+        self._copier = world.copier(self._copied) if world.copier is not None else None
+        disk = Disk(ShardLog(timed, options.epoch), stores, self._writer, self._reader, self._copier)
         source = random.Random()
         self.shard = Shard(
             settings, disk, options.partitions, self._back, self._workers, source.random, self._clock.now_ms()
@@ -145,11 +149,18 @@ class ShardProcess:
         if self._world.waiter is not None:
             self._world.waiter.wake()
 
+    def _copied(self, number: int, files: list[CopiedFile] | None, error: Exception | None) -> None:
+        self._completions.append(("copied", number, files, error))
+        if self._world.waiter is not None:
+            self._world.waiter.wake()
+
     def _take_completions(self, now_ms: int) -> None:
         while self._completions:
             completion = self._completions.popleft()
             if completion[0] == "written":
                 self.shard.on_written(completion[1], completion[2], now_ms)
+            elif completion[0] == "copied":
+                self.shard.on_copied(completion[1], completion[2], completion[3])
             else:
                 self.shard.on_read(completion[1], completion[2], completion[3], now_ms)
 
@@ -206,6 +217,8 @@ class ShardProcess:
 
     def close(self) -> None:
         """Let the threads finish and close the environments."""
+        if self._copier is not None:
+            self._copier.close()
         self._writer.close()
         self._reader.close()
         self._take_completions(self._clock.now_ms())
