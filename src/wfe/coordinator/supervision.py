@@ -1,8 +1,9 @@
 """Which child runs, and when one that ended is started again. OTP's terms: restart intensity and period.
 
 Pure logic: time comes in, processes are started through a callable. Invariants: a child has at most one process; a new
-one starts only after the old one was waited for; a child that ended more than `RESTART_INTENSITY` times within
-`RESTART_PERIOD_MS` is *down* and stays so; an end that was planned does not count.
+one starts only after the old one was waited for; a shard that ended more than `RESTART_INTENSITY` times within
+`RESTART_PERIOD_MS` is *down* and stays so; an end that was planned does not count. A worker is never down: a few tasks
+that kill their process must not end the execution of everybody else's, so it comes back, ever more slowly.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Supervisor:
         recent = child.recent
         while recent and recent[0] <= now_ms - RESTART_PERIOD_MS:
             recent.popleft()
-        if len(recent) >= RESTART_INTENSITY:
+        if len(recent) >= RESTART_INTENSITY and child.role != "worker":
             child.state = ChildState.DOWN
             return
         recent.append(now_ms)

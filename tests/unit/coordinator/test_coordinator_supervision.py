@@ -12,6 +12,7 @@ from wfe.limits import (
     DRAIN_MS,
     HEARTBEAT_MS,
     PEER_PROBE_MS,
+    RESTART_BACKOFF_MAX_MS,
     RESTART_BACKOFF_MS,
     RESTART_INTENSITY,
     RESTART_PERIOD_MS,
@@ -172,6 +173,19 @@ def test_workers_start_although_a_shard_is_down() -> None:
         crash(world, "shard-0", 1)
         world.pass_time(RESTART_BACKOFF_MS << RESTART_INTENSITY)
     assert names(world)[-1] == "worker-0"
+
+
+def test_a_worker_that_tasks_keep_killing_comes_back_ever_more_slowly_but_is_never_down() -> None:
+    world = World(shards=1, workers=1).serving()
+    child = world.actor.supervisor.children["worker-0"]
+    for _ in range(5 * RESTART_INTENSITY):
+        crash(world, "worker-0")
+        world.pass_time(RESTART_BACKOFF_MAX_MS)
+        assert child.state is ChildState.RUNNING
+    crash(world, "worker-0")
+    world.pass_time(RESTART_BACKOFF_MS)
+    assert child.state is ChildState.BACKOFF
+    assert state_of(world).workers[0].restarts == 5 * RESTART_INTENSITY + 1
 
 
 def test_a_worker_that_leaves_to_be_replaced_is_no_failure() -> None:
