@@ -71,6 +71,8 @@ class RunBook:
         """Activation -> the map that it is an item of."""
         self.groups: dict[Place, tuple[int, int]] = {}
         self.signals: dict[str, list[tuple[str, Raw]]] = {}
+        self.taken: dict[Place, Raw] = {}
+        """Payloads by the node that took them."""
         self.arrived: set[str] = set()
         self.commands: set[str] = set()
         self.executed: dict[tuple[int, int, int], bytes] = {}
@@ -243,7 +245,7 @@ class RunBook:
         wait: Any = self.shape.nodes[event.node]
         if not self.signals.get(wait.signal):
             raise self.fail(f"{event} takes a signal that never came")
-        self.signals[wait.signal].pop(0)
+        self.taken[event.node, event.act] = self.signals[wait.signal].pop(0)[1]
 
     def _CommandApplied(self, event: ev.CommandApplied, time_ms: int) -> None:
         if event.command_id in self.commands:
