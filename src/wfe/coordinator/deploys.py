@@ -14,6 +14,7 @@ from wfe.errors import DefinitionError, PayloadTooLarge, UnknownWorkflow
 from wfe.journal.catalogue import Catalogue, Listed
 from wfe.limits import DEFINITION_BYTES_MAX, DEPLOY_DEFINITIONS_MAX, NAME_CHARS_MAX
 from wfe.model.definition import Definition
+from wfe.model.malformed import MALFORMED
 from wfe.wire.messages import DefinitionFound, DefinitionQuery, Deploy, Deployed, DeployOutcome, Resolve, Resolved
 
 
@@ -111,7 +112,7 @@ def _read(raw: list[bytes]) -> list[Definition]:
             continue
         try:
             definition = decode(data)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except MALFORMED as error:
             findings.append(f"definition {position + 1}: {error}")
             continue
         definitions.append(definition)

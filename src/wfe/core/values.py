@@ -13,6 +13,7 @@ from wfe.core.expressions.times import timestamp_from_ms, timestamp_text
 from wfe.core.plan import Input, Plan, Source, SourceKind
 from wfe.errors import ExpressionError
 from wfe.limits import PAYLOAD_BYTES_MAX
+from wfe.model.malformed import MALFORMED
 from wfe.model.state import Frame, RunState
 
 encode = msgspec.msgpack.Encoder().encode
@@ -26,7 +27,7 @@ def encode_value(value: Any) -> Raw:
     """A value that expressions made, encoded. ExpressionError when it can't be, or is too large."""
     try:
         data = encode(value)
-    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise ExpressionError(f"the value cannot be encoded: {error}") from error
     if len(data) > PAYLOAD_BYTES_MAX:
         raise ExpressionError(f"the value has {len(data)} bytes, the limit is {PAYLOAD_BYTES_MAX}")
@@ -38,7 +39,7 @@ def split_items(items: Raw) -> list[Raw]:
     whole."""
     try:
         return [item.copy() for item in _decode_items(items)]
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         raise ExpressionError("map wants a list of items") from error
 
 
@@ -94,7 +95,10 @@ def lookup_for(run: RunState, plan: Plan, scope: int, act: int, now_ms: int) -> 
         value = read(run, plan, scope, act, source)
         if value is None:
             raise Absent(f"{name} has no value here")
-        return decode(value)
+        try:
+            return decode(value)
+        except MALFORMED as error:
+            raise ExpressionError(f"the value of {name} is malformed: {error}") from error
 
     return lookup
 

@@ -15,6 +15,7 @@ from wfe.journal.schema import EndedSummary, OpenRow
 from wfe.journal.store import PartitionStore
 from wfe.limits import FRAME_MESSAGES_REFUSED, LIST_LIMIT_MAX, PAYLOAD_BYTES_MAX
 from wfe.model.ids import is_run_id
+from wfe.model.malformed import MALFORMED
 from wfe.model.state import ENDED, RunState
 from wfe.partition.entry import Entry, decode_events
 from wfe.partition.partition import Partition
@@ -38,7 +39,9 @@ from wfe.wire.messages import (
     StartOutcome,
     StartRun,
 )
+from wfe.wire.payload import decode_any
 
+_SEQ_MAX = (1 << 63) - 1
 Handler = Callable[[bytes, Header, Partition, Any, int], None]
 
 
@@ -74,7 +77,7 @@ class Requests:
             decode, handler = self._kinds[header.kind]
             try:
                 message = decode(body)
-            except (msgspec.DecodeError, RecursionError) as error:
+            except MALFORMED as error:
                 raise ProtocolError(f"malformed body of {Kind(header.kind).name}: {error}") from error
             handler(client, header, partition, message, now_ms)
         except WfeError as error:
@@ -162,6 +165,9 @@ class Requests:
         self._loader.key(partition, query.namespace, query.workflow, query.key, bound, now_ms)
 
     def _history(self, client: bytes, header: Header, partition: Partition, query: HistoryQuery, now_ms: int) -> None:
+        if not 0 <= query.after <= _SEQ_MAX:
+            raise InvalidInput("events are numbered from 1 on", "after")
+
         def with_run(found: Found, later_ms: int) -> None:
             if found is None:
                 self._core.refuse(client, header.request, UnknownRun(f"no run {query.run_id} is kept"))
@@ -252,6 +258,7 @@ class Requests:
             raise PayloadTooLarge(f"a signal of {len(wanted.payload)} bytes is above the limit of {PAYLOAD_BYTES_MAX}")
         if not wanted.name or not wanted.event_id:
             raise InvalidInput("a signal has a name and an event id", "name")
+        decode_any(wanted.payload)
         payload = Raw(bytes(wanted.payload))
         self._command(
             client,

@@ -29,6 +29,7 @@ from wfe.limits import (
 )
 from wfe.model.event import KeyBound, RunStarted
 from wfe.model.ids import is_run_id, partition_of, partition_of_key, time_of
+from wfe.model.malformed import MALFORMED
 from wfe.model.state import ENDED, RunState
 from wfe.partition.entry import Entry
 from wfe.partition.partition import Partition
@@ -243,7 +244,7 @@ class Starts:
         """The input, checked and completed with defaults. Most definitions' check costs well under a microsecond."""
         try:
             value = _decode(wanted.input)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except MALFORMED as error:
             raise InvalidInput(f"the input is not msgpack: {error}") from error
         made = wanted.input
         if compiled.has_defaults:

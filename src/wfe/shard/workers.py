@@ -15,6 +15,7 @@ import msgspec
 from wfe.core import decide
 from wfe.errors import ProtocolError, Unauthorized, WfeError
 from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, FRAME_MESSAGES_REFUSED, HEARTBEAT_MS, PAYLOAD_BYTES_MAX
+from wfe.model.malformed import MALFORMED
 from wfe.model.policy import ErrorInfo
 from wfe.model.state import NULL
 from wfe.observe import get_logger
@@ -94,7 +95,7 @@ class Workers:
                 raise ProtocolError(f"a shard takes no frame of kind {kind} from a worker")
             decode, handler = self._kinds[kind]
             message = decode(parts[1])
-        except (msgspec.DecodeError, RecursionError) as error:
+        except MALFORMED as error:
             self._complain(peer, ProtocolError(f"malformed body: {error}"))
             return
         except WfeError as error:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from wfe.errors import PayloadTooLarge, ProtocolError
 from wfe.limits import FRAME_BYTES_MAX
+from wfe.model.malformed import MALFORMED
 
 PROTOCOL = 1
 """Version of header and messages. A peer of another version is answered with a `ProtocolError`, in this header."""
@@ -114,7 +115,7 @@ def decode_header(data: bytes) -> Header:
     """A header from bytes of outside. ProtocolError when malformed or of another protocol version."""
     try:
         value = _decode_header(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except MALFORMED as error:
         raise ProtocolError(f"malformed frame header: {error}") from error
     if value.protocol != PROTOCOL:
         raise ProtocolError(

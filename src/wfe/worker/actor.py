@@ -17,6 +17,7 @@ from msgspec import Struct
 from wfe import observe
 from wfe.errors import ProtocolError
 from wfe.limits import HEARTBEAT_MS
+from wfe.model.malformed import MALFORMED
 from wfe.ports import TaskRunner
 from wfe.wire.frames import Kind, decode_header, header
 from wfe.wire.messages import (
@@ -113,7 +114,7 @@ class WorkerActor:
                 self._on_coordinator(head.kind, body, now_ms)
             elif (shard := self._links.get(link)) is not None:
                 self._on_shard(shard, head.kind, head.request, body, now_ms)
-        except (ProtocolError, msgspec.DecodeError, IndexError, RecursionError) as error:
+        except (ProtocolError, IndexError, *MALFORMED) as error:
             _logger.warning("malformed frame", link=link, error=str(error))
             if (shard := self._links.get(link)) is not None and shard.state is LinkState.OPEN:
                 self._resync(shard, now_ms)
