@@ -18,10 +18,10 @@ from struct import Struct as Layout
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from msgspec import DecodeError, ValidationError
 from msgspec.msgpack import Decoder, Encoder
 
 from wfe.errors import DataCorrupt, DataError, DataFormat
+from wfe.model.malformed import MALFORMED
 from wfe.ports import Log
 
 RECORD_VERSION: Final = 1
@@ -91,7 +91,7 @@ def decode_chunks(header: Header, record: bytes) -> list[Chunk]:
     """The chunks of a record whose header was verified."""
     try:
         chunks = _decode(memoryview(record)[HEADER_BYTES:])
-    except (DecodeError, ValidationError, RecursionError) as error:
+    except MALFORMED as error:
         raise DataCorrupt(f"a log record does not decode: {error}", f"log/{header.position}") from error
     if len(chunks) != header.chunks:
         raise DataCorrupt("a log record holds another number of chunks than it says", f"log/{header.position}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, TypeVar
 
-from msgspec import DecodeError, ValidationError
 from msgspec.msgpack import Decoder
 
 from wfe.errors import DataCorrupt
 from wfe.journal.schema import name_of, unseal
+from wfe.model.malformed import MALFORMED
 from wfe.ports import Store
 
 PAGE_ROWS: Final = 256
@@ -52,5 +52,5 @@ def decode_row(decoder: Decoder[_Row], table: int, key: bytes, value: bytes) -> 
     payload = unseal(table, key, value)
     try:
         return decoder.decode(payload)
-    except (DecodeError, ValidationError, RecursionError) as error:
+    except MALFORMED as error:
         raise DataCorrupt(f"a stored record does not decode: {error}", name_of(table, key)) from error

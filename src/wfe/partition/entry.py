@@ -6,7 +6,9 @@ import msgspec
 
 from wfe.core.evolve import replay
 from wfe.core.plan import Plan
+from wfe.errors import DataCorrupt
 from wfe.model.event import EventChunk, RunEvent
+from wfe.model.malformed import MALFORMED
 from wfe.model.state import ENDED, RunState
 
 _encode_state = msgspec.msgpack.Encoder().encode
@@ -67,13 +69,19 @@ def encode_events(time_ms: int, events: list[RunEvent]) -> bytes:
 
 
 def decode_events(data: bytes) -> EventChunk:
-    """A chunk from the log or the history."""
-    return _decode_chunk(data)
+    """A chunk from the log or the history. DataCorrupt when it is none."""
+    try:
+        return _decode_chunk(data)
+    except MALFORMED as error:
+        raise DataCorrupt(f"a chunk of events does not decode: {error}") from error
 
 
 def decode_state(snapshot: bytes) -> RunState:
-    """A run from its snapshot."""
-    return _decode_state(snapshot)
+    """A run from its snapshot. DataCorrupt when it is none."""
+    try:
+        return _decode_state(snapshot)
+    except MALFORMED as error:
+        raise DataCorrupt(f"the snapshot of a run does not decode: {error}") from error
 
 
 def rebuild(plan: Plan, snapshot: bytes | None, chunks: list[tuple[int, bytes]], extra: list[RunEvent]) -> RunState:

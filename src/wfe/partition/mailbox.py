@@ -8,7 +8,17 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw, Struct
 
-from wfe.model.event import DefinitionStored, KeyBound, MailSent, MailSettled, MailTaken, PartitionEvent
+from wfe.errors import DataCorrupt
+from wfe.model.event import (
+    DefinitionStored,
+    KeyBound,
+    MailSent,
+    MailSettled,
+    MailTaken,
+    PartitionChunk,
+    PartitionEvent,
+)
+from wfe.model.malformed import MALFORMED
 
 
 class Outbox(Struct, array_like=True):
@@ -28,6 +38,7 @@ class RecordState(Struct, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(RecordState).decode
+_decode_chunk = msgspec.msgpack.Decoder(PartitionChunk).decode
 
 
 def encode_record(record: RecordState) -> bytes:
@@ -35,7 +46,19 @@ def encode_record(record: RecordState) -> bytes:
 
 
 def decode_record(data: bytes) -> RecordState:
-    return _decode(data)
+    """A partition's record from its snapshot. DataCorrupt when it is none."""
+    try:
+        return _decode(data)
+    except MALFORMED as error:
+        raise DataCorrupt(f"the record of a partition does not decode: {error}") from error
+
+
+def decode_record_events(data: bytes) -> PartitionChunk:
+    """A chunk of a partition's own events from the log. DataCorrupt when it is none."""
+    try:
+        return _decode_chunk(data)
+    except MALFORMED as error:
+        raise DataCorrupt(f"a chunk of a partition's events does not decode: {error}") from error
 
 
 def evolve_record(record: RecordState, event: PartitionEvent) -> None:

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 
-import msgspec
-
 from wfe.core import decide
 from wfe.core.evolve import replay
 from wfe.core.plan import Plan
 from wfe.errors import DataCorrupt
 from wfe.journal.log import Chunk
-from wfe.model.event import PartitionChunk
 from wfe.partition.entry import Entry, decode_events, decode_state
-from wfe.partition.mailbox import decode_record
+from wfe.partition.mailbox import decode_record, decode_record_events
 from wfe.partition.partition import Partition
 from wfe.partition.timers import LOAD
 from wfe.shard.checkpoints import Checkpoints
@@ -26,7 +23,6 @@ from wfe.shard.loading import Loader
 from wfe.shard.turns import Turns
 from wfe.shard.workers import Workers
 
-_decode_record_events = msgspec.msgpack.Decoder(PartitionChunk).decode
 SLICE = 500
 """Runs that one turn loads or gives out again."""
 
@@ -79,7 +75,7 @@ class Recovery:
         if chunk.first_seq <= partition.record.seq:
             # The record's own state is older news, but definitions and keys may still miss in the store's rows.
             return
-        for event in _decode_record_events(chunk.events).events:
+        for event in decode_record_events(chunk.events).events:
             partition.book(event)
         if not partition.dirty_at:
             partition.dirty_at = position
