@@ -36,10 +36,12 @@ class JsonInput(click.ParamType):  # type: ignore[type-arg]
             return value
         import msgspec
 
+        from wfe.model.malformed import MALFORMED
+
         text, source = self._read(value)
         try:
             return Given(msgspec.json.decode(text))
-        except (msgspec.DecodeError, RecursionError) as error:
+        except MALFORMED as error:
             hint = "" if value[:1] in "@-" else " (text needs quotes of its own: -i '\"hello\"')"
             self.fail(f"{source} is not JSON: {error}{hint}", param, ctx)
 
@@ -51,7 +53,7 @@ class JsonInput(click.ParamType):  # type: ignore[type-arg]
                 return Path(value[1:]).read_bytes(), value[1:]
             except OSError as error:
                 self.fail(f"{value[1:]}: {error.strerror or error}")
-        return value.encode(), repr(value)
+        return value.encode(errors="surrogateescape"), repr(value)
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]

@@ -1,9 +1,38 @@
-"""Typed errors from the wire: an `ErrorReply` becomes the exception whose ``code`` it carries."""
+"""What the server answers, checked: an `ErrorReply` becomes the exception whose ``code`` it carries.
+
+Besides `ProtocolError` a decoder raises what `model.malformed` lists.
+"""
 
 from __future__ import annotations
 
-from wfe.errors import BY_CODE, Busy, DefinitionError, InvalidInput, RequestError, RetryAfter, WfeError
-from wfe.wire.messages import ErrorReply
+import msgspec
+
+from wfe.errors import BY_CODE, Busy, DefinitionError, InvalidInput, ProtocolError, RequestError, RetryAfter, WfeError
+from wfe.limits import PARTITIONS_MAX
+from wfe.model.ids import is_run_id
+from wfe.wire.messages import ErrorReply, RunOutcome, StartOutcome, Welcome
+
+decode_error = msgspec.msgpack.Decoder(ErrorReply).decode
+decode_outcomes = msgspec.msgpack.Decoder(list[RunOutcome]).decode
+_decode_started = msgspec.msgpack.Decoder(list[StartOutcome]).decode
+_decode_welcome = msgspec.msgpack.Decoder(Welcome).decode
+
+
+def started_of(body: bytes) -> list[StartOutcome]:
+    """The answers to starts; their run ids are ids, for frames go where an id says."""
+    outcomes = _decode_started(body)
+    for outcome in outcomes:
+        if outcome.error is None and not is_run_id(outcome.run_id):
+            raise ProtocolError(f"the server names a run {outcome.run_id[:100]!r}")
+    return outcomes
+
+
+def welcome_of(body: bytes) -> Welcome:
+    """A WELCOME that a client can spread its starts by."""
+    welcome = _decode_welcome(body)
+    if not 1 <= welcome.partitions <= PARTITIONS_MAX:
+        raise ProtocolError(f"the server says that it has {welcome.partitions} partitions")
+    return welcome
 
 
 def error_of(reply: ErrorReply) -> WfeError:

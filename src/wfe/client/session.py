@@ -14,15 +14,16 @@ from collections.abc import Callable
 import msgspec
 
 from wfe.client.questions import NEVER, Done, Request, StartRequest, pause_ms, resend_ms
-from wfe.client.replies import error_of
+from wfe.client.replies import decode_error, decode_outcomes, error_of, started_of, welcome_of
 from wfe.client.starts import START_WINDOW, Spread, StartBatch, frames_of
 from wfe.client.watches import Watch, Watches
 from wfe.errors import Busy, ProtocolError, Unavailable, WfeError
 from wfe.limits import REQUEST_RESEND_MS
 from wfe.model.ids import partition_of
+from wfe.model.malformed import MALFORMED
 from wfe.ports import Random
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header, header
-from wfe.wire.messages import ErrorReply, Hello, RunOutcome, StartOutcome, StartRun, Welcome
+from wfe.wire.messages import Hello, StartOutcome, StartRun, Welcome
 
 HELLO_FIRST_MS = 5
 HELLO_MAX_MS = 500
@@ -35,10 +36,6 @@ REWATCH_MAX_MS = 60_000
 AWAIT_FRAMES_PER_TICK = 100
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_outcomes = msgspec.msgpack.Decoder(list[RunOutcome]).decode
-_decode_started = msgspec.msgpack.Decoder(list[StartOutcome]).decode
-_decode_welcome = msgspec.msgpack.Decoder(Welcome).decode
-_decode_error = msgspec.msgpack.Decoder(ErrorReply).decode
 
 
 class Session:
@@ -164,29 +161,32 @@ class Session:
             head = decode_header(parts[0])
             kind = head.kind
             if kind == Kind.OUTCOMES:
-                outcomes = _decode_outcomes(parts[1])
+                outcomes = decode_outcomes(parts[1])
                 self._unanswered_since_ms = NEVER
                 self.watches.settle(outcomes)
             elif kind == Kind.REPLY:
                 self._unanswered_since_ms = NEVER
                 self._on_reply(head.request, parts[1], now_ms)
             elif kind == Kind.WELCOME:
-                self._on_welcomed(_decode_welcome(parts[1]), now_ms)
+                self._on_welcomed(welcome_of(parts[1]), now_ms)
             elif kind == Kind.ERROR:
-                self._on_error(head, error_of(_decode_error(parts[1])), parts[1], now_ms)
+                self._on_error(head, error_of(decode_error(parts[1])), parts[1], now_ms)
         except ProtocolError as error:
             if not self.connected:
                 self.close(error)
-        except msgspec.MsgspecError:
+        except MALFORMED:
             return
 
     def _on_reply(self, number: int, body: bytes, now_ms: int) -> None:
-        request = self._requests.pop(number, None)
+        request = self._requests.get(number)
         if isinstance(request, StartRequest):
+            outcomes = started_of(body)  # before the request is taken: to a malformed answer it stays open
+            del self._requests[number]
             self._starts_under_way -= 1
-            self._on_started(request, _decode_started(body), now_ms)
+            self._on_started(request, outcomes, now_ms)
             self._pump_starts(now_ms)
         elif request is not None:
+            del self._requests[number]
             request.done(body, None)
 
     def _on_started(self, request: StartRequest, outcomes: list[StartOutcome], now_ms: int) -> None:
@@ -243,7 +243,7 @@ class Session:
             return
         if isinstance(error, Busy) or (isinstance(error, Unavailable) and request.patient):
             request.last_error = error
-            self._put_off(request, _decode_error(body).retry_after_ms, now_ms)
+            self._put_off(request, decode_error(body).retry_after_ms, now_ms)
             return
         self._finish(request, error, now_ms)
 

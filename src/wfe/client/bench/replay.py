@@ -18,6 +18,7 @@ from wfe.client.aclient import AsyncClient
 from wfe.client.bench import definitions
 from wfe.client.bench.report import Report
 from wfe.errors import InvalidInput
+from wfe.model.malformed import MALFORMED
 
 SCHEMA_VERSION = "1.5"
 CLOCK_SLACK_S = 0.001
@@ -77,7 +78,7 @@ def read_trace(path: Path) -> Trace:
     """A trace from its file. InvalidInput when it is none of WfFormat 1.5, names unknown tasks, or has a cycle."""
     try:
         raw = msgspec.json.decode(path.read_bytes(), type=_Trace)
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         raise InvalidInput(f"{path}: is no WfFormat {SCHEMA_VERSION} trace: {error}") from error
     if raw.schema_version != SCHEMA_VERSION:
         raise InvalidInput(f"{path}: has schema version {raw.schema_version}, not {SCHEMA_VERSION}")
