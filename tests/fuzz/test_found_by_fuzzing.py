@@ -1,0 +1,102 @@
+"""Inputs that once broke something, one test each. The targets check what must hold."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+import pytest
+from actor_targets import FLOW, RUN_ID, SHARD_CLIENT, frame
+from msgspec import Raw
+from mutations import join_parts, split_parts
+from targets import TARGETS
+
+from support.client_world import World, a_run
+from support.shards import Host
+from wfe.cli.params import JsonInput
+from wfe.errors import DataCorrupt, ProtocolError
+from wfe.model.policy import ErrorInfo
+from wfe.partition.entry import decode_events, decode_state
+from wfe.partition.mailbox import decode_record, decode_record_events
+from wfe.wire import messages as m
+from wfe.wire.frames import Kind, decode_header, header
+
+encode = msgspec.msgpack.encode
+NO_UTF8 = b"\xa4\xff\xfe\xfd\xfc"
+"""msgpack: a text of four bytes that are none. msgspec raises UnicodeDecodeError, which is none of its own errors."""
+
+
+def test_a_header_whose_text_is_no_utf8_is_a_protocol_error() -> None:
+    with pytest.raises(ProtocolError):
+        decode_header(b"\x98\x01\x01\xff\x00" + NO_UTF8 + b"\x00\xa0\xa0")
+
+
+@pytest.mark.parametrize("target", ["coordinator-front", "coordinator-back", "shard-client", "shard-worker", "worker"])
+@pytest.mark.parametrize("kind", list(Kind))
+def test_no_body_with_text_that_is_no_utf8_costs_more_than_its_frame(target: str, kind: Kind) -> None:
+    for body in (b"\x91" + NO_UTF8, b"\x94" + NO_UTF8 * 4, b"\x91\x94" + NO_UTF8 * 4):
+        TARGETS[target].run(join_parts([header(kind, 0), body]))
+
+
+def test_a_malformed_answer_leaves_a_start_open_until_it_is_answered() -> None:
+    world = World()
+    world.front.deaf = True
+    batch = world.start(a_run())
+    number = world.front.seen[-1][1].request
+    for body in (b"\x91" + NO_UTF8, b"\x05", encode([m.StartOutcome("no id of a run")])):
+        world.session.on_frame([header(Kind.REPLY, 0, number), body], world.now_ms)
+        assert batch.open == 1
+    world.front.deaf = False
+    world.run(60_000)
+    assert (batch.open, batch.errors) == (0, {})
+
+
+@pytest.mark.parametrize("partitions", [0, -1, 1025, 2**62])
+def test_a_welcome_without_partitions_is_no_welcome(partitions: int) -> None:
+    world = World()
+    world.session.on_frame([header(Kind.WELCOME), encode(m.Welcome("other", partitions, 0))], world.now_ms)
+    batch = world.start(a_run(), a_run(key="k"))
+    assert batch.open == 0
+
+
+@pytest.mark.parametrize("after", [-1, -(2**63), 2**63, 2**64 - 1])
+def test_history_from_an_impossible_event_on_is_refused(after: int) -> None:
+    host = Host(FLOW)
+    started = host.start("flow", {"n": 1, "items": []}, run_id=RUN_ID)
+    host.checkpoint()
+    found = host.ask(Kind.HISTORY, 0, m.HistoryQuery(started.run_id, after), m.HistoryPage)
+    assert isinstance(found, m.ErrorReply)
+    assert found.code == "invalid_input"
+
+
+@pytest.mark.parametrize("payload", [NO_UTF8, b"\x91" + NO_UTF8])
+def test_a_malformed_signal_is_refused_and_a_malformed_result_is_the_runs_fault(payload: bytes) -> None:
+    host = Host(FLOW, tasks={"double": lambda n: 2 * n})
+    host.hello()
+    host.start("flow", {"n": 1, "items": []}, run_id=RUN_ID)
+    host.turn()
+    refused = host.ask(Kind.SIGNAL, 0, m.SignalRun(RUN_ID, "go", Raw(payload), "e"))
+    assert isinstance(refused, m.ErrorReply)
+    assert refused.code == "invalid_input"
+    (spec,) = host.dispatched()
+    host.results([m.TaskResult(RUN_ID, spec.node, spec.activation, spec.attempt, 0, Raw(payload))])
+    host.settle()
+    assert host.shard.core.counters["runs_quarantined"] == 0
+    assert isinstance(host.outcomes[RUN_ID].error, ErrorInfo)
+
+
+@pytest.mark.parametrize("decode", [decode_state, decode_record, decode_events, decode_record_events])
+@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x91" + NO_UTF8, b"\x91" * 100_000])
+def test_what_a_store_holds_is_corrupt_when_it_does_not_decode(decode: object, data: bytes) -> None:
+    with pytest.raises(DataCorrupt):
+        decode(data)  # type: ignore[operator]
+
+
+def test_an_input_that_is_no_utf8_is_no_json() -> None:
+    with pytest.raises(click.UsageError):
+        JsonInput().convert('"\udcff"', None, None)
+
+
+def test_frames_are_split_as_they_were_joined() -> None:
+    for seed in SHARD_CLIENT:
+        assert join_parts(split_parts(seed)) == seed
+    assert split_parts(frame(Kind.PING)) == [header(Kind.PING), b"\xc0"]
