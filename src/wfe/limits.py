@@ -49,6 +49,9 @@ PARTITIONS_MAX: Final = 1024
 """Ten bits of the run id."""
 LOSSES_MAX: Final = 3
 """Times that a task may be lost with its worker before it counts as poison."""
+LOSSES_SUSPECT: Final = 2
+"""A task that was lost so often shares a worker with no other such task: the one that kills it must not take the others
+along until they count as poison, too."""
 ERROR_MESSAGE_CHARS_MAX: Final = 10_000
 TRACEBACK_CHARS_MAX: Final = 30_000
 LIST_LIMIT_DEFAULT: Final = 100
@@ -99,6 +102,8 @@ BACKUP_BARRIER_MS: Final = 15_000
 """Within this time of the request all shards are quiet and have begun their snapshots, or the backup is given up."""
 BACKUP_HOLD_MS: Final = 20_000
 """A shard holds its mail back for at most this long, whatever became of the backup."""
+BACKUP_COPY_MS: Final = 6 * 3_600_000
+"""Copying takes at most this long; then a disk or a shard is taken to be stuck."""
 BACKUP_RESEND_MS: Final = 500
 BACKUP_OUTCOMES_MAX: Final = 16
 """Outcomes of backups that the coordinator remembers, for clients that ask again."""
@@ -155,5 +160,6 @@ assert RECOVERY_GRACE_MS < LEASE_MS
 assert BACKUP_HOLD_MS > BACKUP_BARRIER_MS, "no shard may send while the coordinator still counts on its silence"
 assert DISK_ALARM_PERCENT < DISK_REFUSE_PERCENT < 100
 assert CREDIT_BYTES_MAX > PAYLOAD_BYTES_MAX
+assert 0 < LOSSES_SUSPECT < LOSSES_MAX, "an innocent task must get a life to spare once it is kept apart"
 assert SOCKET_SILENCE_MS >= 2 * SOCKET_HEARTBEAT_MS
 assert SOCKET_LINGER_MS <= 2_000, "longer than that looks like a hang at shutdown"

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from wfe.errors import DataCorrupt, DataFormat, WfeError
 from wfe.journal.checkpoint import ReadDone, StoreReader, Token
+from wfe.journal.schema import FORMAT_VERSION
 from wfe.ports import Log, Snapshot, Store
 from wfe.wire.backups import CopiedFile
 
@@ -56,6 +57,8 @@ class Manifest(Struct):
     epoch: int
     shards: list[ShardPart]
     files: list[CopiedFile]
+    data_format: int = FORMAT_VERSION
+    """Of the data directory that it becomes."""
     checksum: str = ""
 
     @property

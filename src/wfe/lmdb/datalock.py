@@ -30,9 +30,8 @@ class DataLock:
                 data.mkdir(parents=True, exist_ok=True)
             elif not (data / "format").exists():
                 raise DataError(f"{data} is no data directory of wfe: it has no file named format")
-            self._file = (data / "lock").open("a+")
+        self._file = lock_file(data)
         try:
-            _lock(self._file, data)
             check_format(data, create=create)
         except BaseException:
             self._file.close()
@@ -51,6 +50,18 @@ class DataLock:
         self.close()
 
 
+def lock_file(data: Path) -> IO[str]:
+    """``DATA/lock``, held until it is closed. `DataInUse`: another process holds it."""
+    with translated(data, "use"):
+        file = (data / "lock").open("a+")
+    try:
+        _lock(file, data)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
 def check_format(data: Path, *, create: bool = False) -> int:
     """The directory's format version; writes ours into a directory that has none when ``create``."""
     path = data / "format"
@@ -61,7 +72,7 @@ def check_format(data: Path, *, create: bool = False) -> int:
             )
             if foreign:
                 raise DataError(f"{data} has {', '.join(foreign)} but no file named format; restore a backup")
-            _write_durably(path, f"{FORMAT_VERSION}\n")
+            write_format(data, FORMAT_VERSION)
         text = path.read_text(encoding="ascii", errors="replace").strip()
     if not text.isdigit():
         raise DataError(f"{path} holds {text!r}, not a format version; is {data} a data directory of wfe?")
@@ -71,6 +82,11 @@ def check_format(data: Path, *, create: bool = False) -> int:
             "another --data"
         )
     return int(text)
+
+
+def write_format(data: Path, version: int) -> None:
+    """Says that the directory is a data directory, durably."""
+    _write_durably(data / "format", f"{version}\n")
 
 
 def _lock(file: IO[str], data: Path) -> None:

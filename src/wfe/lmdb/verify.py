@@ -9,6 +9,7 @@ from msgspec import Struct
 from wfe.errors import WfeError
 from wfe.journal.schema import ENDED, OPEN
 from wfe.journal.verify import Finding, LogScan, scan_log, verify_catalogue, verify_join, verify_store
+from wfe.journal.verify_mail import Records, replay_records, stored_record, verify_mail
 from wfe.journal.verify_store import Entity, message_of
 from wfe.lmdb.datalock import DataLock, check_format
 from wfe.lmdb.layout import open_catalogue, open_log, open_store, partitions_with_stores, shards_with_logs
@@ -40,14 +41,35 @@ def verify_data(path: Path | str) -> DataReport:
     """
     data = Path(path)
     with DataLock(data, create=False):
-        report = DataReport(str(data), check_format(data))
-        scans = [_verify_log(data, shard, report) for shard in shards_with_logs(data)]
-        held: dict[Entity, int] = {}
-        readable = [p for p in partitions_with_stores(data) if _verify_store(data, p, held, report)]
-        for scan in scans:
-            report.findings.extend(verify_join(scan, held, readable))
-        _verify_catalogue(data, report)
+        return verify_tree(data, check_format(data))
+
+
+def verify_tree(data: Path, data_format: int) -> DataReport:
+    """The same for any directory with logs, stores and a catalogue that nobody writes, such as a backup."""
+    report = DataReport(str(data), data_format)
+    records: Records = {}
+    scans = [_verify_log(data, shard, report) for shard in shards_with_logs(data)]
+    held: dict[Entity, int] = {}
+    readable = [p for p in partitions_with_stores(data) if _verify_store(data, p, held, records, report)]
+    for scan in scans:
+        report.findings.extend(verify_join(scan, held, readable))
+    for shard in shards_with_logs(data):
+        _replay_mail(data, shard, records)
+    report.findings.extend(verify_mail(records))
+    _verify_catalogue(data, report)
     return report
+
+
+def _replay_mail(data: Path, shard: int, records: Records) -> None:
+    """What is wrong with the log itself was found before: then mail cannot be judged any further."""
+    try:
+        log = open_log(data, shard, readonly=True)
+        try:
+            replay_records(log, records)
+        finally:
+            log.close()
+    except WfeError:
+        records.clear()
 
 
 def _verify_log(data: Path, shard: int, report: DataReport) -> LogScan:
@@ -68,7 +90,7 @@ def _verify_log(data: Path, shard: int, report: DataReport) -> LogScan:
     return scan
 
 
-def _verify_store(data: Path, partition: int, held: dict[Entity, int], report: DataReport) -> bool:
+def _verify_store(data: Path, partition: int, held: dict[Entity, int], records: Records, report: DataReport) -> bool:
     """False when the store cannot be read at all."""
     report.partitions += 1
     place = f"partitions/{partition:03d}"
@@ -77,11 +99,14 @@ def _verify_store(data: Path, partition: int, held: dict[Entity, int], report: D
         try:
             found = verify_store(store, held)
             counts = (store.count(OPEN), store.count(ENDED))
+            record = stored_record(store)
         finally:
             store.close()
     except WfeError as error:
         report.findings.append(Finding(place, message_of(error)))
         return False
+    if record is not None:
+        records[partition] = record
     report.open_runs += counts[0]
     report.ended_runs += counts[1]
     report.findings.extend(_below(place, found))
