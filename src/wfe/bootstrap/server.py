@@ -27,6 +27,7 @@ from wfe.coordinator.process import OnFrames, Process, World
 from wfe.coordinator.tokens import publish_token, server_token, withdraw_token, write_private
 from wfe.errors import ConfigError, DataError, DefinitionError, RequestError
 from wfe.journal.catalogue import Catalogue
+from wfe.lmdb.archive import DirectoryArchive
 from wfe.lmdb.layout import DataLock, open_catalogue, shards_with_logs
 from wfe.transport.aio import Attached
 from wfe.transport.endpoints import ipc_endpoint, listen_address, runtime_directory
@@ -102,6 +103,7 @@ def _serve(options: ServeOptions, stack: ExitStack) -> int:
         worker_command=command("worker"),
         clock=SystemClock(),
         random=random,
+        make_archive=partial(DirectoryArchive, data, catalogue.snapshot),
     )
     definitions = _read_apps(reading)
     announce = partial(_announce, stack, data, token)

@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pause": ("control", "Pause a run: nothing more is dispatched."),
     "resume": ("control", "Resume a paused run."),
     "status": ("operations", "Show the server, its shards and workers."),
+    "backup": ("backups", "Copy all data of a running server into a directory."),
+    "restore": ("backups", "Make a data directory from a backup."),
     "verify": ("operations", "Check a data directory, record by record."),
     "completion": ("operations", "Print the completion script for a shell."),
     "sim": ("simulate", "Simulate a whole cluster with faults, from one seed."),

@@ -6,7 +6,6 @@ idempotently until the client's ``request_timeout_s``; Busy and Unavailable are 
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
@@ -17,6 +16,7 @@ from wfe.client.arguments import Args
 from wfe.client.calls import definition_json, target_of
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Connection, LinkFactory
 from wfe.client.listing import RunList, list_runs
+from wfe.client.operating import Operating
 from wfe.client.runs import AsyncRun, check_run_id, fetch_view
 from wfe.client.starter import Starter
 from wfe.client.typed import TypedWorkflow
@@ -36,7 +36,6 @@ from wfe.wire.messages import (
     FindRun,
     ListRuns,
     RunView,
-    ServerStatus,
     StartRun,
 )
 
@@ -50,16 +49,13 @@ Many = list
 
 NAMESPACE = "default"
 
-SERVING_POLL_S = 0.05
-
 _decode_view = msgspec.msgpack.Decoder(RunView).decode
 _decode_deployed = msgspec.msgpack.Decoder(DeployOutcome).decode
 _decode_definitions = msgspec.msgpack.Decoder(list[DefinitionFound]).decode
 _decode_definition = msgspec.msgpack.Decoder(DefinitionFound).decode
-_decode_status = msgspec.msgpack.Decoder(ServerStatus).decode
 
 
-class AsyncClient:
+class AsyncClient(Operating):
     """A connection to a server. Made by `aconnect`; use it as ``async with``."""
 
     def __init__(
@@ -335,7 +331,7 @@ class AsyncClient:
         await run.signal(name, payload, event_id=event_id)
         return run
 
-    # ---- definitions and the server ----
+    # ---- definitions ----
 
     async def deploy(self, *workflows: Any, check: bool = False, replace: bool = False) -> Many[Deployed]:
         """Registers definitions and makes them current. Takes decorated workflows, `Definition`s, or their JSON.
@@ -355,19 +351,6 @@ class AsyncClient:
         query = DefinitionQuery(target.name if target else "", version or (target.version if target else 0), hash)
         found = _decode_definition(await self._open().ask(Kind.DEFINITION, query))
         return msgspec.json.decode(found.definition, type=Definition)
-
-    async def status(self) -> ServerStatus:
-        """The server, its shards with their counters and latencies, its workers."""
-        return _decode_status(await self._open().ask(Kind.STATUS))
-
-    async def wait_until_serving(self, timeout_s: float) -> ServerStatus:
-        """The status as soon as every shard serves, or, once the time is over, as it is then."""
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        while True:
-            status = await self.status()
-            if status.state == "serving" or asyncio.get_running_loop().time() >= deadline:
-                return status
-            await asyncio.sleep(SERVING_POLL_S)
 
     async def view(self, run_id: str) -> RunView:
         """A run as it travels, payloads still encoded."""

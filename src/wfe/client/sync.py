@@ -20,6 +20,7 @@ from wfe.client.views import HistoryItem, RunInfo
 from wfe.errors import Disconnected
 from wfe.limits import LIST_LIMIT_DEFAULT
 from wfe.model.definition import Definition
+from wfe.wire.backups import BackupReport
 from wfe.wire.messages import DefinitionFound, Deployed, RunOutcome, RunView, ServerStatus
 
 T = TypeVar("T")
@@ -367,6 +368,10 @@ class Client:
     def wait_until_serving(self, timeout_s: float) -> ServerStatus:
         """See `AsyncClient.wait_until_serving`."""
         return self._loop.call(self._client.wait_until_serving(timeout_s))
+
+    def backup(self, directory: str, timeout_s: float | None = None) -> BackupReport:
+        """See `AsyncClient.backup`."""
+        return self._loop.call(self._client.backup(directory, timeout_s))
 
     def view(self, run_id: str) -> RunView:
         """See `AsyncClient.view`."""

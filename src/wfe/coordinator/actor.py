@@ -11,14 +11,16 @@ from __future__ import annotations
 import msgspec
 
 from wfe.config import ServeOptions, ShardOptions, WorkerOptions
+from wfe.coordinator.backups import Backups
 from wfe.coordinator.deploys import Deploys
 from wfe.coordinator.effects import Effects, Site
 from wfe.coordinator.peers import Peers
 from wfe.coordinator.routing import FrontDoor, welcome_frame
-from wfe.coordinator.status import server_status
+from wfe.coordinator.status import VERSION, server_status
 from wfe.coordinator.supervision import Child, ChildState, Supervisor
 from wfe.coordinator.topology import Shard, Topology
 from wfe.errors import DataError, ProtocolError
+from wfe.journal.backup import Archive
 from wfe.journal.catalogue import Catalogue
 from wfe.limits import DRAIN_MS, HEARTBEAT_MS, PAYLOAD_BYTES_MAX, PEER_PROBE_MS
 from wfe.observe import get_logger
@@ -48,6 +50,7 @@ class Coordinator:
         effects: Effects,
         clock: Clock,
         random: Random,
+        archive: Archive | None = None,
     ) -> None:
         self.options, self.site = options, site
         self._catalogue, self._effects, self._clock, self._random = catalogue, effects, clock, random
@@ -57,6 +60,14 @@ class Coordinator:
         children = [Child("shard", i) for i in range(options.shards)]
         children += [Child("worker", i) for i in range(options.workers)]
         self.supervisor = Supervisor(children, self._spawn)
+        self.backups = Backups(
+            topology=self.topology,
+            send=effects.send_back,
+            server=catalogue,
+            wall_ms=clock.wall_ms,
+            software=VERSION,
+            archive=archive,
+        )
         self.front = FrontDoor(
             effects=effects,
             clock=clock,
@@ -66,6 +77,7 @@ class Coordinator:
             welcome=self._welcome,
             status=self.status,
             on_workers=self._tell_workers,
+            backup=self.backups.request,
         )
         self.draining = False
         self.done = False
@@ -112,6 +124,7 @@ class Coordinator:
         if not self.supervisor.stopping:
             _log.warning("a child ended", child=name, pid=pid, code=code, state=str(child.state))
         if child.role == "shard":
+            self.backups.on_shard_gone(child.index)
             self.topology.ended(child.index, down=child.state is ChildState.DOWN)
             self._tell_peers(now_ms)
         elif worker:
@@ -127,7 +140,8 @@ class Coordinator:
             self._start_workers(now_ms)
 
     def on_tick(self, now_ms: int) -> None:
-        """Time has passed: restarts that are due, workers that left in silence, drains that take too long."""
+        """Time has passed: restarts that are due, workers that left in silence, what takes too long."""
+        self.backups.on_tick(now_ms)
         if self.draining:
             if now_ms >= self._drain_due_ms and not self.done:
                 self._drain_is_over(now_ms)
@@ -150,6 +164,7 @@ class Coordinator:
         if self.draining:
             return
         self.draining = self.front.draining = True
+        self.backups.stop()
         self.supervisor.stop()
         self._drain_due_ms = now_ms + DRAIN_MS + 2 * HEARTBEAT_MS
         for child in self.supervisor.running("worker"):
@@ -177,6 +192,8 @@ class Coordinator:
 
     def _on_shard(self, shard: Shard, head: Header, frame: list[bytes], now_ms: int) -> None:
         shard.heard_ms = now_ms
+        if now_ms >= self.backups.due_ms:
+            self.backups.look(now_ms)
         match head.kind:
             case Kind.SHARD_STATS:
                 shard.stats = _shard_stats.decode(frame[1])
@@ -187,6 +204,8 @@ class Coordinator:
                 self._effects.send_back(shard.identity, [header(Kind.RESOLVED, request=head.request), _encode(answer)])
             case Kind.SHARD_HELLO:
                 self._on_shard_hello(shard, _shard_hello.decode(frame[1]), now_ms)
+            case Kind.QUIET | Kind.CUT_BEGUN | Kind.CUT_DONE:
+                self.backups.on_shard(shard, head.kind, frame[1], now_ms)
             case Kind.DRAINED:
                 pass  # its process ends by itself; the end is what counts
             case _:

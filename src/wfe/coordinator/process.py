@@ -21,6 +21,8 @@ from wfe.config import ServeOptions, ShardOptions, WorkerOptions
 from wfe.coordinator.actor import Coordinator
 from wfe.coordinator.children import Children
 from wfe.coordinator.effects import Site
+from wfe.errors import WfeError
+from wfe.journal.backup import Archive, ArchiveDone, Manifest
 from wfe.journal.catalogue import Catalogue
 from wfe.observe import get_logger
 from wfe.ports import Clock, Random, Transport
@@ -59,6 +61,8 @@ class World:
     worker_command: Sequence[str]
     clock: Clock
     random: Random
+    make_archive: Callable[[ArchiveDone], Archive] | None = None
+    """None: this engine makes no backups."""
 
 
 class Process:
@@ -74,7 +78,13 @@ class Process:
         self._loop = asyncio.get_running_loop()
         self._children = Children(self._loop.call_soon_threadsafe, self._on_exit)
         self.actor = Coordinator(
-            options=options, site=site, catalogue=catalogue, effects=self, clock=world.clock, random=world.random
+            options=options,
+            site=site,
+            catalogue=catalogue,
+            effects=self,
+            clock=world.clock,
+            random=world.random,
+            archive=world.make_archive(self._archived) if world.make_archive is not None else None,
         )
         self._front: Link | None = None
         self._back: Link | None = None
@@ -97,6 +107,7 @@ class Process:
             ticker.cancel()
             self._front.close()
             self._back.close()
+            self.actor.backups.close()
         return 130 if self._urgent else 0
 
     def stop(self) -> None:
@@ -151,6 +162,13 @@ class Process:
             self.actor.on_back(peer, parts, now_ms)
         if not self._ready.is_set():
             self._look()
+
+    def _archived(self, number: int, manifest: Manifest | None, error: WfeError | None) -> None:
+        """On the archive's thread."""
+        self._loop.call_soon_threadsafe(self._on_archived, number, manifest, error)
+
+    def _on_archived(self, number: int, manifest: Manifest | None, error: WfeError | None) -> None:
+        self.actor.backups.on_archived(number, manifest, error, _now_ms())
 
     def _on_exit(self, name: str, code: int) -> None:
         if board := self._boards.pop(name, None):

@@ -19,6 +19,7 @@ from wfe.coordinator.topology import Topology
 from wfe.errors import Busy, ProtocolError, Unauthorized, Unavailable, WfeError
 from wfe.limits import BUSY_RETRY_MS, NAME_CHARS_MAX, UNAVAILABLE_RETRY_MS
 from wfe.ports import Clock
+from wfe.wire.backups import Backup, BackupReport
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header
 from wfe.wire.messages import DefinitionQuery, Deploy, Hello, ServerStatus, Welcome
 
@@ -31,6 +32,7 @@ _ROUTED = frozenset(
 )
 _hello = msgspec.msgpack.Decoder(Hello)
 _deploy = msgspec.msgpack.Decoder(Deploy)
+_backup = msgspec.msgpack.Decoder(Backup)
 _query = msgspec.msgpack.Decoder(DefinitionQuery)
 
 _Body = TypeVar("_Body")
@@ -50,10 +52,12 @@ class FrontDoor:
         welcome: Callable[[], list[bytes]],
         status: Callable[[int], ServerStatus],
         on_workers: Callable[[], None],
+        backup: Callable[[Backup, int], BackupReport],
     ) -> None:
         self._effects, self._clock = effects, clock
         self._peers, self._topology, self._deploys = peers, topology, deploys
         self._welcome, self._status, self._on_workers = welcome, status, on_workers
+        self._backup = backup
         self.draining = False
         self.refused = 0
         """Frames that were answered with an error by the front door itself."""
@@ -134,6 +138,8 @@ class FrontDoor:
                 return reply(head.request, self._deploys.deploy(_decoded(_deploy, body), self._clock.wall_ms()))
             case Kind.DEFINITION:
                 return reply(head.request, self._deploys.find(_decoded(_query, body)))
+            case Kind.BACKUP:
+                return reply(head.request, self._backup(_decoded(_backup, body), now_ms))
             case Kind.HEARTBEAT:
                 return None
             case Kind.BYE:

@@ -1,0 +1,58 @@
+"""What operators ask a server for: its status, and backups. A part of `AsyncClient`."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+import msgspec
+
+from wfe.client.connection import Connection
+from wfe.wire.backups import Backup, BackupReport
+from wfe.wire.frames import Kind
+from wfe.wire.messages import ServerStatus
+
+SERVING_POLL_S = 0.05
+BACKUP_POLL_S = 0.05
+
+_decode_status = msgspec.msgpack.Decoder(ServerStatus).decode
+_decode_backup = msgspec.msgpack.Decoder(BackupReport).decode
+
+
+class Operating:
+    """Mixed into the client, which has the connection."""
+
+    def _open(self) -> Connection:
+        raise NotImplementedError
+
+    async def status(self) -> ServerStatus:
+        """The server, its shards with their counters and latencies, its workers."""
+        return _decode_status(await self._open().ask(Kind.STATUS))
+
+    async def wait_until_serving(self, timeout_s: float) -> ServerStatus:
+        """The status as soon as every shard serves, or, once the time is over, as it is then."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            status = await self.status()
+            if status.state == "serving" or asyncio.get_running_loop().time() >= deadline:
+                return status
+            await asyncio.sleep(SERVING_POLL_S)
+
+    async def backup(self, directory: str, timeout_s: float | None = None) -> BackupReport:
+        """Makes a backup in a directory of the server's host: an absolute path, empty or not there yet.
+
+        Returns when it is whole. BackupError, DataError, DataFull: there is none; Unavailable: some shard does not
+        serve. TimeoutError: it takes longer than ``timeout_s``, and goes on without being waited for.
+        """
+        wanted = Backup(secrets.token_hex(16), directory)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    report = _decode_backup(await self._open().ask(Kind.BACKUP, wanted, patient=False))
+                    if report.phase == "done":
+                        return report
+                    await asyncio.sleep(BACKUP_POLL_S)
+        except TimeoutError:
+            raise TimeoutError(
+                f"the backup into {directory} is not done within {timeout_s or 0:g} s; it goes on"
+            ) from None
