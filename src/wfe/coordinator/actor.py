@@ -23,6 +23,7 @@ from wfe.errors import DataError, ProtocolError
 from wfe.journal.backup import Archive
 from wfe.journal.catalogue import Catalogue
 from wfe.limits import DRAIN_MS, HEARTBEAT_MS, PAYLOAD_BYTES_MAX, PEER_PROBE_MS
+from wfe.model.malformed import MALFORMED
 from wfe.observe import get_logger
 from wfe.ports import Clock, Random
 from wfe.wire.frames import Header, Kind, decode_header, header
@@ -112,7 +113,7 @@ class Coordinator:
         try:
             head = decode_header(parts[-2] if len(parts) in (2, 3) else b"")
             self._on_shard(shard, head, parts[-2:], now_ms)
-        except (ProtocolError, msgspec.MsgspecError) as error:
+        except (ProtocolError, *MALFORMED) as error:
             self.unheard += 1
             _log.error("a shard sent a frame that cannot be read", shard=shard.index, reason=str(error))
 

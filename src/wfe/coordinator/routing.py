@@ -18,6 +18,7 @@ from wfe.coordinator.replies import error_reply, reply
 from wfe.coordinator.topology import Topology
 from wfe.errors import Busy, ProtocolError, Unauthorized, Unavailable, WfeError
 from wfe.limits import BUSY_RETRY_MS, NAME_CHARS_MAX, UNAVAILABLE_RETRY_MS
+from wfe.model.malformed import MALFORMED
 from wfe.ports import Clock
 from wfe.wire.backups import Backup, BackupReport
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header
@@ -158,5 +159,5 @@ def welcome_frame(server: str, topology: Topology, time_ms: int, payload_bytes_m
 def _decoded(decoder: msgspec.msgpack.Decoder[_Body], body: bytes) -> _Body:
     try:
         return decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except MALFORMED as error:
         raise ProtocolError(f"malformed frame body: {error}") from error
