@@ -1,14 +1,20 @@
-"""Dispatch: ready tasks go to workers that lent credit, after the commit that made them ready. Nothing is written."""
+"""Dispatch: ready tasks go to workers that lent credit, after the commit that made them ready. Nothing is written.
+
+A *suspect* was lost with its worker before (LOSSES_SUSPECT times): a worker holds one of this shard's at most, so that
+a task that kills its process is found out without those that ran beside it. Others wait in the queue meanwhile.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from wfe.core.values import splice
-from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, PAYLOAD_BYTES_MAX
+from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, LOSSES_SUSPECT, PAYLOAD_BYTES_MAX
 from wfe.model.definition import Task
 from wfe.model.state import NULL, PAUSED
 from wfe.partition.entry import Entry, Lease
+from wfe.partition.ready import Kind as TaskKind
 from wfe.shard.core import ShardCore, encode
 from wfe.shard.links import Link
 from wfe.shard.turns import Turns
@@ -24,6 +30,11 @@ class Dispatcher:
     def __init__(self, core: ShardCore, turns: Turns) -> None:
         self._core = core
         self._turns = turns
+        self._suspects: dict[str, Lease] = {}
+        """The suspect that each worker was given last; it may have ended since."""
+        self._aside: list[tuple[Entry, int]] = []
+        self._waiting: Counter[TaskKind] = Counter()
+        """Suspects in the queue that no worker could take at the last run, by kind of task."""
 
     def run(self, links: Iterable[Link], now_ms: int) -> None:
         """Hand ready tasks to workers with credit, a frame at a time in turn, so that none gets it all."""
@@ -34,9 +45,11 @@ class Dispatcher:
             for link in list(creditors):
                 if not self._fill(link, now_ms):
                     creditors.remove(link)
+        if self._aside or self._waiting:
+            self._place_suspects(everybody, now_ms)
         if ready.size:
             for link in everybody:
-                if not link.told_ready and ready.count(link.kinds):
+                if not link.told_ready and self._ready_for(link):
                     self.tell_load(link)
 
     def _fill(self, link: Link, now_ms: int) -> bool:
@@ -59,12 +72,18 @@ class Dispatcher:
             if size > min(link.credit_bytes, _FRAME_INPUT_BYTES):
                 self._put_back(items[position:])
                 break
+            suspect = bool(run.losses) and run.losses.get(key, 0) >= LOSSES_SUSPECT
+            if suspect and self._has_suspect(link):
+                self._aside.append((entry, key))
+                continue
             spec = _spec(entry, key, attempt)
             size += len(spec.input)
             specs.append(spec)
             # At once: a task may be queued twice (a resume queues what is open), even within one frame.
             entry.leases[key] = lease = Lease(entry, key, attempt, link.worker, now_ms)
             leases.append(lease)
+            if suspect:
+                self._suspects[link.worker] = lease
         if not specs:
             return True
         link.dispatch_seq += 1
@@ -80,12 +99,51 @@ class Dispatcher:
 
     def _put_back(self, items: list[tuple[Entry, int]]) -> None:
         """What did not fit into a frame stays at the front of its queue."""
-        for entry, key in reversed(items):
-            kind = self._turns.kinds(entry.plan)[key % entry.plan.stride]
-            self._core.ready.put_back(entry.run.priority, kind, entry, key)
+        for item in reversed(items):
+            entry, key = item
+            self._core.ready.put_back(entry.run.priority, self._kind(item), entry, key)
+
+    def _kind(self, item: tuple[Entry, int]) -> TaskKind:
+        entry, key = item
+        return self._turns.kinds(entry.plan)[key % entry.plan.stride]
+
+    # ---- suspects ---------------------------------------------------------------------------------------------------
+
+    def _has_suspect(self, link: Link) -> bool:
+        lease = self._suspects.get(link.worker)
+        if lease is None:
+            return False
+        if lease.entry.leases.get(lease.key) is lease:
+            return True
+        del self._suspects[link.worker]
+        return False
+
+    def _place_suspects(self, links: list[Link], now_ms: int) -> None:
+        """One for each worker that holds none; those that nobody may have now return to the front of their queues."""
+        aside, self._aside = self._aside, []
+        for link in links:
+            if link.credit_tasks > 0 and link.credit_bytes > 0 and not self._has_suspect(link):
+                fitting = next((item for item in aside if self._kind(item) in link.kinds), None)
+                if fitting is not None:
+                    aside.remove(fitting)
+                    self._put_back([fitting])
+                    self._fill(link, now_ms)
+        self._waiting = Counter(map(self._kind, aside))
+        self._put_back(aside)
+
+    def _ready_for(self, link: Link) -> int:
+        """Tasks that wait for this worker's credit: not the suspects that it may not have."""
+        if not self._core.ready.size:
+            return 0
+        waiting = self._core.ready.count(link.kinds)
+        if self._waiting and self._has_suspect(link):
+            waiting -= sum(count for kind, count in self._waiting.items() if kind in link.kinds)
+        return max(0, waiting)
+
+    # ---- load -------------------------------------------------------------------------------------------------------
 
     def tell_load(self, link: Link) -> None:
-        waiting = self._core.ready.count(link.kinds) if self._core.ready.size else 0
+        waiting = self._ready_for(link)
         link.told_ready = waiting > 0
         self._core.workers.send(link.peer, [_LOAD, encode(ShardLoad(waiting, link.dispatch_seq))])
 

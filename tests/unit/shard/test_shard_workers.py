@@ -7,7 +7,7 @@ from support.shards import Host, decode, encode
 from wfe.limits import LEASE_MS
 from wfe.model.definition import Definition, Task
 from wfe.wire import messages as m
-from wfe.wire.frames import Kind, header
+from wfe.wire.frames import Kind, decode_header, header
 
 
 def gone(worker: str) -> list[bytes]:
@@ -104,6 +104,69 @@ def test_a_lost_worker_is_replaced_under_a_new_attempt_number():
         shard.work(b"w2")
         shard.turn()
     assert shard.output(run_id) == 4
+
+
+def lose_twice(shard: Host, runs: int) -> list[m.TaskSpec]:
+    """Tasks that two workers have died of, as a third one is given them; fresh ones come along."""
+    for _ in range(runs):
+        shard.start("chain", 1)
+    for worker in (b"w1", b"w2"):
+        assert len(shard.dispatched()) == runs
+        shard.shard.on_back(gone(worker.decode()), shard.now_ms)
+        shard.hello(b"w%d" % (int(worker[1:]) + 1), credit=1000 if worker == b"w1" else 0)
+        shard.turn()
+    for _ in range(2):
+        shard.start("chain", 1)
+    shard.worker_frame(Kind.CREDIT, m.Credit(100, 1 << 30), b"w3")
+    shard.turn()
+    return shard.dispatched()
+
+
+def test_of_tasks_that_workers_died_of_a_worker_holds_one_and_fresh_ones_pass_the_others():
+    shard = host()
+    specs = lose_twice(shard, 3)
+    assert sorted(spec.attempt for spec in specs) == [1, 1, 3]
+    shard.turn()
+    assert shard.dispatched() == []
+    suspect = next(spec for spec in specs if spec.attempt == 3)
+    shard.results([shard.execute(suspect)], b"w3")
+    shard.turn()
+    attempts = [spec.attempt for spec in shard.dispatched() if spec.run_id != suspect.run_id]
+    assert attempts == [3]
+    shard.hello(b"w4")
+    shard.turn()
+    assert [spec.attempt for spec in shard.dispatched()] == [3]
+
+
+def test_a_task_that_kills_its_worker_is_poison_and_those_beside_it_are_not():
+    shard = host()
+    specs = lose_twice(shard, 3)
+    killers = {min(shard.shard.core.partitions[0].entries)}
+    worker = 3
+    for _ in range(20):
+        if any(spec.run_id in killers for spec in specs):
+            shard.shard.on_back(gone(f"w{worker}"), shard.now_ms)
+            worker += 1
+            shard.hello(b"w%d" % worker)
+        elif specs:
+            shard.results([shard.execute(spec) for spec in specs], b"w%d" % worker)
+        shard.turn()
+        specs = shard.dispatched()
+    failed = {run_id for run_id, outcome in shard.outcomes.items() if outcome.status == "failed"}
+    assert failed == killers
+    assert len(shard.outcomes) == 5
+
+
+def test_a_worker_is_not_told_of_tasks_that_it_may_not_have():
+    shard = host()
+    lose_twice(shard, 3)
+    shard.workers.clear()
+    shard.worker_frame(Kind.HEARTBEAT, m.WorkerHeartbeat(1, 3, []), b"w3")
+    shard.turn()
+    loads = [
+        decode(parts[1], type=m.ShardLoad) for _, parts in shard.workers if decode_header(parts[0]).kind == Kind.LOAD
+    ]
+    assert [load.ready for load in loads] == [0]
 
 
 def test_silence_for_longer_than_the_lease_loses_the_tasks():
