@@ -223,7 +223,7 @@ def _read_table(file: Path, section: str) -> dict[str, Any]:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: integers of many digits, depth, UTF-8
         raise ConfigError(f"{file}: is not TOML: {error}") from error
     for name in document:
         if name not in SECTIONS.values():

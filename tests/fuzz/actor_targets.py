@@ -195,15 +195,13 @@ def shard_worker(data: bytes) -> None:
 
 # ---- a worker -------------------------------------------------------------------------------------------------------
 
+_SPECS = [worker_engine.spec("a", size=9), worker_engine.spec("b", previous=Raw(b"\x01"))]
+_SHARDS = [m.ShardEndpoint(0, 1, "ipc://a", "tcp://b"), m.ShardEndpoint(1, 2, "", "")]
 WORKER = [
-    frame(
-        Kind.WELCOME, m.Welcome("s", 4, 5, [m.ShardEndpoint(0, 1, "ipc://a", "tcp://b"), m.ShardEndpoint(1, 2, "", "")])
-    ),
+    frame(Kind.WELCOME, m.Welcome("s", 4, 5, _SHARDS)),
     frame(Kind.ERROR, m.ErrorReply("unauthorized", "no")),
     frame(Kind.WORKER_WELCOME, m.WorkerWelcome(1, 10_000), request=1),
-    frame(
-        Kind.DISPATCH, m.Dispatch(1, [worker_engine.spec("a", size=9), worker_engine.spec("b", previous=Raw(b"\x01"))])
-    ),
+    frame(Kind.DISPATCH, m.Dispatch(1, _SPECS)),
     frame(Kind.RESULTS_ACK, m.Ack(1)),
     frame(Kind.LOAD, m.ShardLoad(3, 0)),
     frame(Kind.RETURNED, m.Credit(1, 2)),

@@ -6,6 +6,7 @@ Each input is read as it is, and again under a checksum that is right, so that w
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from zlib import crc32
 
 import msgspec
@@ -128,14 +129,10 @@ def store_row(data: bytes) -> None:
         store.commit([Op(table, key, value)])
         verify_store(store)
         verify_catalogue(store)
-        try:
+        with suppress(DataError):
             _read_catalogue(store)
-        except DataError:
-            pass
-        try:
+        with suppress(DataError):
             _read_store(PartitionStore(store, 0, 4))
-        except DataError:
-            pass
 
 
 def _read_catalogue(store: MemoryStore) -> None:

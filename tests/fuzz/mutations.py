@@ -21,26 +21,9 @@ NASTY: tuple[Any, ...] = (
 TOKENS = (
     *(b"\xff", b"\x00", b"\xc1", b"\xc0", b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff"),
     *(b"\xd6\xff\x00\x00\x00\x00", b"\xd4\x05\x00", b"\xcb\x7f\xf8\0\0\0\0\0\0", b"\xcf" + b"\xff" * 8, b"\x91" * 64),
-    *(
-        b"[",
-        b"]",
-        b"{",
-        b"}",
-        b"(",
-        b")",
-        b'"',
-        b"'",
-        b"\\",
-        b":",
-        b",",
-        b"${",
-        b"$${",
-        b"&a ",
-        b"*a",
-        b"!!x ",
-        b"<<: ",
-    ),
-    *(b"\n", b"\t", b"- ", b"? ", b"9" * 40, b"9" * 5000, b"NaN", b"1e999", b"\\ud800", b"\xed\xa0\x80", b"[" * 300),
+    *(b"[", b"]", b"{", b"}", b"(", b")", b'"', b"'", b"\\", b":", b",", b"${", b"$${", b"&a ", b"*a", b"\n", b"\t"),
+    *(b"!!x ", b"<<: ", b"- ", b"? ", b"9" * 40, b"9" * 5000, b"NaN", b"1e999", b"\\ud800", b"\xed\xa0\x80"),
+    b"[" * 300,
 )
 PARTS_MAX = 3
 

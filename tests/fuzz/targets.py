@@ -13,7 +13,7 @@ from typing import NamedTuple
 import actor_targets as actors
 import data_targets as data
 import text_targets as texts
-from mutations import mutated_bytes, mutated_frame, mutated_json, mutated_msgpack
+from mutations import join_parts, mutated_bytes, mutated_frame, mutated_json, mutated_msgpack
 
 Mutate = Callable[[bytes, Random], bytes]
 
@@ -65,3 +65,42 @@ TARGETS: dict[str, Target] = {
     "store-row": Target(data.store_row, data.STORE_ROWS, _mutated_row),
     "snapshot": Target(data.snapshot, data.SNAPSHOTS, mutated_msgpack),
 }
+
+_DEEP = 100_000
+BOMBS: dict[str, bytes] = {
+    "deep-msgpack": b"\x91" * _DEEP,
+    "deep-msgpack-that-ends": b"\x91" * 700 + b"\xc0",
+    "deep-maps": b"\x81\xa1a" * _DEEP,
+    "deep-frame": join_parts([actors.header(actors.Kind.START), b"\x91" * _DEEP]),
+    "huge-count": b"\xdd\xff\xff\xff\xff" * 10,
+    "huge-bytes": b"\xc6\xff\xff\xff\xff",
+    "huge-map": b"\xdf\xff\xff\xff\xff\xa1a",
+    "deep-json": b"[" * _DEEP,
+    "deep-json-that-ends": b"[" * 900 + b"]" * 900,
+    "deep-objects": b'{"a":' * _DEEP,
+    "deep-yaml-blocks": b"- " * _DEEP,
+    "deep-yaml-keys": b"? " * _DEEP,
+    "deep-toml": b"[serve]\nshards = " + b"[" * _DEEP,
+    "dotted-toml": b"a." * 20_000 + b"a = 1",
+    "aliases": b"a: &a [x, x, x, x, x, x, x, x]\n"
+    + b"".join(b"%c: &%c [*%c, *%c, *%c, *%c]\n" % (c, c, c - 1, c - 1, c - 1, c - 1) for c in range(98, 123)),
+    "deep-parentheses": b"(" * _DEEP,
+    "deep-not": b"!" * _DEEP + b"true",
+    "deep-members": b"a" + b".b" * _DEEP,
+    "long-sum": b"1" + b"+1" * _DEEP,
+    "long-integer": b"9" * _DEEP,
+    "long-toml-integer": b"[serve]\nshards = " + b"9" * _DEEP,
+    "long-yaml-integer": b"workflow: a\noutput: " + b"9" * _DEEP,
+    "long-json-integer": b'{"workflow": "a", "output": ' + b"9" * 4_000 + b"}",
+    "huge-exponent": b"1e999999999",
+    "long-duration": b"9" * _DEEP + b"d",
+    "many-openers": b'"' + b"${" * _DEEP + b'"',
+    "many-escapes": b'"' + b"$${" * _DEEP + b'"',
+    "comprehensions": b"items.all(a," * 200 + b"true" + b")" * 200,
+    "growing-text": b"'" + b"a" * 1_000 + b"'" + b".replace('a', 'aaaaaaaaaa')" * 12,
+    "growing-list": b"[1,2,3,4,5,6,7,8,9].map(a, " * 4 + b"items" + b")" * 4,
+    "regex": b"name.matches('(a{1,1000}){1,1000}')",
+    "no-utf8": b"\xff\xfe" * 100,
+    "nul": b"\0" * 1_000,
+}
+"""Small inputs that ask for much: depth, counts, lengths, repetition."""

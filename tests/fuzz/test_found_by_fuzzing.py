@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from zlib import crc32
+
 import click
 import msgspec
 import pytest
@@ -9,11 +12,15 @@ from actor_targets import FLOW, RUN_ID, SHARD_CLIENT, frame
 from msgspec import Raw
 from mutations import join_parts, split_parts
 from targets import TARGETS
+from text_targets import TRACES
 
 from support.client_world import World, a_run
 from support.shards import Host
 from wfe.cli.params import JsonInput
-from wfe.errors import DataCorrupt, ProtocolError
+from wfe.client.bench.replay import read_trace
+from wfe.config import ServeOptions, load_options
+from wfe.errors import ConfigError, DataCorrupt, InvalidInput, ProtocolError
+from wfe.journal import schema
 from wfe.model.policy import ErrorInfo
 from wfe.partition.entry import decode_events, decode_state
 from wfe.partition.mailbox import decode_record, decode_record_events
@@ -100,3 +107,37 @@ def test_frames_are_split_as_they_were_joined() -> None:
     for seed in SHARD_CLIENT:
         assert join_parts(split_parts(seed)) == seed
     assert split_parts(frame(Kind.PING)) == [header(Kind.PING), b"\xc0"]
+
+
+def test_credit_that_nobody_can_lend_is_refused() -> None:
+    host = Host(FLOW)
+    host.hello(credit=10)
+    for credit in (m.Credit(2**64 - 1, 1), m.Credit(1, 2**64 - 1), m.Credit(-1, 0), m.Credit(0, -(2**63))):
+        host.worker_frame(Kind.CREDIT, credit)
+    host.workers.clear()
+    host.worker_frame(Kind.RECALL, None)
+    assert msgspec.msgpack.decode(host.workers[-1][1][1], type=m.Credit).tasks == 10
+
+
+@pytest.mark.parametrize(
+    "text", [f"shards = {'9' * 5_000}", "shards = " + "[" * 5_000, "shards = " + "{a=" * 5_000, "\udcff"]
+)
+def test_a_configuration_that_toml_cannot_hold_is_a_configuration_error(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "wfe.toml"
+    file.write_bytes(f"[serve]\n{text}".encode(errors="surrogateescape"))
+    with pytest.raises(ConfigError):
+        load_options(ServeOptions, file=file, environ={})
+
+
+@pytest.mark.parametrize("seconds", ["-1", "1e300"])
+def test_a_trace_whose_task_ran_for_an_impossible_time_is_refused(tmp_path: Path, seconds: str) -> None:
+    file = tmp_path / "trace.json"
+    file.write_bytes(TRACES[0].replace(b"1.5}", f"{seconds}}}".encode()))
+    with pytest.raises(InvalidInput, match="ran for"):
+        read_trace(file)
+
+
+def test_a_stored_value_that_ends_after_its_checksum_is_corrupt() -> None:
+    value = crc32(b"", crc32(b"", crc32(b"key", schema.META))).to_bytes(4, "little")
+    with pytest.raises(DataCorrupt):
+        schema.unseal(schema.META, b"key", value)

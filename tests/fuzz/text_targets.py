@@ -46,7 +46,9 @@ params: {order: Order, n: {type: integer, default: 3}}
 types: {Order: {type: object, required: [id], properties: {id: {type: string}, items: {type: array}}}}
 nodes:
   - {when: order.total > 1000, do: [{approval: manager, timeout: 2d}]}
-  - {catch: [CardDeclined], id: declined, do: [{task: charge, with: {order: "${order}"}, retry: {max_attempts: 5, initial_delay: 100ms}}]}
+  - catch: [CardDeclined]
+    id: declined
+    do: [{task: charge, with: {order: "${order}"}, retry: {max_attempts: 5, initial_delay: 100ms}}]
   - {when: declined.failed, do: [{fail: CardDeclined, message: "${declined.message}"}]}
   - {map: order.items, id: packed, as: item, max_parallel: 10, do: [{task: pack, with: {item: "${item}"}}]}
   - parallel:

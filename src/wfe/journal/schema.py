@@ -169,7 +169,10 @@ def seal(table: int, key: bytes, payload: bytes, version: int = ROW_VERSION) -> 
 def unseal(table: int, key: bytes, value: bytes) -> bytes:
     """The payload of a sealed value. `DataCorrupt` names the record; `DataFormat`: a newer wfe wrote it."""
     payload = value[SEAL_BYTES:]
-    if crc32(payload, crc32(value[4:SEAL_BYTES], crc32(key, table))).to_bytes(4, "little") != value[:4]:
+    if (
+        len(value) < SEAL_BYTES
+        or crc32(payload, crc32(value[4:SEAL_BYTES], crc32(key, table))).to_bytes(4, "little") != value[:4]
+    ):
         raise DataCorrupt("a stored record fails its checksum", name_of(table, key))
     if value[4] > ROW_VERSION:
         raise DataFormat(

@@ -44,6 +44,8 @@ _RESULTS_ACK = header(Kind.RESULTS_ACK)
 _LOAD = header(Kind.LOAD)
 _FRAME_INPUT_BYTES = FRAME_BYTES_MAX - PAYLOAD_BYTES_MAX
 _DONE = 0
+_CREDIT_MAX = 1 << 40
+"""Far above what workers lend (`CREDIT_BYTES_MAX`), far below what a frame can say."""
 
 
 def _nothing(_body: bytes) -> None:
@@ -153,6 +155,11 @@ class Workers:
         self._loader.run(partition, ref.run_id, claim, now_ms)
 
     def _on_credit(self, link: Link, credit: Credit, now_ms: int) -> None:
+        if not (0 <= credit.tasks <= _CREDIT_MAX and 0 <= credit.bytes <= _CREDIT_MAX):
+            self._complain(
+                link.peer, ProtocolError(f"nobody lends credit of {credit.tasks} tasks, {credit.bytes} bytes")
+            )
+            return
         self._presented(link, now_ms)
         link.credit_tasks += credit.tasks
         link.credit_bytes += credit.bytes

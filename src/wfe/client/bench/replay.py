@@ -18,6 +18,7 @@ from wfe.client.aclient import AsyncClient
 from wfe.client.bench import definitions
 from wfe.client.bench.report import Report
 from wfe.errors import InvalidInput
+from wfe.limits import DURATION_MAX_MS
 from wfe.model.malformed import MALFORMED
 
 SCHEMA_VERSION = "1.5"
@@ -95,6 +96,8 @@ def read_trace(path: Path) -> Trace:
         raise InvalidInput(f"{path}: names a task {error} that it does not hold or did not time") from error
     except CycleError as error:
         raise InvalidInput(f"{path}: its tasks wait for each other: {' -> '.join(error.args[1])}") from error
+    if late := [task for task, seconds in recorded.items() if not 0 <= seconds <= DURATION_MAX_MS / 1000]:
+        raise InvalidInput(f"{path}: task {late[0]!r} ran for {recorded[late[0]]} s")
     if not parents:
         raise InvalidInput(f"{path}: has no tasks")
     return Trace(raw.name or path.stem, parents, seconds)
