@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from support.runs import error_of
 from wfe.core.canonical import canonical, definition_hash
+from wfe.journal.backup import ShardCopier
 from wfe.journal.log import ShardLog
 from wfe.journal.store import PartitionStore
 from wfe.model.definition import Definition
@@ -21,6 +22,7 @@ from wfe.sim.chance import SeededRandom
 from wfe.sim.disk import SimDisk
 from wfe.sim.threads import SimReader, SimWriter
 from wfe.wire import messages as m
+from wfe.wire.backups import Barrier, CutDone
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header, header
 
 encode = msgspec.msgpack.encode
@@ -58,6 +60,8 @@ class Host:
         self.outcomes: dict[str, m.RunOutcome] = {}
         self.mail: list[list[bytes]] = []
         self.replies: list[tuple[int, Any]] = []
+        self.backup: list[tuple[int, Any]] = []
+        """What the shard told the coordinator about backups."""
         self._requests = itertools.count(1)
         self._random = itertools.count(1)
         self.boot()
@@ -73,10 +77,21 @@ class Host:
         self.writer = SimWriter(raw, lambda token, error: self.completions.append(("w", token, None, error)))
         self.reader = SimReader(lambda token, found, error: self.completions.append(("r", token, found, error)))
         stores = {number: PartitionStore(store, number, PARTITIONS) for number, store in raw.items()}
-        disk = Disk(ShardLog(self.disk.log("log"), self.epoch), stores, self.writer, self.reader)
+        log = self.disk.log("log")
+        self.copying: SimReader | None = None
+        copier = ShardCopier(0, log, raw, self._copy_thread, lambda *news: self.completions.append(("c", *news)))
+        disk = Disk(ShardLog(log, self.epoch), stores, self.writer, self.reader, copier)
         settings = Settings(0, self.epoch, PARTITIONS, TOKEN)
         self.shard = Shard(settings, disk, self.owned, self.back, self.workers, lambda: 0.5, self.now_ms)
         self.results_seq = 0
+
+    def _copy_thread(self, done: Callable[..., None]) -> SimReader:
+        self.copying = SimReader(done)
+        return self.copying
+
+    def copy(self) -> bool:
+        """The copying thread takes one step: snapshots begin, or copies are made."""
+        return self.copying is not None and self.copying.step()
 
     def crash(self) -> None:
         """kill -9 and start again."""
@@ -89,7 +104,9 @@ class Host:
             pass
         completions, self.completions[:] = list(self.completions), []
         for kind, token, found, error in completions:
-            if kind == "w":
+            if kind == "c":
+                self.shard.on_copied(token, found, error)
+            elif kind == "w":
                 self.shard.on_written(token, error, self.now_ms)
             else:
                 self.shard.on_read(token, found, error, self.now_ms)
@@ -128,6 +145,8 @@ class Host:
                 self._resolve(decode(parts[1], type=m.Resolve))
             elif kind in (Kind.MAIL, Kind.MAIL_ACK):
                 self.mail.append(parts)
+            elif kind in (Kind.QUIET, Kind.CUT_BEGUN, Kind.CUT_DONE):
+                self.backup.append((kind, decode(parts[1], type=CutDone if kind == Kind.CUT_DONE else Barrier)))
 
     def _client_frame(self, parts: list[bytes]) -> None:
         head = decode_header(parts[1])

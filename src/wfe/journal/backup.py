@@ -17,6 +17,7 @@ from msgspec import Struct
 from wfe.errors import DataCorrupt, DataFormat, WfeError
 from wfe.journal.checkpoint import ReadDone, StoreReader, Token
 from wfe.journal.schema import FORMAT_VERSION
+from wfe.model.malformed import MALFORMED
 from wfe.ports import Log, Snapshot, Store
 from wfe.wire.backups import CopiedFile
 
@@ -88,7 +89,7 @@ def decode_manifest(data: bytes) -> Manifest:
                 f"the backup has format {version}, this version of wfe reads up to {BACKUP_FORMAT}; upgrade wfe"
             )
         manifest = _decode_manifest(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except MALFORMED as error:
         raise DataCorrupt(f"the backup's manifest does not decode: {error}", MANIFEST_NAME) from error
     if manifest.checksum != _checksum(manifest):
         raise DataCorrupt("the backup's manifest fails its checksum", MANIFEST_NAME)

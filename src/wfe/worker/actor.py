@@ -90,6 +90,7 @@ class WorkerActor:
         self._in_flight: dict[Key, tuple[ShardLink, int]] = {}
         """Attempts that are held, each with the link it came by and the size of its input."""
         self._held_bytes = 0
+        self._server = ""
         self._pace = Pace()
         self._hello_at_ms: int | None = None
         self._hello_wait_ms = HEARTBEAT_MS
@@ -219,6 +220,9 @@ class WorkerActor:
             self.welcomed = self.connected = True
             self.refused = None
             self._hello_wait_ms = HEARTBEAT_MS
+            if self._server and welcome.server != self._server:
+                self._let_go()
+            self._server = welcome.server
             self._on_topology(welcome.shards, now_ms)
         elif kind == Kind.ERROR:
             error = _error(body)
@@ -229,6 +233,17 @@ class WorkerActor:
                 self.refused = error
             else:
                 _logger.warning("the coordinator answers with an error", code=error.code, message=error.message)
+
+    def _let_go(self) -> None:
+        """Another server answers at this address, perhaps one restored from a backup: what the former one gave is void
+        there, although its runs may have the same ids.
+        """
+        _logger.warning("another server answers: the tasks of the former one are dropped", held=len(self._in_flight))
+        for key in self._in_flight:
+            self._runner.cancel(TaskRef(*key))
+        self._in_flight.clear()
+        self._held_bytes = 0
+        self._links.clear()
 
     def _on_topology(self, shards: list[ShardEndpoint], now_ms: int) -> None:
         known = {shard.index for shard in shards}
