@@ -11,6 +11,7 @@ from wfe.config import ServeOptions, ShardOptions, WorkerOptions
 from wfe.coordinator.actor import Coordinator
 from wfe.coordinator.effects import Site
 from wfe.coordinator.moves import owners_for
+from wfe.journal.backup import Manifest
 from wfe.journal.catalogue import Catalogue
 from wfe.model.definition import Definition, Set
 from wfe.ports import Op
@@ -109,6 +110,23 @@ class FakeEffects:
         self.killed.append(name)
 
 
+class FakeArchive:
+    """Records; the test says how things end."""
+
+    def __init__(self) -> None:
+        self.opened: list[tuple[int, str]] = []
+        self.finished: list[tuple[int, str, Manifest]] = []
+
+    def open(self, number: int, directory: str) -> None:
+        self.opened.append((number, directory))
+
+    def finish(self, number: int, directory: str, manifest: Manifest) -> None:
+        self.finished.append((number, directory, manifest))
+
+    def close(self) -> None:
+        pass
+
+
 class World:
     """A coordinator with its fakes, and the frames that clients, workers and shards would send."""
 
@@ -117,6 +135,7 @@ class World:
         self.catalogue = Catalogue(MemoryStore(), partitions=partitions, server_id="server-1")
         self.catalogue.assign(owners_for(partitions, shards))
         self.now_ms = 1_000_000
+        self.archive = FakeArchive()
         self.actor = Coordinator(
             options=ServeOptions(data="data", shards=shards, workers=workers, apps=["app.py"]),
             site=Site("server-1", TOKEN, "tcp://127.0.0.1:7700", "ipc://front", "ipc://back", "run"),
@@ -124,6 +143,7 @@ class World:
             effects=self.effects,
             clock=FixedClock(),
             random=CountingRandom(),
+            archive=self.archive,
         )
 
     def start(self) -> World:
