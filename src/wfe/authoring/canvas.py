@@ -101,7 +101,7 @@ class Canvas:
 
     def fail(self, message: str, place: Place | None = None) -> GraphError:
         """The GraphError to raise, at the author's line (or at ``place``)."""
-        where = place or caller()
+        where = place or caller(self.place)
         error = GraphError(message, file=where.file, line=where.line)
         if self.first_error is None:
             self.first_error = error

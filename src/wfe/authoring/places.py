@@ -30,17 +30,17 @@ class Place(NamedTuple):
         return f"{self.file}:{self.line}"
 
 
-def caller() -> Place:
+def caller(drawn: Place | None = None) -> Place:
     """The innermost frame that the author wrote: outside this room, and preferably outside libraries.
 
     A dataclass's generated ``__init__`` or ``json.dumps`` may stand between his line and ours; the search ends where
-    the drawing began, so that the program that asked for the drawing is never blamed.
+    the drawing began, so that the program that asked for the drawing is never blamed: ``drawn``, the workflow, is.
     """
     nearest: Place | None = None
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if file == _DRAWING and nearest is not None:
+        if file == _DRAWING and (nearest or drawn) is not None:
             break
         if not file.startswith(_ROOM):
             place = Place(file, frame.f_lineno)
@@ -48,7 +48,7 @@ def caller() -> Place:
             if not _is_library(frame):
                 return place
         frame = frame.f_back
-    return nearest or Place("<unknown>", 0)
+    return nearest or drawn or Place("<unknown>", 0)
 
 
 def is_author_file(file: str) -> bool:

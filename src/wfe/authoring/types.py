@@ -7,24 +7,44 @@ msgspec describes Structs, dataclasses, TypedDicts, NamedTuples and plain types;
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from wfe.model.definition import Schema
 
-REF_TEMPLATE = "#/types/{name}"
+REF_PREFIX = "#/types/"
+REF_TEMPLATE = REF_PREFIX + "{name}"
 _DECORATION = ("title", "description")
-"""A docstring is not part of a graph: rewording it must not make another version."""
+"""Titles and docstrings are no part of a graph: rewording one must not make another version."""
+_NAMED = ("properties", "patternProperties", "$defs", "dependentSchemas")
+"""Keywords whose value holds schemas by name."""
+_VALUES = ("default", "const", "enum", "examples", "required")
+"""Keywords whose value is no schema."""
 
 _ANYTHING: Schema = {"$comment": "anything"}
 """What msgspec is told of ``object``, for it refuses an empty schema; `_plain` empties it."""
 
 
-def _plain(part: Any) -> Any:
-    if isinstance(part, dict):
-        return {} if part == _ANYTHING else {key: _plain(value) for key, value in part.items()}
-    return [_plain(each) for each in part] if isinstance(part, list) else part
+def _plain(part: Any, names: Mapping[str, str]) -> Any:
+    """A schema without decoration, its references by their new names."""
+    if isinstance(part, list):
+        return [_plain(each, names) for each in part]
+    if not isinstance(part, dict) or part == _ANYTHING:
+        return part if part != _ANYTHING else {}
+    found: Schema = {}
+    for key, value in part.items():
+        if key == "$ref":
+            name = value.removeprefix(REF_PREFIX)
+            found[key] = REF_PREFIX + names.get(name, name)
+        elif key in _NAMED and isinstance(value, dict):
+            found[key] = {name: _plain(each, names) for name, each in value.items()}
+        elif key in _VALUES:
+            found[key] = value
+        elif key not in _DECORATION:
+            found[key] = _plain(value, names)
+    return found
 
 
 class SchemaSet:
@@ -40,16 +60,28 @@ class SchemaSet:
         (schema,), components = msgspec.json.schema_components(
             (type_,), schema_hook=self._custom, ref_template=REF_TEMPLATE
         )
-        self._merge(components)
-        plain: Schema = _plain(schema)
+        plain: Schema = _plain(schema, self._merge(components))
         return plain
 
-    def _merge(self, components: dict[str, Schema]) -> None:
-        for name, described in components.items():
-            component = {key: _plain(part) for key, part in described.items() if key not in _DECORATION}
-            known = self.types.setdefault(name, component)
-            if known != component:
-                raise TypeError(f"two types are called {name!r}: rename one of them")
+    def _merge(self, components: dict[str, Schema]) -> dict[str, str]:
+        """Adds named parts, and says what each is called here: ``Item``, or ``Item_2`` where another one has the name.
+
+        Not only two classes of one name differ: pydantic and msgspec describe one dataclass in different words.
+        """
+        names = {name: name for name in components}
+        counts = dict.fromkeys(components, 1)
+        settled = False
+        while not settled:
+            settled = True
+            plain = {names[name]: _plain(component, names) for name, component in components.items()}
+            for name, own in names.items():
+                shared = own != name and (own in components or list(names.values()).count(own) > 1)
+                if shared or self.types.get(own, plain[own]) != plain[own]:
+                    counts[name] += 1
+                    names[name], settled = f"{name}_{counts[name]}", False
+                    break
+        self.types |= plain
+        return names
 
     def _custom(self, type_: Any) -> Schema:
         """msgspec asks here for what it does not know."""
@@ -60,8 +92,9 @@ class SchemaSet:
             raise NotImplementedError(f"{type_!r} has no JSON form")
         schema: Schema = describe(ref_template="#/types/{model}")
         components = schema.pop("$defs", {})
-        if "$ref" in schema and len(schema) == 1:
-            self._merge(components)
-            return schema
-        self._merge({**components, type_.__name__: schema})
-        return {"$ref": REF_TEMPLATE.format(name=type_.__name__)}
+        if "$ref" in schema and len(schema) == 1:  # a model that holds itself
+            name = schema["$ref"].removeprefix(REF_PREFIX)
+        else:
+            name = type_.__name__
+            components = {**components, name: schema}
+        return {"$ref": REF_PREFIX + self._merge(components)[name]}
