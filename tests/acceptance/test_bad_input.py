@@ -10,6 +10,8 @@ import os
 import resource
 import socket
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -415,3 +417,49 @@ class TestStarting:
             resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
 
         refuses(serve(tmp_path / "data", limit=limit), "space")
+
+    @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of other processes are Linux's")
+    def test_a_disk_that_fills_up_stops_the_shard_and_loses_nothing(
+        self, start_server: Callable[..., Server], app: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """A limit on the size of files stands in for the disk: the next writes beyond it fail."""
+        options = ("--workers", "1", "--partitions", "2", "--app", str(app))
+        server = start_server(*options, data=tmp_path / "data")
+        token = (server.data / "token").read_text().strip()
+        acknowledged: list[str] = []
+        with wfe.connect(server.address, token) as client:
+            limit = 20 * 1024 * 1024
+            for pid in (server.pid, client.status().shards[0].pid):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, limit))
+            filler = threading.Thread(target=fill, args=(server.address, token, acknowledged))
+            filler.start()
+            while client.status().shards[0].state != "down":
+                time.sleep(0.05)
+            assert client.status().state == "degraded"
+            server.process.kill()
+            server.process.wait()
+        assert "no space left on its disk; make room and start again" in capfd.readouterr().err
+        again = start_server(*options, "--listen", server.address, data=tmp_path / "data")
+        filler.join()
+        assert len(acknowledged) == FILLING
+        with wfe.connect(again.address, token) as client:
+            for run_id in acknowledged:
+                assert len(client.handle(run_id).result(timeout_s=60)) == MEBIBYTE
+        assert again.stop() == 0
+
+
+MEBIBYTE = 1 << 20
+FILLING = 40
+
+
+def fill(address: str, token: str, acknowledged: list[str]) -> None:
+    """Starts large runs one after the other, each until it is acknowledged."""
+    with wfe.connect(address, token) as client:
+        for number in range(FILLING):
+            while True:
+                try:
+                    run = client.start("echo", "x" * MEBIBYTE, key=f"fill-{number}")
+                except (wfe.Unavailable, wfe.Disconnected):
+                    continue
+                acknowledged.append(run.id)
+                break
