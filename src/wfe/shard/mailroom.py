@@ -44,6 +44,8 @@ class Mailroom:
         self._lines: dict[Line, deque[Mail]] = {}
         self._busy: set[Line] = set()
         self._pumping: set[Line] = set()
+        self._waiting: dict[Line, None] = {}
+        """Lines whose head had to wait and is taken now: the others go on in this turn, by its time."""
         self._sent: dict[Line, int] = {}
         self._sent_ms = 0
         self._acks: dict[Line, int] = {}
@@ -91,6 +93,9 @@ class Mailroom:
 
     def on_tick(self, now_ms: int) -> None:
         """Send again what was not acknowledged for a while."""
+        waiting, self._waiting = self._waiting, {}
+        for line in waiting:
+            self._pump(line, now_ms)
         if now_ms - self._sent_ms < REQUEST_RESEND_MS:
             return
         self._sent_ms = now_ms
@@ -170,7 +175,7 @@ class Mailroom:
         if not queue:
             self._lines.pop(line, None)
 
-    def _taken(self, partition: Partition, letter: Mail, now_ms: int) -> None:
+    def _taken(self, partition: Partition, letter: Mail) -> None:
         """The letter's effect is in this batch, and so is its watermark."""
         line = (letter.sender, letter.receiver)
         partition.emit(MailTaken(letter.sender, letter.seq))
@@ -178,7 +183,7 @@ class Mailroom:
         self._acks[line] = letter.seq
         self._busy.discard(line)
         if line not in self._pumping and self._lines.get(line):
-            self._pump(line, now_ms)
+            self._waiting[line] = None
 
     def _take(self, partition: Partition, letter: Mail, now_ms: int) -> None:
         body = _decode_body(letter.body)
@@ -202,19 +207,19 @@ class Mailroom:
             elif found.run.status not in ENDED:
                 command = f"mail-{letter.sender}-{letter.seq}"
                 self._turns.run(found, now_ms, lambda turn: decide.control(turn, body.action, command))
-        self._taken(partition, letter, now_ms)
+        self._taken(partition, letter)
 
     def _start(self, partition: Partition, letter: Mail, body: ChildStart, found: Compiled | None, now_ms: int) -> None:
         if found is None:
             named = f"{body.workflow}@{body.version}" if body.version else body.workflow
             self._impossible(partition, body, "UnknownWorkflow", f"no workflow {named!r} is registered")
-            self._taken(partition, letter, now_ms)
+            self._taken(partition, letter)
             return
 
         def told(outcome: StartOutcome) -> None:
             if outcome.error is not None:
                 self._impossible(partition, body, outcome.error.code, outcome.error.message)
-            self._taken(partition, letter, now_ms)
+            self._taken(partition, letter)
 
         origin = Origin(b"", body.principal, body.parent, body.parent_node, body.parent_act, body.depth)
         start = StartRun(
