@@ -306,9 +306,8 @@ class Auditor:
             for receiver, sent in book.sent.items():
                 taken = self.partitions[receiver].taken.get(number, 0)
                 if sent != taken or book.settled.get(receiver, 0) != sent:
-                    raise Violation(
-                        f"mail from {number} to {receiver}: {sent} sent, {taken} taken, {book.settled.get(receiver)} settled"
-                    )
+                    settled = book.settled.get(receiver)
+                    raise Violation(f"mail from {number} to {receiver}: {sent} sent, {taken} taken, {settled} settled")
         for node in nodes:
             self._final_of(node)
 

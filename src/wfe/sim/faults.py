@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wfe.sim.disk import Fault
 from wfe.sim.network import Weather
 from wfe.sim.shards import log_name, store_name
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from wfe.sim.world import World
 
 HOUR_MS = 3_600_000
-SHARD_CRASHES_MAX = 4
-"""Per shard within the supervisor's period; more would take the shard down for good."""
+CRASHES: tuple[Fault, ...] = ("crash_before", "crash_after")
+ERRORS: tuple[Fault, ...] = ("error_before", "error_after", "no_space")
 
 
 class Faults:
@@ -87,17 +88,16 @@ class Faults:
         """The next commit of a log is the last thing that its shard does."""
         if shards := self._world.shards():
             shard = self._random.choice(shards)
-            self._world.disk.plan(log_name(shard.options.index), self._random.choice(("crash_before", "crash_after")))
+            self._world.disk.plan(log_name(shard.options.index), self._random.choice(CRASHES))
 
     def _write_crash(self) -> None:
         number = self._random.randrange(self._world.partitions)
-        self._world.disk.plan(store_name(number), self._random.choice(("crash_before", "crash_after")))
+        self._world.disk.plan(store_name(number), self._random.choice(CRASHES))
 
     def _disk_error(self) -> None:
         names = sorted(self._world.disk.names() - {"catalogue"})
         if names:
-            fault = self._random.choice(("error_before", "error_after", "no_space"))
-            self._world.disk.plan(self._random.choice(names), fault)
+            self._world.disk.plan(self._random.choice(names), self._random.choice(ERRORS))
 
     def _slow_disk(self) -> None:
         self._world.disk_max_us = self._random.choice((500, 2_000, 50_000, 2_000_000))

@@ -39,6 +39,8 @@ CONDITIONS = ("n > 3", "n < 5", "n == 4")
 ITEMS = ("[1, 2, n]", "[1, 2, 3, 4, 5, 6]", "[n]", "[]")
 CATCHES = (("ValueError",), ("KeyError", "TimedOut"), ("Exception",))
 VALUED = (Task, Set, Map, WaitSignal, Catch, SubWorkflow)
+CALLS_MAX = 2
+"""Sub-workflows per definition, and none in maps of maps: they multiply."""
 Names = tuple[tuple[str, bool], ...]
 """Values that surely exist, with whether they fit into text."""
 
@@ -59,6 +61,8 @@ class Generator:
         self._random = random
         self._tasks, self._children, self._ends, self._endless = tuple(tasks), tuple(children), ends, endless
         self._numbers = itertools.count(1)
+        self._calls_left = 0
+        self._maps = 0
 
     def definition(self, name: str = "program", depth: int = 3) -> Definition:
         """A valid definition; its output is the list of the values of its outermost nodes."""
@@ -69,6 +73,7 @@ class Generator:
 
     def _attempt(self, name: str, depth: int) -> Definition:
         self._numbers = itertools.count(1)
+        self._calls_left, self._maps = CALLS_MAX, 0
         nodes = tuple(self._nodes(depth, (("n", True),)))
         values = [node.id for node in nodes if isinstance(node, VALUED)]
         return Definition(
@@ -96,7 +101,7 @@ class Generator:
         kinds = ["task"] * 4 + ["set", "sleep", "signal"]
         if self._ends:
             kinds += ["end", "fail"]
-        if self._children:
+        if self._children and self._calls_left and self._maps < 2:
             kinds += ["workflow", "start"]
         if depth:
             kinds += ["when", "parallel", "catch", "map", "block"]
@@ -153,6 +158,7 @@ class Generator:
         return Fail(id=self._id("fail"), error=self._random.choice(("ValueError", "KeyError")), message="asked to")
 
     def _workflow(self, depth: int, names: Names) -> Node:
+        self._calls_left -= 1
         return SubWorkflow(
             id=self._id("workflow"),
             workflow=self._random.choice(self._children),
@@ -161,6 +167,7 @@ class Generator:
         )
 
     def _start(self, depth: int, names: Names) -> Node:
+        self._calls_left -= 1
         key: dict[str, Any] = {"key": f"child-{self._random.randint(1, 9)}"} if self._random.random() < 0.3 else {}
         return StartWorkflow(
             id=self._id("start"), workflow=self._random.choice(self._children), with_={"n": "${n}"}, **key
@@ -185,11 +192,14 @@ class Generator:
 
     def _map(self, depth: int, names: Names) -> Node:
         item = self._id("item")
+        self._maps += 1
+        body = tuple(self._nodes(depth - 1, (*names, (item, True))))
+        self._maps -= 1
         return Map(
             id=self._id("map"),
             items=self._random.choice(ITEMS),
             as_=item,
-            do=tuple(self._nodes(depth - 1, (*names, (item, True)))),
+            do=body,
             max_parallel=self._random.randint(1, 4),
             tolerate_count=self._random.choice((None, None, 1, 100)),
         )

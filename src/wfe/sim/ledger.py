@@ -141,6 +141,11 @@ class RunBook:
         if limit is not None and (failures > limit or (failures == limit and event.retry_ms)):
             raise self.fail(f"{place} has failed {failures} times, allowed are {limit} attempts")
         if event.retry_ms:
+            task = self.shape.nodes[event.node]
+            assert isinstance(task, Task)
+            assert task.retry is not None
+            if event.retry_ms - time_ms < task.retry.initial_delay_ms * (1 - task.retry.jitter) - 1:
+                raise self.fail(f"{event} at {time_ms}: the delay is too short")
             self.retrying[place] = (event.attempt + 1, event.retry_ms)
 
     def _TaskReopened(self, event: ev.TaskReopened, time_ms: int) -> None:
@@ -162,6 +167,10 @@ class RunBook:
     # ---- time -------------------------------------------------------------------------------------------------------
 
     def _SleepOpened(self, event: ev.SleepOpened, time_ms: int) -> None:
+        sleep = self.shape.nodes[event.node]
+        assert isinstance(sleep, Sleep)
+        if sleep.duration_ms is not None and event.due_ms != time_ms + sleep.duration_ms:
+            raise self.fail(f"{event} at {time_ms}, it is to take {sleep.duration_ms} ms")
         self.sleeping[event.node, event.act] = event.due_ms
 
     def _NodeDone(self, event: ev.NodeDone, time_ms: int) -> None:
@@ -216,7 +225,7 @@ class RunBook:
     def _withdraw(self, first: int, stop: int, act: int) -> None:
         for table in (self.open, self.retrying, self.sleeping):
             for place in [p for p in table if self._inside(p, first, stop, act)]:
-                del table[place]  # type: ignore[attr-defined]
+                del table[place]
 
     def _inside(self, place: Place, first: int, stop: int, act: int) -> bool:
         node, own = place

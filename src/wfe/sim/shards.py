@@ -169,11 +169,11 @@ class ShardNode(Node):
         """What the threads have to say."""
         assert self.shard is not None
         while self._completions:
-            kind, *rest = self._completions.popleft()
-            if kind == "written":
-                self.shard.on_written(*rest, now_ms)
+            completion = self._completions.popleft()
+            if completion[0] == "written":
+                self.shard.on_written(completion[1], completion[2], now_ms)
             else:
-                self.shard.on_read(*rest, now_ms)
+                self.shard.on_read(completion[1], completion[2], completion[3], now_ms)
 
     def completed(self, *completion: Any) -> None:
         self._completions.append(completion)

@@ -5,13 +5,13 @@ wrong, the shortest prefix of the safety phase that still shows it.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from msgspec import Struct
 
 from wfe.sim.node import Violation
-from wfe.sim.world import World, quiet
+from wfe.sim.world import LIVE_STEPS, World, quiet
 
 SHRINK_TRIES = 16
 
@@ -35,19 +35,15 @@ class Outcome(Struct, omit_defaults=True):
     last_steps: list[str] = []
 
 
-def simulate(
-    seed: int, steps: int, *, keep_trace: bool = False, hook: Callable[[World], None] | None = None
-) -> Outcome:
-    """Runs one seed. ``hook`` sees the world before its first step."""
+def simulate(seed: int, steps: int, *, keep_trace: bool = False, live_steps: int = LIVE_STEPS) -> Outcome:
+    """Runs one seed; once faults have ceased, everything must end within ``live_steps``."""
     quiet()
     with _collected_rarely():
         world = World(seed, keep_trace=keep_trace)
-        if hook is not None:
-            hook(world)
         outcome = Outcome(True, seed, steps, "")
         try:
             world.run_safety(steps)
-            world.run_live()
+            world.run_live(live_steps)
         except Exception as error:  # noqa: BLE001  whatever production code raises is a finding, told with its seed
             outcome.ok = False
             outcome.failure = f"{type(error).__name__}: {error}"

@@ -13,6 +13,7 @@ from wfe import observe
 from wfe.config import ServeOptions, WorkerOptions
 from wfe.core.canonical import canonical
 from wfe.errors import DataError, DataFull, WfeError
+from wfe.model.definition import Definition
 from wfe.sim.auditor import Auditor
 from wfe.sim.chance import SeededRandom
 from wfe.sim.clients import ClientNode
@@ -46,7 +47,7 @@ class Programs:
         self.names = [f"program{number}" for number in range(random.randint(1, 3))]
         self._first = [canonical(self._make(name)) for name in self.names]
 
-    def _make(self, name: str) -> object:
+    def _make(self, name: str) -> Definition:
         below = self.names[: self.names.index(name)]
         depth = self._random.choice((0, 1, 2, 2, 3))
         return Generator(self._random, tasks=self._tasks, children=below, endless=True).definition(name, depth)
@@ -56,7 +57,7 @@ class Programs:
 
     def another(self) -> bytes:
         """A new version of one of them."""
-        return canonical(self._make(self._random.choice(self.names)))  # type: ignore[arg-type]
+        return canonical(self._make(self._random.choice(self.names)))
 
 
 class World:
@@ -130,7 +131,7 @@ class World:
                 shards = random.randint(1, min(4, self.partitions))
             self.schedule.after(random.randint(10_000, 500_000), self._start_engine, shards)
         elif node in self.remotes:
-            self.remotes.remove(node)  # type: ignore[arg-type]
+            self.remotes.remove(node)
             number = int(node.name.rpartition("-")[2])
             self.schedule.after(random.randint(10_000, 2_000_000), self._start_remote, number)
         elif isinstance(node, ClientNode):
@@ -167,14 +168,14 @@ class World:
             action, arguments = take()
             action(*arguments)
 
-    def run_live(self) -> None:
+    def run_live(self, live_steps: int = LIVE_STEPS) -> None:
         """Faults have ceased: every run ends, everything that was promised is kept."""
         self.calm = True
         self.faults.cease()
         for client in self.clients:
             client.busy = False
         until_us = self.schedule.now_us + LIVE_US
-        steps = self.trace.steps + LIVE_STEPS
+        steps = self.trace.steps + live_steps
         self.schedule.after(JANITOR_US, self._tidy)
         next_look_us = self.schedule.now_us
         while self.schedule.now_us < until_us and self.trace.steps < steps:

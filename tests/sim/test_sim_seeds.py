@@ -1,0 +1,53 @@
+"""A slice of the simulation for every test run, and the seeds that found bugs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from wfe.sim.simulation import simulate
+
+FOUND = {
+    0: "a start that arrived twice while its id was looked up made two runs",
+    28: "a task that was queued twice was leased twice",
+    76: "a run that went on while its snapshot was written left memory, and came back as it was before",
+    99: "an idle shard kept all credit while the tasks of another waited for ever",
+    152: "results were acknowledged before the run that they belong to was loaded",
+    203: "an acknowledgement of the old conversation followed the welcome of the new one",
+}
+
+
+@pytest.mark.parametrize("seed", FOUND, ids=FOUND.get)
+def test_a_seed_that_found_a_bug_finds_it_no_more(seed: int):
+    outcome = simulate(seed, 4_000)
+    assert outcome.ok, outcome.failure
+
+
+@pytest.mark.parametrize("first", range(1_000, 1_100, 10))
+def test_every_promise_is_kept_under_random_faults(first: int):
+    for seed in range(first, first + 10):
+        outcome = simulate(seed, 2_500)
+        assert outcome.ok, f"wfe sim --seed {seed} --steps 2500: {outcome.failure}"
+
+
+def test_the_same_seed_gives_the_same_trace_under_another_hash_seed():
+    code = "from wfe.sim.simulation import simulate; print(simulate(5, 4000).trace_hash)"
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+    assert len(hashes) == 1
+    assert hashes.pop().strip() == simulate(5, 4_000).trace_hash
+
+
+def test_other_seeds_give_other_traces():
+    assert simulate(5, 500).trace_hash != simulate(6, 500).trace_hash
