@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from wfe.errors import ConfigError
-from wfe.limits import KIB, LEASE_MS, MIB, PARTITIONS_DEFAULT, RECOVERY_GRACE_MS
+from wfe.limits import CONFIG_BYTES_MAX, KIB, LEASE_MS, MIB, PARTITIONS_DEFAULT, RECOVERY_GRACE_MS
 
 Durability = Literal["sync", "os", "none"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -220,7 +220,11 @@ def _default(kind: type[Struct], field: str) -> object:
 
 def _read_table(file: Path, section: str) -> dict[str, Any]:
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        with file.open("rb") as stream:
+            data = stream.read(CONFIG_BYTES_MAX + 1)
+        if len(data) > CONFIG_BYTES_MAX:
+            raise ConfigError(f"{file}: has more than {CONFIG_BYTES_MAX} bytes")
+        document = tomllib.loads(data.decode())
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: integers of many digits, depth, UTF-8

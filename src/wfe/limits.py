@@ -126,6 +126,10 @@ RESTART_BACKOFF_MAX_MS: Final = 5_000
 STALLED_MS: Final = 5_000
 """A shard that lives but was silent for this long is reported as stalled (a slow disk, a stopped process)."""
 
+# Configuration
+CONFIG_BYTES_MAX: Final = 64 * KIB
+"""A configuration file. Dotted keys take Python's TOML parser quadratic time."""
+
 # Front door
 PEERS_MAX: Final = 50_000
 """Identities that the coordinator remembers; beyond that the client that was silent longest says hello again."""

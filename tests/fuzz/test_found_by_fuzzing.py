@@ -141,3 +141,10 @@ def test_a_stored_value_that_ends_after_its_checksum_is_corrupt() -> None:
     value = crc32(b"", crc32(b"", crc32(b"key", schema.META))).to_bytes(4, "little")
     with pytest.raises(DataCorrupt):
         schema.unseal(schema.META, b"key", value)
+
+
+def test_a_configuration_file_is_bounded(tmp_path: Path) -> None:
+    file = tmp_path / "wfe.toml"
+    file.write_text("a." * 50_000 + "a = 1")
+    with pytest.raises(ConfigError, match="bytes"):
+        load_options(ServeOptions, file=file, environ={})
