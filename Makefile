@@ -9,10 +9,10 @@ ROUNDS  ?= 5
 SEED    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos bench fmt lock clean
+.PHONY: help setup demo test check chaos sim sim-long sim-mutants bench fmt lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 setup: $(STAMP)  ## make .venv from requirements-dev.lock (uv if it is there, else pip)
 
@@ -34,6 +34,15 @@ check: $(STAMP)  ## lint, format, import layers, types
 
 chaos: $(STAMP)  ## kill -9 of every kind of process, many times over (ROUNDS=5 SEED=n)
 	@WFE_CHAOS_ROUNDS=$(ROUNDS) WFE_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/acceptance/test_kill_dash_nine.py
+
+sim: $(STAMP)  ## 1,000 simulated clusters with faults, two million steps (SEED=0 begins elsewhere)
+	@$(BIN)/wfe sim --seed $(or $(SEED),0) --seeds 1000 --steps 2000 --jobs $(JOBS)
+
+sim-long: $(STAMP)  ## simulated clusters until one breaks a promise, or until stopped
+	@$(BIN)/wfe sim --seed $(or $(SEED),100000) --seeds 1000000000 --steps 20000 --jobs $(JOBS)
+
+sim-mutants: $(STAMP)  ## plant every known bug and see that the simulation finds it
+	@$(BIN)/python tests/sim/mutants.py --jobs $(JOBS)
 
 bench: $(STAMP)  ## the figures of docs/performance.md on this machine
 	@$(BIN)/wfe bench chain

@@ -82,6 +82,7 @@ class World:
         self.auditor = Auditor(self)
         self.faults = Faults(self)
         self.calm = False
+        """Faults have ceased, nothing new is started."""
         self._numbers = 0
         self.engine = EngineNode(self, self._options(self.swarm.shards))
         self.remotes: list[WorkerNode] = []
@@ -120,7 +121,9 @@ class World:
 
     def _start_client(self) -> None:
         self._numbers += 1
-        self.clients.append(ClientNode(self, f"client-{self._numbers}"))
+        client = ClientNode(self, f"client-{self._numbers}")
+        client.busy = not self.calm
+        self.clients.append(client)
 
     def ended(self, node: Node, code: int) -> None:
         """A process has ended: whoever looks after it acts."""
