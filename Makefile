@@ -7,9 +7,11 @@ TESTS   ?= tests
 JOBS    ?= 2
 ROUNDS  ?= 5
 SEED    ?=
+EACH    ?= 10
+TARGETS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos sim sim-long sim-mutants bench fmt lock clean
+.PHONY: help setup demo test check chaos sim sim-long sim-mutants fuzz bench fmt lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -43,6 +45,11 @@ sim-long: $(STAMP)  ## simulated clusters until one breaks a promise, or until s
 
 sim-mutants: $(STAMP)  ## plant every known bug and see that the simulation finds it
 	@$(BIN)/python tests/sim/mutants.py --jobs $(JOBS)
+
+fuzz: $(STAMP)  ## coverage-guided fuzzing of every decoder (EACH=10 seconds; TARGETS="shard-client deploy" for some)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install -q atheris 2>/dev/null \
+		|| uv pip install -q --python $(BIN)/python atheris 2>/dev/null || true
+	@$(BIN)/python tests/fuzz/fuzz.py --seconds $(EACH) $(TARGETS)
 
 bench: $(STAMP)  ## the figures of docs/performance.md on this machine
 	@$(BIN)/wfe bench chain

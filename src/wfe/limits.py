@@ -127,7 +127,7 @@ STALLED_MS: Final = 5_000
 """A shard that lives but was silent for this long is reported as stalled (a slow disk, a stopped process)."""
 
 # Configuration
-CONFIG_BYTES_MAX: Final = 64 * KIB
+CONFIG_BYTES_MAX: Final = 16 * KIB
 """A configuration file. Dotted keys take Python's TOML parser quadratic time."""
 
 # Front door
