@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import socket
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,87 +17,19 @@ import msgspec
 import pytest
 
 import wfe
-from conftest import WFE, Server, environment_in
+from conftest import WFE, Server
 from wfe.errors import BY_CODE
 from wfe.limits import FRAME_BYTES_MAX, PAYLOAD_BYTES_MAX
 from wfe.transport.sockets import Dealer
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header, header
 from wfe.wire.messages import ErrorReply, Hello
 
-APP = """
-from dataclasses import dataclass
-import wfe
-
-@dataclass
-class Item:
-    name: str
-    price: float
-
-@dataclass
-class Order:
-    id: str
-    items: list[Item]
-
-@wfe.task
-def total(order: Order) -> float:
-    return sum(item.price for item in order.items)
-
-@wfe.task
-def same(value: str) -> str:
-    return value
-
-@wfe.task
-def unencodable(n: int) -> object:
-    return object() if n else lambda: None
-
-@wfe.task
-def grown(size: int) -> str:
-    return "x" * size
-
-@wfe.task
-async def grown_async(size: int) -> str:
-    return "x" * size
-
-@wfe.task(run_in="process")
-def grown_process(size: int) -> str:
-    return "x" * size
-
-@wfe.workflow
-def checkout(wf: wfe.Graph, order: wfe.Ref[Order]) -> wfe.Ref[float]:
-    return total(order)
-
-@wfe.workflow
-def echo(wf: wfe.Graph, value: wfe.Ref[str]) -> wfe.Ref[str]:
-    return same(value)
-
-@wfe.workflow
-def strange(wf: wfe.Graph, n: wfe.Ref[int]) -> wfe.Ref[object]:
-    return unencodable(n)
-
-@wfe.workflow
-def huge(wf: wfe.Graph, size: wfe.Ref[int]) -> wfe.Ref[str]:
-    return grown(size)
-
-@wfe.workflow
-def huge_async(wf: wfe.Graph, size: wfe.Ref[int]) -> wfe.Ref[str]:
-    return grown_async(size)
-
-@wfe.workflow
-def huge_process(wf: wfe.Graph, size: wfe.Ref[int]) -> wfe.Ref[str]:
-    return grown_process(size)
-
-@wfe.workflow
-def twice(wf: wfe.Graph, size: wfe.Ref[int]) -> wfe.Ref[list[str]]:
-    first, second = grown(size), grown(size)
-    return [first, second]
-"""
+APP = Path(__file__).parent / "bad_input_tasks.py"
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("app") / "bad_input_app.py"
-    file.write_text(APP)
-    return file
+def app() -> Path:
+    return APP
 
 
 @pytest.fixture
@@ -351,115 +280,3 @@ class TestDefinitions:
             done = server.wfe(*command)
             assert done.returncode == 2, (command, done.stdout, done.stderr)
             assert not [part for part in says if part not in done.stderr], (command, done.stderr)
-
-
-# ---- starting a server ----------------------------------------------------------------------------------------------
-
-
-def serve(data: Path, *options: str, limit: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
-    """A server that is expected to refuse to start."""
-    return subprocess.run(
-        [*WFE, "serve", "--data", str(data), "--listen", "tcp://127.0.0.1:0", *options],
-        env=environment_in(data.parent),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        preexec_fn=limit,
-    )
-
-
-def refuses(done: subprocess.CompletedProcess[str], *says: str) -> None:
-    assert done.returncode == 2, (done.returncode, done.stderr)
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr, done.stderr
-    assert not [text for text in says if text not in done.stderr], done.stderr
-
-
-class TestStarting:
-    @pytest.mark.usefixtures("still_works")
-    def test_a_data_directory_in_use_is_refused(self, server: Server) -> None:
-        refuses(serve(server.data), "another server", str(server.data), "--data")
-
-    @pytest.mark.usefixtures("still_works")
-    def test_a_port_in_use_is_refused(self, server: Server, tmp_path: Path) -> None:
-        refuses(serve(tmp_path / "data", "--listen", server.address), server.address, "in use", "--listen")
-
-    def test_a_file_in_the_place_of_the_directory_is_refused(self, tmp_path: Path) -> None:
-        (tmp_path / "data").write_text("x")
-        refuses(serve(tmp_path / "data"), str(tmp_path / "data"))
-
-    def test_data_of_a_newer_format_is_refused_and_stays_as_it_is(
-        self, start_server: Callable[..., Server], tmp_path: Path
-    ) -> None:
-        server = start_server(data=tmp_path / "data")
-        server.stop()
-        file = tmp_path / "data" / "format"
-        assert int(file.read_text()) < 99
-        file.write_text("99\n")
-        refuses(serve(tmp_path / "data"), "newer", "99")
-        assert file.read_text() == "99\n"
-
-    @pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/sys").exists(), reason="root may write everywhere")
-    def test_a_directory_that_cannot_be_written_is_refused(self, tmp_path: Path) -> None:
-        if os.geteuid() == 0:  # the mode does not stop root, a read-only file system does
-            refuses(serve(Path("/proc/wfe-data")), "/proc/wfe-data")
-            return
-        (tmp_path / "data").mkdir(mode=0o500)
-        refuses(serve(tmp_path / "data"), str(tmp_path / "data"), "not be written")
-
-    def test_an_unknown_option_value_is_refused(self, tmp_path: Path) -> None:
-        refuses(serve(tmp_path / "data", "--listen", "http://nowhere"), "http://nowhere", "tcp://")
-        refuses(serve(tmp_path / "data", "--shards", "0"))
-
-    def test_a_disk_that_is_full_from_the_start_is_refused(self, tmp_path: Path) -> None:
-        def limit() -> None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
-
-        refuses(serve(tmp_path / "data", limit=limit), "space")
-
-    @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of other processes are Linux's")
-    def test_a_disk_that_fills_up_stops_the_shard_and_loses_nothing(
-        self, start_server: Callable[..., Server], app: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """A limit on the size of files stands in for the disk: the next writes beyond it fail."""
-        options = ("--workers", "1", "--partitions", "2", "--app", str(app))
-        server = start_server(*options, data=tmp_path / "data")
-        token = (server.data / "token").read_text().strip()
-        acknowledged: list[str] = []
-        with wfe.connect(server.address, token) as client:
-            limit = 20 * 1024 * 1024
-            for pid in (server.pid, client.status().shards[0].pid):
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, limit))
-            filler = threading.Thread(target=fill, args=(server.address, token, acknowledged))
-            filler.start()
-            while client.status().shards[0].state != "down":
-                time.sleep(0.05)
-            assert client.status().state == "degraded"
-            server.process.kill()
-            server.process.wait()
-        assert "no space left on its disk; make room and start again" in capfd.readouterr().err
-        again = start_server(*options, "--listen", server.address, data=tmp_path / "data")
-        filler.join()
-        assert len(acknowledged) == FILLING
-        with wfe.connect(again.address, token) as client:
-            for run_id in acknowledged:
-                assert len(client.handle(run_id).result(timeout_s=60)) == MEBIBYTE
-        assert again.stop() == 0
-
-
-MEBIBYTE = 1 << 20
-FILLING = 40
-
-
-def fill(address: str, token: str, acknowledged: list[str]) -> None:
-    """Starts large runs one after the other, each until it is acknowledged."""
-    with wfe.connect(address, token) as client:
-        for number in range(FILLING):
-            while True:
-                try:
-                    run = client.start("echo", "x" * MEBIBYTE, key=f"fill-{number}")
-                except (wfe.Unavailable, wfe.Disconnected):
-                    continue
-                acknowledged.append(run.id)
-                break
