@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from wfe.errors import Disconnected, RunCancelled, RunFailed, Unavailable, WfeError
+from wfe.errors import BackupError, Disconnected, RunCancelled, RunFailed, Unavailable, WfeError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -69,7 +69,7 @@ def _pipe_closed() -> int:
 
 def exit_code(error: WfeError | OSError) -> int:
     """The pinned exit code of an error."""
-    if isinstance(error, (RunFailed, RunCancelled)):
+    if isinstance(error, (BackupError, RunFailed, RunCancelled)):
         return EXIT_FAILED
     if isinstance(error, (Disconnected, Unavailable)):
         return EXIT_UNREACHABLE
