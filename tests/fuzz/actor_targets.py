@@ -14,6 +14,7 @@ from support import coordinator_world, worker_engine
 from support.client_world import World as ClientWorld
 from support.client_world import a_run
 from support.shards import CLIENT, TOKEN, Host
+from wfe.client.replies import decoder_of
 from wfe.core.canonical import canonical, definition_hash
 from wfe.errors import ProtocolError, WfeError
 from wfe.model.definition import Definition, Map, Set, Sleep, Task, WaitSignal
@@ -259,6 +260,24 @@ def client_session(data: bytes) -> None:
     else:
         assert isinstance(world.session.failed, WfeError)
     assert watch.run_id
+
+
+ANSWERS = [
+    encode(m.RunView(RUN_ID, "flow", 1, "running", input=Raw(INPUT), waiting_for=[m.Waiting("task", "t")])),
+    encode(m.RunPage([m.RunView(RUN_ID, "flow", 1, "completed", error=ErrorInfo("E", "no"))], True)),
+    encode(m.HistoryPage([m.HistoryEvent(1, 5, "TaskDone", "t", 0, 1, Raw(INPUT))], True)),
+    encode(m.ServerStatus("s", "serving", "1", "d", "sync", 4, 5, [m.ShardStatus(0, "serving")])),
+]
+_ANSWERS = [decoder_of(kind) for kind in (m.RunView, m.RunPage, m.HistoryPage, m.ServerStatus, m.DeployOutcome)]
+
+
+def client_answer(data: bytes) -> None:
+    """An answer's body, as the client's methods read it."""
+    for decode in _ANSWERS:
+        try:
+            decode(data)
+        except ProtocolError:
+            continue
 
 
 def deployed(data: bytes) -> None:

@@ -49,6 +49,7 @@ TARGETS: dict[str, Target] = {
     "shard-worker": Target(actors.shard_worker, actors.SHARD_WORKER, mutated_frame, slow=True),
     "worker": Target(actors.worker, actors.WORKER, mutated_frame),
     "client-session": Target(actors.client_session, actors.SESSION, mutated_frame, slow=True),
+    "client-answer": Target(actors.client_answer, actors.ANSWERS, mutated_msgpack),
     "deploy": Target(actors.deployed, texts.CANONICAL, mutated_json, slow=True),
     "definition-yaml": Target(texts.definition_yaml, texts.YAML, mutated_bytes, slow=True),
     "definition-json": Target(texts.definition_json, texts.JSON, mutated_json),

@@ -15,8 +15,10 @@ from targets import TARGETS
 from text_targets import TRACES
 
 from support.client_world import World, a_run
+from support.fake_front import FakeFront
 from support.shards import Host
 from wfe.cli.params import JsonInput
+from wfe.client import aconnect_with
 from wfe.client.bench.replay import read_trace
 from wfe.config import ServeOptions, load_options
 from wfe.errors import ConfigError, DataCorrupt, InvalidInput, ProtocolError
@@ -148,3 +150,11 @@ def test_a_configuration_file_is_bounded(tmp_path: Path) -> None:
     file.write_text("a." * 20_000 + "a = 1")
     with pytest.raises(ConfigError, match="bytes"):
         load_options(ServeOptions, file=file, environ={})
+
+
+async def test_an_answer_that_does_not_decode_is_a_protocol_error_for_who_asked() -> None:
+    front = FakeFront()
+    front.reply = lambda head, _=None: [header(Kind.REPLY, 0, head.request), b"\x91" + NO_UTF8]  # type: ignore[method-assign]
+    async with aconnect_with(front.link, "tcp://fake", "secret") as client:
+        with pytest.raises(ProtocolError):
+            await client.status()

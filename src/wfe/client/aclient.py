@@ -17,6 +17,7 @@ from wfe.client.calls import definition_json, target_of
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Connection, LinkFactory
 from wfe.client.listing import RunList, list_runs
 from wfe.client.operating import Operating
+from wfe.client.replies import decoder_of
 from wfe.client.runs import AsyncRun, check_run_id, fetch_view
 from wfe.client.starter import Starter
 from wfe.client.typed import TypedWorkflow
@@ -49,10 +50,10 @@ Many = list
 
 NAMESPACE = "default"
 
-_decode_view = msgspec.msgpack.Decoder(RunView).decode
-_decode_deployed = msgspec.msgpack.Decoder(DeployOutcome).decode
-_decode_definitions = msgspec.msgpack.Decoder(list[DefinitionFound]).decode
-_decode_definition = msgspec.msgpack.Decoder(DefinitionFound).decode
+_decode_view = decoder_of(RunView)
+_decode_deployed = decoder_of(DeployOutcome)
+_decode_definitions = decoder_of(list[DefinitionFound])
+_decode_definition = decoder_of(DefinitionFound)
 
 
 class AsyncClient(Operating):

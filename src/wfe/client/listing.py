@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-
 from wfe.client.connection import Connection
+from wfe.client.replies import decoder_of
 from wfe.client.runs import AsyncRun
 from wfe.client.views import run_info
 from wfe.errors import Disconnected, InvalidInput, Unavailable
@@ -22,7 +21,7 @@ STATUSES = ("pending", "running", "waiting", "paused", "completed", "failed", "c
 LIST_TIMEOUT_S = 5.0
 """A list does not wait longer for one partition: it names it in ``incomplete``."""
 
-_decode_page = msgspec.msgpack.Decoder(RunPage).decode
+_decode_page = decoder_of(RunPage)
 
 
 class RunList(list[AsyncRun[Any]]):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-import msgspec
-
 from wfe.client.connection import Connection
+from wfe.client.replies import decoder_of
 from wfe.wire.backups import Backup, BackupReport
 from wfe.wire.frames import Kind
 from wfe.wire.messages import ServerStatus
@@ -15,8 +14,8 @@ from wfe.wire.messages import ServerStatus
 SERVING_POLL_S = 0.05
 BACKUP_POLL_S = 0.05
 
-_decode_status = msgspec.msgpack.Decoder(ServerStatus).decode
-_decode_backup = msgspec.msgpack.Decoder(BackupReport).decode
+_decode_status = decoder_of(ServerStatus)
+_decode_backup = decoder_of(BackupReport)
 
 
 class Operating:

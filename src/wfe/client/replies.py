@@ -1,21 +1,40 @@
 """What the server answers, checked: an `ErrorReply` becomes the exception whose ``code`` it carries.
 
-Besides `ProtocolError` a decoder raises what `model.malformed` lists.
+Decoders of frames that nobody awaits also raise what `model.malformed` lists: the session ignores such frames.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
 from wfe.errors import BY_CODE, Busy, DefinitionError, InvalidInput, ProtocolError, RequestError, RetryAfter, WfeError
 from wfe.limits import PARTITIONS_MAX
 from wfe.model.ids import is_run_id
+from wfe.model.malformed import MALFORMED
 from wfe.wire.messages import ErrorReply, RunOutcome, StartOutcome, Welcome
 
 decode_error = msgspec.msgpack.Decoder(ErrorReply).decode
 decode_outcomes = msgspec.msgpack.Decoder(list[RunOutcome]).decode
 _decode_started = msgspec.msgpack.Decoder(list[StartOutcome]).decode
 _decode_welcome = msgspec.msgpack.Decoder(Welcome).decode
+
+_Body = TypeVar("_Body")
+
+
+def decoder_of(kind: type[_Body]) -> Callable[[bytes], _Body]:
+    """A decoder of answers to questions. ProtocolError when a server answers something else."""
+    decode = msgspec.msgpack.Decoder(kind).decode
+
+    def checked(body: bytes) -> _Body:
+        try:
+            return decode(body)
+        except MALFORMED as error:
+            raise ProtocolError(f"the server's answer is malformed: {error}") from error
+
+    return checked
 
 
 def started_of(body: bytes) -> list[StartOutcome]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator
 from typing import Any, Generic, TypeVar
 
-import msgspec
-
 from wfe.client.connection import Connection
+from wfe.client.replies import decoder_of
 from wfe.client.views import HistoryItem, RunInfo, history_item, run_info
 from wfe.client.watches import ENDED, Watch
 from wfe.errors import RunCancelled, RunFailed, UnknownRun, WfeError
@@ -20,8 +19,8 @@ R_co = TypeVar("R_co", covariant=True)
 
 HISTORY_PAGE = 1_000
 
-_decode_view = msgspec.msgpack.Decoder(RunView).decode
-_decode_page = msgspec.msgpack.Decoder(HistoryPage).decode
+_decode_view = decoder_of(RunView)
+_decode_page = decoder_of(HistoryPage)
 
 
 class AsyncRun(Generic[R_co]):
