@@ -15,6 +15,7 @@ from wfe.coordinator.moves import settle_owners
 from wfe.coordinator.supervision import ChildState
 from wfe.errors import DataError, WfeError
 from wfe.journal.catalogue import Catalogue
+from wfe.sim.backups import SimArchive
 from wfe.sim.chance import SeededRandom
 from wfe.sim.node import Node, Violation
 from wfe.sim.shards import DrainNode, ShardNode, log_name
@@ -65,7 +66,13 @@ class EngineNode(Node):
             return
         site = Site("simulated", TOKEN, world.front_address, world.front_address, world.back_address, "")
         self.actor = Coordinator(
-            options=self.options, site=site, catalogue=self.catalogue, effects=self, clock=Clock(self), random=random
+            options=self.options,
+            site=site,
+            catalogue=self.catalogue,
+            effects=self,
+            clock=Clock(self),
+            random=random,
+            archive=SimArchive(self),
         )
         self._front = world.network.bind(self.name, world.front_address, self.incoming(self._on_front))
         self._back = world.network.bind(self.name, world.back_address, self.incoming(self._on_back))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wfe.config import ShardOptions
 from wfe.errors import DataError, DataFull, Fenced, WfeError
-from wfe.journal.checkpoint import Token
+from wfe.journal.backup import ShardCopier
+from wfe.journal.checkpoint import ReadDone, Token
 from wfe.journal.log import Chunk, ShardLog
 from wfe.journal.store import PartitionStore
 from wfe.limits import DRAIN_FRAMES_MAX
@@ -98,12 +100,14 @@ class ShardNode(Node):
         )  # fmt: skip
         log = WatchedLog.__new__(WatchedLog)
         log.shard = self
-        log.__init__(world.disk.log(log_name(options.index)), options.epoch)  # type: ignore[misc]
+        port = world.disk.log(log_name(options.index))
+        log.__init__(port, options.epoch)  # type: ignore[misc]
         ports = {number: world.disk.store(store_name(number)) for number in options.partitions}
         stores = {n: PartitionStore(port, n, options.partitions_total) for n, port in ports.items()}
         self.writer = _Writer(self, ports)
         self.reader = _Reader(self)
-        disk = Disk(log, stores, self.writer, self.reader)
+        copier = ShardCopier(options.index, port, ports, partial(_CopyThread, self), self._copied)
+        disk = Disk(log, stores, self.writer, self.reader, copier)
         random = world.chance(f"{self.name}/{options.epoch}")
         return Shard(settings, disk, options.partitions, back, workers, random.random, self.now_ms())
 
@@ -172,8 +176,13 @@ class ShardNode(Node):
             completion = self._completions.popleft()
             if completion[0] == "written":
                 self.shard.on_written(completion[1], completion[2], now_ms)
+            elif completion[0] == "copied":
+                self.shard.on_copied(completion[1], completion[2], completion[3])
             else:
                 self.shard.on_read(completion[1], completion[2], completion[3], now_ms)
+
+    def _copied(self, *news: Any) -> None:
+        self.after(self.world.disk_delay_us() // 4, f"copied {self.name}", self.completed, "copied", *news)
 
     def completed(self, *completion: Any) -> None:
         self._completions.append(completion)
@@ -238,6 +247,19 @@ class _Reader(SimReader):
         node = self._node
         delay_us = node.world.disk_delay_us() // 2
         node.after(delay_us, f"has read {node.name}", node.completed, "read", token, result, error)
+
+
+class _CopyThread(SimReader):
+    """Begins snapshots and copies them, a while after it was asked, one after the other."""
+
+    def __init__(self, node: ShardNode, done: ReadDone) -> None:
+        super().__init__(done)
+        self._node = node
+
+    def submit(self, read: Any, token: Token) -> None:
+        super().submit(read, token)
+        delay_us = self._node.world.disk_delay_us() * len(self._node.options.partitions)
+        self._node.after(delay_us, f"copy {self._node.name}", self.step)
 
 
 class DrainNode(ShardNode):
