@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from wfe.journal.rows import definition_ops, ended_run_ops, key_ops, open_run_ops, record_ops
 from wfe.journal.schema import EndedRow, OpenRow
-from wfe.limits import CHECKPOINT_BYTES, CHECKPOINT_RUNS, LIVE_RUNS_MAX, LOG_TAIL_BYTES_MAX, MIB
+from wfe.limits import CHECKPOINT_BYTES, CHECKPOINT_RUNS, LOG_TAIL_BYTES_MAX
 from wfe.partition.entry import Entry
 from wfe.partition.mailbox import encode_record
 from wfe.partition.partition import Partition
@@ -20,8 +20,6 @@ from wfe.partition.views import shown_status
 from wfe.ports import Op
 from wfe.shard.core import ShardCore
 
-TAIL_BYTES = 8 * MIB
-"""While the load is high, runs get this much of the log's length to end before they are written."""
 STEPS_MAX = 2
 """Steps in flight."""
 
@@ -81,7 +79,7 @@ class Checkpoints:
             return False
         if len(self._in_flight) >= (1 if idle else STEPS_MAX):
             return False
-        if not idle and self.tail_bytes < TAIL_BYTES:
+        if not idle and self.tail_bytes < self._core.settings.tail_bytes:
             return False
         number = self._oldest_partition()
         if number is None:
@@ -168,7 +166,7 @@ class Checkpoints:
     def _evict(self, partition: Partition, entry: Entry) -> None:
         """A run that only waits leaves memory when there are too many; its timers bring it back."""
         if (
-            self._core.live_runs <= LIVE_RUNS_MAX
+            self._core.live_runs <= self._core.settings.live_runs_max
             or entry.run.open
             or entry.leases
             or entry.run.id in self._core.watchers

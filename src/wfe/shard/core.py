@@ -13,6 +13,7 @@ from wfe.journal.backup import Copier
 from wfe.journal.checkpoint import CheckpointWriter, StoreReader
 from wfe.journal.log import ShardLog
 from wfe.journal.store import PartitionStore
+from wfe.limits import LIVE_RUNS_MAX, MIB
 from wfe.model.ids import PARTITION_OF_PREFIX
 from wfe.model.state import RunState
 from wfe.observe import Counters, LatencyWindow
@@ -26,6 +27,8 @@ from wfe.wire.messages import ErrorReply, Mail, RunOutcome
 encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 Found = Entry | RunState | None
 """A run in memory, an ended run from the store, or none."""
+
+TAIL_BYTES = 8 * MIB
 
 
 class Sender(Protocol):
@@ -44,6 +47,9 @@ class Settings:
     token: str = ""
     lease_ms: int = 10_000
     recovery_grace_ms: int = 1_000
+    live_runs_max: int = LIVE_RUNS_MAX
+    tail_bytes: int = TAIL_BYTES
+    """While the load is high, runs get this much of the log's length to end before they are written."""
 
 
 @dataclass(slots=True)

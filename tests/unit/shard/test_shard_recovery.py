@@ -157,10 +157,10 @@ class TestRecovery:
         assert [shard.get(run_id).status for run_id in open_runs] == ["waiting"] * 5
         assert busy.shard.core.counters["tasks_done"] == 3
 
-    def test_runs_that_only_wait_leave_memory_and_come_back(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr("wfe.shard.checkpoints.LIVE_RUNS_MAX", 0)
+    def test_runs_that_only_wait_leave_memory_and_come_back(self):
         sleeper = Definition("sleeper", nodes=(Sleep(id="s", duration_ms=100_000),), output=1)
         shard = host(sleeper, waiting())
+        shard.shard.core.settings.live_runs_max = 0
         first = shard.start("sleeper").run_id
         second = shard.start("waiting").run_id
         shard.shard.core.watchers.clear()

@@ -204,11 +204,9 @@ class TestRequests:
         shard.turn()
         assert [run.id for run in shard.reply(number, m.RunPage).runs] == [run_id]
 
-    def test_runs_that_wait_are_listed_as_waiting_also_when_only_the_store_has_them(
-        self, monkeypatch: pytest.MonkeyPatch
-    ):
-        monkeypatch.setattr("wfe.shard.checkpoints.LIVE_RUNS_MAX", 0)
+    def test_runs_that_wait_are_listed_as_waiting_also_when_only_the_store_has_them(self):
         shard = host()
+        shard.shard.core.settings.live_runs_max = 0
         run_id = shard.start("waiting").run_id
         shard.settle()
         shard.shard.core.watchers.clear()  # a run that somebody watches stays in memory
