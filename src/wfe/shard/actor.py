@@ -15,7 +15,7 @@ import msgspec
 from wfe.core import decide
 from wfe.errors import ProtocolError
 from wfe.journal.log import Chunk
-from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, HEARTBEAT_MS, PAYLOAD_BYTES_MAX
+from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, FRESH_ID_MS, HEARTBEAT_MS, PAYLOAD_BYTES_MAX
 from wfe.model.event import PartitionChunk
 from wfe.model.malformed import MALFORMED
 from wfe.model.state import ENDED
@@ -75,6 +75,9 @@ class Shard:
         self.drained = False
         """Everything is in the stores and was told to the coordinator: the process may exit."""
         self.recovery.recover(now_ms)
+        if any(partition.record.seq for partition in core.partitions.values()):
+            # What ended before is not remembered: until ids of that time are old, starts are looked up in the stores.
+            self.starts.settled_ms = now_ms + 2 * FRESH_ID_MS
         self._decode_mail = msgspec.msgpack.Decoder(list[Mail]).decode
         self._decode_acks = msgspec.msgpack.Decoder(list[MailAck]).decode
         self._decode_resolved = msgspec.msgpack.Decoder(Resolved).decode
