@@ -26,6 +26,9 @@ DEFINITION_NODES_MAX: Final = 10_000
 DEFINITION_DEPTH_MAX: Final = 50
 EXPRESSION_CHARS_MAX: Final = 10_000
 EXPRESSION_DEPTH_MAX: Final = 100
+DEFINITION_TREE_DEPTH_MAX: Final = 4 * DEFINITION_DEPTH_MAX + EXPRESSION_DEPTH_MAX + 20
+"""Lists and objects inside each other in a definition's JSON; a `when` takes four levels, what is beyond its blocks are
+values and schemas. Python's stack ends at about twice that."""
 COMPREHENSION_DEPTH_MAX: Final = 4
 EXPRESSION_STEPS_MAX: Final = 5_000_000
 """Parts of comprehension bodies that one evaluation computes, about a second of work at most."""

@@ -158,3 +158,33 @@ async def test_an_answer_that_does_not_decode_is_a_protocol_error_for_who_asked(
     async with aconnect_with(front.link, "tcp://fake", "secret") as client:
         with pytest.raises(ProtocolError):
             await client.status()
+
+
+def _nested(levels: int) -> bytes:
+    return b"[" * levels + b"]" * levels
+
+
+@pytest.mark.parametrize("levels", [90, 200, 300, 400, 450, 480, 500, 600, 900])
+def test_no_depth_of_values_or_schemas_is_beyond_validation(levels: int) -> None:
+    """The bound must come before Python's stack ends: between the two a deploy ended the coordinator."""
+    for text in (
+        b'{"workflow":"w","output":%s}',
+        b'{"workflow":"w","params":{"n":{"default":%s}},"output":"${n}"}',
+        b'{"workflow":"w","params":{"n":{"enum":[1,%s]}},"output":"${n}"}',
+        b'{"workflow":"w","types":{"A":{"default":%s}},"output":1}',
+        b'{"workflow":"w","nodes":[{"type":"signal","id":"a","signal":"s","timeout_ms":5,"default":%s}]}',
+        b'{"workflow":"w","nodes":[{"type":"task","id":"a","task":"t","with_":{"x":%s}}]}',
+    ):
+        TARGETS["deploy"].run(text % _nested(levels))
+
+
+@pytest.mark.parametrize("number", [b"1" + b"0" * 30, b"-" + b"9" * 19, b"1" + b"0" * 4_000])
+def test_no_integer_that_a_payload_cannot_hold_reaches_a_shard(number: bytes) -> None:
+    for text in (
+        b'{"workflow":"w","version":%s,"output":1}',
+        b'{"workflow":"w","output":%s}',
+        b'{"workflow":"w","nodes":[{"type":"task","id":"a","task":"t","with_":{"x":%s}}]}',
+        b'{"workflow":"w","nodes":[{"type":"task","id":"a","task":"t","task_version":%s}]}',
+        b'{"workflow":"w","nodes":[{"type":"sleep","id":"a","duration_ms":%s}]}',
+    ):
+        TARGETS["deploy"].run(text % number)

@@ -7,12 +7,20 @@ names in expressions (`core.visibility`) and the types along edges (`core.value_
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from wfe.core.checks import NodeChecker, check_schemas, identifier_problem, name_problem
 from wfe.core.findings import Finding, Findings
 from wfe.core.flow import FlowChecker
-from wfe.limits import DEFINITION_BYTES_MAX, DEFINITION_DEPTH_MAX, DEFINITION_NODES_MAX, TAGS_MAX
+from wfe.limits import (
+    DEFINITION_BYTES_MAX,
+    DEFINITION_DEPTH_MAX,
+    DEFINITION_NODES_MAX,
+    DEFINITION_TREE_DEPTH_MAX,
+    TAGS_MAX,
+)
 from wfe.model.definition import Definition, Map, Node, When, children
 
 __all__ = ["Finding", "validate"]
@@ -78,14 +86,32 @@ def _within_bounds(definition: Definition, findings: Findings) -> bool:
             return False
         level = [block for nodes in level for node in nodes for block in children(node)]
     try:
-        size = len(msgspec.json.encode(definition))
+        text = msgspec.json.encode(definition)
+        too_deep = _is_deep(msgspec.json.decode(text))
+        msgspec.msgpack.encode(definition)
+    except OverflowError:
+        findings.error(None, "", "an integer is outside the 64 bits that a payload has", "write it as text")
+        return False
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         findings.error(None, "", f"the definition holds a value that JSON does not have: {error}")
         return False
-    if size > DEFINITION_BYTES_MAX:
-        findings.error(None, "", f"the definition has {size} bytes, the limit is {DEFINITION_BYTES_MAX}")
+    if too_deep:
+        findings.error(None, "", f"values or schemas are nested deeper than {DEFINITION_TREE_DEPTH_MAX} levels")
+        return False
+    if len(text) > DEFINITION_BYTES_MAX:
+        findings.error(None, "", f"the definition has {len(text)} bytes, the limit is {DEFINITION_BYTES_MAX}")
         return False
     return True
+
+
+def _is_deep(tree: Any) -> bool:
+    """Whether lists and objects lie deeper inside each other than a definition may have it."""
+    level, depth = [tree], 0
+    while level and depth <= DEFINITION_TREE_DEPTH_MAX:
+        depth += 1
+        holders = [part.values() if isinstance(part, dict) else part for part in level]
+        level = [part for holder in holders for part in holder if isinstance(part, (dict, list))]
+    return bool(level)
 
 
 def _check_names(definition: Definition, findings: Findings) -> None:
