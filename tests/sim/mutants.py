@@ -31,7 +31,7 @@ from wfe.sim.simulation import simulate
 from wfe.worker.actor import WorkerActor
 from wfe.worker.credit import Order
 
-SEEDS = 60
+SEEDS = 250
 STEPS = 2_500
 LEAST_CAUGHT = 0.95
 
@@ -91,8 +91,8 @@ def _forgets_batch(on_written: Any, self: Any, token: Any, error: Any, now_ms: i
             entry.events = events
 
 
-def _retries_lost(decode_state: Any, data: bytes) -> Any:
-    state = decode_state(data)
+def _retries_lost(rebuild: Any, *arguments: Any) -> Any:
+    state = rebuild(*arguments)
     state.failures.clear()
     return state
 
@@ -247,7 +247,7 @@ def _patches() -> dict[str, Any]:
         "the log is trimmed too far": around(checkpoints.Checkpoints, "_trim", _trim_too_far),
         "a snapshot is one event short": around(Entry, "snapshot", _snapshot_short),
         "a run leaves memory in the middle of a batch": around(checkpoints.Checkpoints, "on_written", _forgets_batch),
-        "retry counters are lost in a restart": around(recovery, "decode_state", _retries_lost),
+        "retry counters are lost when a run is loaded": around(loading, "rebuild", _retries_lost),
         "timers are lost in a restart": around(recovery.Recovery, "_arm", _no_timers),
         "history lacks its last chunk": around(checkpoints, "open_run_ops", _chunk_short),
         "keys are not stored": around(checkpoints, "key_ops", _no_ops),

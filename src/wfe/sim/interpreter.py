@@ -208,7 +208,8 @@ class _Interpreter:
             if inner.done:
                 env[node.id] = {"failed": False, "type": "", "message": "", "node": "", "attempts": 0}
                 self._same(node, place, env)
-            return inner
+            leaving = [kind for kind in inner.faults if "Exception" not in node.errors and kind not in node.errors]
+            return Walked(inner.stuck or leaving != inner.faults, leaving, inner.ends)
         if caught not in inner.faults:
             raise self._book.fail(f"{node.id} takes {caught}, its faults are {inner.faults}")
         if "Exception" not in node.errors and caught not in node.errors:

@@ -17,6 +17,7 @@ from wfe.sim.trace import Trace
 Deliver = Callable[[bytes, list[bytes]], None]
 CONNECT_US = (200, 3_000)
 RECONNECT_US = (50_000, 400_000)
+LATE_MAX_US = 4_000_000
 
 
 @dataclass(slots=True)
@@ -41,6 +42,8 @@ class Network:
         self._dealers: dict[str, list[Dealer]] = {}
         self.weather = Weather()
         self.cut: set[tuple[str, str]] = set()
+        self.late_address = ""
+        """Doubles of frames to or from this address may come much later."""
         self.frames_lost = 0
 
     def bind(self, host: str, address: str, deliver: Deliver) -> Router:
@@ -94,12 +97,14 @@ class Network:
         del self._routers[router.address]
         for connection in list(router.peers.values()):
             self._drop(connection)
+            connection.back_words = self._random.random() < 0.5
 
     def _close_dealer(self, dealer: Dealer) -> None:
         dealer.closed = True
         self._dealers[dealer.address].remove(dealer)
-        if dealer.connection is not None:
-            self._drop(dealer.connection)
+        if (connection := dealer.connection) is not None:
+            self._drop(connection)
+            connection.out_words = self._random.random() < 0.5
 
     def transmit(self, connection: Connection, outward: bool, parts: list[bytes]) -> bool:
         """Send a frame from the dealer to the router (``outward``) or back."""
@@ -118,12 +123,14 @@ class Network:
                 return True
             if weather.duplicate and random() < weather.duplicate:
                 copies = 2
-        for _ in range(copies):
+        for copy in range(copies):
             span_us = weather.delay_max_us - weather.delay_min_us
             due_us = now_us + weather.delay_min_us + int(random() * span_us)
             if weather.spike and random() < weather.spike:
                 due_us += int(random() * weather.spike_max_us)
-            if not tame and weather.reorder and random() < weather.reorder:
+            if copy and connection.router.address == self.late_address and random() < 0.3:
+                due_us += int(random() * LATE_MAX_US)  # whoever passed it on did so twice, and slowly
+            elif not tame and weather.reorder and random() < weather.reorder:
                 due_us += int(random() * 20 * span_us)
             elif outward:
                 connection.out_us = due_us = max(due_us, connection.out_us)
@@ -133,10 +140,13 @@ class Network:
         return True
 
     def _arrive(self, connection: Connection, outward: bool, parts: list[bytes]) -> None:
-        if not connection.up:
-            self.frames_lost += 1
-            return
         dealer, router = connection.dealer, connection.router
+        if not connection.up:
+            # The kernel still delivers what a process had sent before it died, if it comes to that.
+            closed = self._routers.get(router.address) is not router if outward else dealer.closed
+            if closed or not (connection.out_words if outward else connection.back_words):
+                self.frames_lost += 1
+                return
         if outward:
             self._trace.step(self._schedule.now_us, f"{dealer.host} > {router.host}", parts)
             router.deliver(dealer.identity, parts)
@@ -146,14 +156,18 @@ class Network:
 
 
 class Connection:
-    """One dealer's connection to one router. ``out_us``, ``back_us``: when the last frame of each way arrives."""
+    """One dealer's connection to one router. ``out_us``, ``back_us``: when the last frame of each way arrives.
 
-    __slots__ = ("back_us", "dealer", "out_us", "router", "up")
+    ``out_words``, ``back_words``: what was under way when the dealer's or the router's process died still arrives.
+    """
+
+    __slots__ = ("back_us", "back_words", "dealer", "out_us", "out_words", "router", "up")
 
     def __init__(self, dealer: Dealer, router: Router) -> None:
         self.dealer, self.router = dealer, router
         self.up = True
         self.out_us = self.back_us = 0
+        self.out_words = self.back_words = False
 
 
 class Router:

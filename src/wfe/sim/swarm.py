@@ -103,4 +103,5 @@ def choose(random: Random) -> Swarm:
         slots=random.choice((1, 4, 16)),
         poison=random.choice((0.05, 0.3)),
         tasks=tuple(tasks),
+        shard_settings=random.choice(({}, {"live_runs_max": 5, "tail_bytes": 3_000})),
     )

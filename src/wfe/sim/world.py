@@ -75,6 +75,7 @@ class World:
         self.shard_settings = self.swarm.shard_settings
         self.network = Network(self.schedule, self.trace, self.chance("network"))
         self.network.weather = self.swarm.weather
+        self.network.late_address = self.front_address
         self.disk = SimDisk(SeededRandom(self.chance("disk").getrandbits(64)))
         self.disk_max_us = 2_000
         self.program = Programs(self.chance("programs"), self.swarm)
