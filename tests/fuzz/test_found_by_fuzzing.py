@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import click
@@ -21,8 +22,10 @@ from wfe.cli.params import JsonInput
 from wfe.client import aconnect_with
 from wfe.client.bench.replay import read_trace
 from wfe.config import ServeOptions, load_options
+from wfe.core import decide
 from wfe.errors import ConfigError, DataCorrupt, InvalidInput, ProtocolError
 from wfe.journal import schema
+from wfe.model.definition import Definition, Set
 from wfe.model.policy import ErrorInfo
 from wfe.partition.entry import decode_events, decode_state
 from wfe.partition.mailbox import decode_record, decode_record_events
@@ -188,3 +191,30 @@ def test_no_integer_that_a_payload_cannot_hold_reaches_a_shard(number: bytes) ->
         b'{"workflow":"w","nodes":[{"type":"sleep","id":"a","duration_ms":%s}]}',
     ):
         TARGETS["deploy"].run(text % number)
+
+
+@pytest.mark.parametrize("levels", [100, 400, 500, 700, 900])
+def test_an_input_nested_deeply_costs_its_run_at_most(levels: int) -> None:
+    flow = Definition("deep", params={"d": {}}, nodes=(Set(id="x", value="as text: ${d}"),), output="${x}")
+    host = Host(flow)
+    run_id = host.run_id()
+    start = m.StartRun(run_id, Raw(b"\x91" * levels + b"\xc0"), watch=True)
+    (outcome,) = host.ask(Kind.START, 0, [start], list[m.StartOutcome], workflow="deep")
+    assert outcome.error is None
+    assert run_id in host.outcomes
+    assert host.shard.core.counters["runs_quarantined"] == 0
+
+
+def test_a_defect_in_a_runs_first_turn_costs_that_run_and_not_the_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(turn: Any) -> None:
+        raise ZeroDivisionError("planted")
+
+    host = Host(FLOW)
+    with monkeypatch.context() as patched:
+        patched.setattr(decide, "advance", broken)
+        started = host.start("flow", {"n": 1, "items": []})
+    host.crash()
+    host.settle()
+    view = host.get(started.run_id)
+    assert (view.status, [waiting.kind for waiting in view.waiting_for]) == ("paused", ["incident"])
+    assert host.start("flow", {"n": 1, "items": []}).error is None

@@ -70,7 +70,9 @@ class Turns:
         core = self._core
         core.counters["runs_quarantined"] += 1
         _log.exception("a defect of wfe met a run, which is quarantined", run_id=entry.run.id)
-        kept = entry.events[:before]
+        # Of a run's first turn its start stays: an incident without a run could not even be told.
+        first = not (before or entry.chunks or entry.stored)
+        kept = entry.events[: 1 if first else before]
         snapshot = None
         chunks = entry.chunks
         if entry.stored:

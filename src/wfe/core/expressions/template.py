@@ -97,7 +97,10 @@ def _compile_text(text: str) -> Template:
         return _constant("".join(piece for piece in pieces if isinstance(piece, str)))
 
     def concatenate(lookup: Lookup) -> str:
-        texts = [piece if isinstance(piece, str) else as_text(piece.evaluate(lookup)) for piece in pieces]
+        try:
+            texts = [piece if isinstance(piece, str) else as_text(piece.evaluate(lookup)) for piece in pieces]
+        except RecursionError:
+            raise ExpressionError("a value is nested too deeply to become text", text=text[:100]) from None
         checked_size(sum(map(len, texts)))
         return "".join(texts)
 
