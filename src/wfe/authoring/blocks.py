@@ -7,10 +7,11 @@ bound below.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
-from wfe.authoring.canvas import Canvas, OpenBlock, PendingWhen, ScopeKind, Unentered
+from wfe.authoring.canvas import Canvas, OpenBlock, PendingBlock, PendingWhen, ScopeKind, Unentered
 from wfe.authoring.refs import RefState
 from wfe.authoring.results import ErrorInfo
 from wfe.model import definition as model
@@ -29,7 +30,7 @@ class BlockContext(Generic[T]):
         kind: ScopeKind,
         what: str,
         opened: Callable[[OpenBlock], T],
-        closed: Callable[[OpenBlock, tuple[model.Node, ...]], None],
+        closed: Callable[[OpenBlock], None],
     ) -> None:
         self._canvas, self._kind, self._what = canvas, kind, what
         self._opened, self._closed = opened, closed
@@ -47,11 +48,16 @@ class BlockContext(Generic[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._block is not None
-        nodes = self._canvas.leave(self._block, failed=error is not None)
+        self._canvas.leave(self._block, failed=error is not None)
         if error is None:
-            self._closed(self._block, nodes)
+            self._closed(self._block)
         else:
             self._canvas.abandoned = self._canvas.abandoned or (self._what, self._block.scope.place, error)
+
+
+def _made(kind: Any, do: tuple[model.Node, ...], **fields: Any) -> model.Node:
+    node: model.Node = kind(do=do, **fields)
+    return node
 
 
 def condition_text(canvas: Canvas, state: RefState, what: str) -> str:
@@ -69,8 +75,8 @@ def when_block(canvas: Canvas, condition: str, node_id: str | None) -> BlockCont
         choice.append(PendingWhen(canvas.node_id("when", node_id)))
         canvas.note_place(choice[0].id, block.scope.place)
 
-    def closed(block: OpenBlock, nodes: tuple[model.Node, ...]) -> None:
-        choice[0].branches.append(model.Branch(condition, nodes))
+    def closed(block: OpenBlock) -> None:
+        choice[0].branches.append((condition, block))
         canvas.block.nodes.append(choice[0])
 
     return BlockContext(canvas, "when", "wf.when(...)", opened, closed)
@@ -82,8 +88,8 @@ def otherwise_block(canvas: Canvas, choice: PendingWhen, condition: str | None) 
     def opened(block: OpenBlock) -> None:
         choice.closed = choice.closed or condition is None
 
-    def closed(block: OpenBlock, nodes: tuple[model.Node, ...]) -> None:
-        choice.branches.append(model.Branch(condition, nodes))
+    def closed(block: OpenBlock) -> None:
+        choice.branches.append((condition, block))
 
     what = "wf.otherwise()" if condition is None else "wf.otherwise(...)"
     return BlockContext(canvas, "otherwise", what, opened, closed)
@@ -99,8 +105,9 @@ def catch_block(canvas: Canvas, errors: tuple[str, ...], node_id: str | None) ->
         enclosing = canvas.closed_in() - {block.scope}
         return cast(ErrorInfo, canvas.value_of(ids[0], ErrorInfo, scopes=enclosing, not_inside=block.scope))
 
-    def closed(block: OpenBlock, nodes: tuple[model.Node, ...]) -> None:
-        canvas.block.nodes.append(model.Catch(id=ids[0], errors=errors, do=nodes))
+    def closed(block: OpenBlock) -> None:
+        make = partial(_made, model.Catch, id=ids[0], errors=errors)
+        canvas.block.nodes.append(PendingBlock(ids[0], block, make))
 
     return BlockContext(canvas, "catch", "wf.catch(...)", opened, closed)
 
@@ -113,8 +120,8 @@ def group_block(canvas: Canvas, kind: ScopeKind, node_id: str | None) -> BlockCo
         ids.append(canvas.node_id(kind, node_id))
         canvas.note_place(ids[0], block.scope.place)
 
-    def closed(block: OpenBlock, nodes: tuple[model.Node, ...]) -> None:
-        make: Any = model.Parallel if kind == "parallel" else model.Block
-        canvas.block.nodes.append(make(id=ids[0], do=nodes))
+    def closed(block: OpenBlock) -> None:
+        make = partial(_made, model.Parallel if kind == "parallel" else model.Block, id=ids[0])
+        canvas.block.nodes.append(PendingBlock(ids[0], block, make))
 
     return BlockContext(canvas, kind, f"wf.{kind}()", opened, closed)

@@ -80,13 +80,13 @@ def draw_map(
         canvas.leave(block, failed=True)
         raise
     canvas.close_item()
-    do = canvas.leave(block)
+    canvas.leave(block)
     canvas.block.nodes.append(
         model.Map(
             id=map_id,
             items=expression,
             as_=as_,
-            do=do,
+            do=canvas.frozen(block),
             max_parallel=max_parallel,
             tolerate_count=count,
             tolerate_percent=percent,

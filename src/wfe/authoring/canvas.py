@@ -7,9 +7,9 @@ that no ``except`` or ``suppress`` of the author can hide it; a node enters the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from wfe.authoring import fields
 from wfe.authoring.current import CURRENT, current_canvas
@@ -46,24 +46,46 @@ class PendingWhen:
     """A choice whose arms are still being drawn: ``otherwise`` adds to the one right above it."""
 
     id: str
-    branches: list[model.Branch] = field(default_factory=list)
+    branches: list[tuple[str | None, OpenBlock]] = field(default_factory=list)
     closed: bool = False
 
-    def freeze(self) -> model.When:
+    def freeze(self, frozen: Callable[[OpenBlock], tuple[model.Node, ...]]) -> model.When:
         """The node."""
-        return model.When(id=self.id, branches=tuple(self.branches))
+        return model.When(
+            id=self.id, branches=tuple(model.Branch(condition, frozen(block)) for condition, block in self.branches)
+        )
+
+
+@dataclass(slots=True, eq=False)
+class PendingBlock:
+    """A node with one block, which may still get what `Canvas.keep` puts into it."""
+
+    id: str
+    block: OpenBlock
+    make: Callable[[tuple[model.Node, ...]], model.Node]
+
+    def freeze(self, frozen: Callable[[OpenBlock], tuple[model.Node, ...]]) -> model.Node:
+        """The node."""
+        return self.make(frozen(self.block))
 
 
 @dataclass(slots=True, eq=False)
 class OpenBlock:
-    """A block that nodes are being added to."""
+    """A block that nodes are being added to. ``kept``: nodes that belong before the node of this index."""
 
     scope: Scope
-    nodes: list[model.Node | PendingWhen] = field(default_factory=list)
+    nodes: list[model.Node | PendingWhen | PendingBlock] = field(default_factory=list)
+    kept: list[tuple[int, model.Node]] = field(default_factory=list)
+    computes: bool = False
+    """Whether expressions were made in it, of which a later ``wf.merge`` may make nodes."""
 
-    def freeze(self) -> tuple[model.Node, ...]:
-        """The block's nodes."""
-        return tuple(node.freeze() if isinstance(node, PendingWhen) else node for node in self.nodes)
+
+class Spot(NamedTuple):
+    """A place in a drawing: before which node of which block, and how deep that is."""
+
+    depth: int
+    before: int
+    block: OpenBlock
 
 
 @dataclass(slots=True, eq=False)
@@ -91,6 +113,7 @@ class Canvas:
         self._open_items: list[str] = []
         self._unentered: list[Unentered] = []
         self._blocks = [OpenBlock(Scope("root", place))]
+        self._kept: dict[int, tuple[object, str]] = {}
         self._token = CURRENT.set(self)
 
     def close(self) -> None:
@@ -194,7 +217,23 @@ class Canvas:
     ) -> RefProxy:
         """The Ref of a node's value, bound to the blocks that are open now (or to ``scopes``)."""
         bound = self.closed_in() if scopes is None else scopes
-        return RefProxy(RefState(self, nodes.Name(node_id), type_, bound, not_inside, frozenset((node_id,))))
+        name, ids = nodes.Name(node_id), frozenset((node_id,))
+        return RefProxy(RefState(self, name, type_, bound, not_inside, ids, spot=self.spot(), lost_with=bound))
+
+    def spot(self) -> Spot:
+        """Where the drawing has got to."""
+        self.block.computes = True
+        return Spot(len(self._blocks), len(self.block.nodes), self.block)
+
+    def keep(self, value: object, made: model.Template, spot: Spot) -> str:
+        """The id of a node, put where the value was made, that has it if the run gets there."""
+        known = self._kept.get(id(value))
+        if known is None:
+            node_id = self.node_id("value")
+            self.note_place(node_id, caller())
+            spot.block.kept.append((spot.before, model.Set(id=node_id, value=made)))
+            known = self._kept[id(value)] = (value, node_id)
+        return known[1]
 
     def closed_in(self) -> frozenset[Scope]:
         """The open blocks that a value made here may not leave."""
@@ -219,19 +258,32 @@ class Canvas:
         self._blocks.append(block)
         return block
 
-    def leave(self, block: OpenBlock, *, failed: bool = False) -> tuple[model.Node, ...]:
-        """Closes the innermost block and gives its nodes. ``failed``: an exception is under way, nothing is checked."""
+    def leave(self, block: OpenBlock, *, failed: bool = False) -> None:
+        """Closes the innermost block. ``failed``: an exception is under way, nothing is checked."""
         assert self._blocks[-1] is block, "blocks close in the order of their nesting"
         self._blocks.pop()
         block.scope.open = False
         if failed:
-            return ()
+            return
         self.check_entered()
-        if not block.nodes:
+        if not block.computes:
+            self._check_filled(block)
+
+    def frozen(self, block: OpenBlock) -> tuple[model.Node, ...]:
+        """The nodes of a block that gets no more."""
+        self._check_filled(block)
+        found: list[model.Node] = []
+        for index in range(len(block.nodes) + 1):
+            found += [node for before, node in block.kept if before == index]
+            for node in block.nodes[index : index + 1]:
+                found.append(node.freeze(self.frozen) if isinstance(node, PendingWhen | PendingBlock) else node)
+        return tuple(found)
+
+    def _check_filled(self, block: OpenBlock) -> None:
+        if not block.nodes and not block.kept and block.scope.kind != "root":
             raise self.fail(
                 f"{block.scope.describe()} is empty: draw something in it, or leave it out", block.scope.place
             )
-        return block.freeze()
 
     def check_entered(self) -> None:
         """Before a node and at the end of a block nothing may wait to be entered."""
@@ -264,4 +316,4 @@ class Canvas:
             message = "the workflow draws no nodes and returns nothing: call a task, or another method of wf"
             raise self.fail(message, self.place)
         assert len(self._blocks) == 1, "every block was left"
-        return self._blocks[0].freeze()
+        return self.frozen(self._blocks[0])

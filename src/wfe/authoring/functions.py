@@ -8,10 +8,9 @@ from collections.abc import Callable, Sized
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
-import msgspec
-
 from wfe.authoring import fields
-from wfe.authoring.canvas import Canvas, Scope
+from wfe.authoring.canvas import Canvas
+from wfe.authoring.merging import kept, refs_in
 from wfe.authoring.refs import RefProxy, RefState, join, state_of
 from wfe.authoring.templates import constant_ast
 from wfe.core.expressions import nodes
@@ -155,15 +154,15 @@ class Functions:
     def merge(self, *values: Any) -> Any:
         """The first value that exists: values of blocks that the run did not take do not. If none does: a fault."""
         canvas = self._active()
-        states = self._states(*values)
-        if not states:
+        if not self._states(*values):
             raise canvas.fail("wf.merge takes values that were made in blocks (and, last, a default)")
+        values = tuple(kept(canvas, value) for value in values)
+        states = self._states(*values)
         types = {fields.type_name(state.type): state.type for state in states}
         type_ = next(iter(types.values())) if len(types) == 1 and len(states) == len(values) else Any
-        merged = join(canvas, states, nodes.Call("merge", tuple(self._asts(values))), type_)
-        state = merged.__wfe_ref__
-        bound: frozenset[Scope] = frozenset(scope for scope in state.scopes if scope.kind == "map")
-        return RefProxy(RefState(canvas, state.ast, state.type, bound, state.not_inside, state.node_ids, state.is_time))
+        state = join(canvas, states, nodes.Call("merge", tuple(self._asts(values))), type_).__wfe_ref__
+        bound = canvas.closed_in() | {scope for scope in state.scopes if scope.kind == "map"}
+        return RefProxy(dataclasses.replace(state, scopes=bound))
 
     def make(self, cls: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """A dataclass, Struct or pydantic model whose fields may be Refs (pydantic's constructor would check them)."""
@@ -212,19 +211,3 @@ class Functions:
             )
         canvas.check_condition(state, what)
         return state
-
-
-def refs_in(value: object) -> list[RefState]:
-    """Every Ref inside a value."""
-    state = state_of(value)
-    if state is not None:
-        return [state]
-    if isinstance(value, dict):
-        return [found for part in value.values() for found in refs_in(part)]
-    if isinstance(value, (list, tuple)):
-        return [found for part in value for found in refs_in(part)]
-    if isinstance(value, msgspec.Struct):
-        return [found for name in value.__struct_fields__ for found in refs_in(getattr(value, name))]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [found for f in dataclasses.fields(value) for found in refs_in(getattr(value, f.name))]
-    return []

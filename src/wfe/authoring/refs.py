@@ -16,7 +16,7 @@ from wfe.core.expressions import nodes
 from wfe.core.expressions.unparse import unparse
 
 if TYPE_CHECKING:
-    from wfe.authoring.canvas import Canvas, Scope
+    from wfe.authoring.canvas import Canvas, Scope, Spot
 
 T = TypeVar("T")
 
@@ -32,6 +32,9 @@ class RefMarker:
 
 Ref: TypeAlias = Annotated[T, RefMarker()]
 """``order: wfe.Ref[Order]`` is ``order: Order`` to a checker; plain ``Order`` means the same."""
+
+_LENIENT = ("merge", "is_none", "has")
+"""Functions that take what has no value."""
 
 REPR_MARK = "<wfe.Ref "
 """How the repr of a proxy begins; text that holds it was made from a Ref and is refused."""
@@ -52,6 +55,10 @@ class RefState:
     """The nodes that it is made of."""
     is_time: bool = False
     """Whether the expression gives a timestamp or a duration, not its text."""
+    spot: Spot | None = None
+    """Where in the drawing it was made."""
+    lost_with: frozenset[Scope] = frozenset()
+    """Blocks without which it has no value by itself: those of the nodes that it cannot do without."""
 
     @property
     def text(self) -> str:
@@ -103,12 +110,25 @@ def state_of(value: Any) -> RefState | None:
 def join(
     canvas: Canvas, parts: Iterable[RefState], ast: nodes.Node, type_: Any = Any, *, is_time: bool = False
 ) -> RefProxy:
-    """A Ref made of others: it may be used where all of them may."""
-    scopes: frozenset[Scope] = frozenset()
+    """A Ref made of others, here: it may be used where all of them may, and not outside of the blocks open now."""
+    scopes = canvas.closed_in()
+    lost_with: frozenset[Scope] = frozenset()
     node_ids: frozenset[str] = frozenset()
     not_inside: Scope | None = None
     for part in parts:
         scopes |= part.scopes
+        lost_with |= part.lost_with
         node_ids |= part.node_ids
         not_inside = not_inside or part.not_inside
-    return RefProxy(RefState(canvas, ast, type_, scopes, not_inside, node_ids, is_time))
+    lost_with = frozenset() if _does_without(ast) else lost_with
+    return RefProxy(RefState(canvas, ast, type_, scopes, not_inside, node_ids, is_time, canvas.spot(), lost_with))
+
+
+def _does_without(ast: nodes.Node) -> bool:
+    """Whether an expression may have a value although one of its parts has none."""
+    match ast:
+        case nodes.Call(function=name):
+            return name in _LENIENT
+        case nodes.Binary(operator=operator):
+            return operator in ("&&", "||")
+    return False

@@ -36,6 +36,8 @@ _INSPECTING = {
     "callable": "callable()",
     "id": "id()",
 }
+_PLAIN = (ast.Constant, ast.Name, ast.Load, ast.List, ast.Tuple, ast.Dict, ast.UnaryOp, ast.USub)
+"""What the right side of an assignment consists of that makes nothing in a block."""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -225,6 +227,8 @@ def _bound_in_blocks(body: list[ast.stmt], graph: str) -> Iterator[Mistake]:
         if isinstance(statement, ast.With) and any(block in OPTIONAL_BLOCKS for block in blocks):
             for name, line in sorted(_stored(statement.body).items(), key=lambda entry: entry[1]):
                 yield from _read_below(name, line, blocks[-1], rest, graph)
+            for name in _plain_values(statement.body):
+                yield from _merged_below(name, rest, graph)
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield from _bound_in_blocks(statement.body, graph)
         else:
@@ -252,6 +256,40 @@ def _read_below(name: str, line: int, block: str, rest: list[ast.stmt], graph: s
                 f"blocks: below it use {graph}.merge({name}, default), or another name",
             )
             return
+
+
+def _plain_values(body: list[ast.stmt]) -> set[str]:
+    """Names that a block binds to what is there before it: constants, names from outside, lists and dicts of these."""
+    bound, plain = set(_stored(body)), set[str]()
+    for statement in body:
+        match statement:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+            ):
+                made = {part.id for part in ast.walk(value) if isinstance(part, ast.Name)} & (bound - plain)
+                known = all(isinstance(part, _PLAIN) for part in ast.walk(value))
+                (plain.add if known and not made else plain.discard)(name)
+            case _:
+                plain -= set(_stored([statement]))
+    return plain
+
+
+def _merged_below(name: str, rest: list[ast.stmt], graph: str) -> Iterator[Mistake]:
+    """``wf.merge`` cannot tell whether such a value was made: it would always take it."""
+    for statement in rest:
+        for node in _walk_here(statement):
+            if isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load):
+                return
+            if not (isinstance(node, ast.Call) and _is_merge(node, graph)):
+                continue
+            if any(isinstance(value, ast.Name) and value.id == name for value in node.args):
+                yield Mistake(
+                    node.lineno,
+                    f"{name} is bound to what exists before the block, so {graph}.merge would take it whatever the run "
+                    f'decides: make it there, for example by {graph}.expr("x", x=...) or {graph}.format(...)',
+                )
+                return
 
 
 def _stored(body: list[ast.stmt]) -> dict[str, int]:

@@ -116,16 +116,21 @@ def test_an_expr_puts_refs_in_without_capturing_them() -> None:
     assert drawn(flow).output == "${[1, 2].map(i_2, i_2 + i)}"
 
 
-def test_a_merged_value_may_leave_any_block() -> None:
+def test_a_merged_value_leaves_the_blocks_of_its_parts_but_not_that_of_the_merge() -> None:
     def flow(wf: wfe.Graph, order: Order) -> Any:
         made = []
         with wf.when(order.paid):
             with wf.catch(CardDeclined):
                 made.append(charge(order))
             made.append(wf.merge(made[0], "none"))
-        return made[1]
+            text(made[1])
+        return wf.merge(made[1], "unpaid")
 
-    assert drawn(flow).output == '${merge(charge, "none")}'
+    definition = drawn(flow)
+    assert definition.output == '${merge(value, "unpaid")}'
+    (when,) = definition.nodes
+    assert isinstance(when, model.When)
+    assert when.branches[0].do[1] == model.Set(id="value", value='${merge(charge, "none")}')
 
 
 def test_types_of_every_sort_have_schemas() -> None:
