@@ -145,7 +145,8 @@ class EngineNode(Node):
                 getattr(self, router).close()
         for child in list(self.children.values()):
             child.die(-9)
-        self.world.disk.crash("catalogue")
+        if "catalogue" in self.world.disk.names():
+            self.world.disk.crash("catalogue")
         self.world.ended(self, code)
 
     @property
