@@ -287,7 +287,7 @@ class _Interpreter:
     def _leaf(self, node: Node, place: Place, env: Env) -> Walked:
         facts = self._facts
         if place in facts.faults:
-            if not isinstance(node, (WaitSignal, SubWorkflow)):
+            if not isinstance(node, (WaitSignal, SubWorkflow, StartWorkflow)):
                 raise self._book.fail(f"{node.id} fails with {facts.faults[place]}")
             return Walked(faults=[facts.faults[place]])
         if place in facts.signals and isinstance(node, WaitSignal):
