@@ -42,7 +42,7 @@ time.sleep(60)
 def test_a_child_reads_its_options_and_then_sees_an_empty_standard_input() -> None:
     process = spawn((*PYTHON, ECHO), AppOptions(apps=["a", "b"]), stdout=subprocess.PIPE)
     out, _ = process.communicate(timeout=20)
-    assert out.decode().splitlines() == ['{"apps":["a","b"],"parent_fd":-1}', "'' True"]
+    assert out.decode().splitlines() == ['{"apps":["a","b"],"alone":false,"parent_fd":-1}', "'' True"]
 
 
 def test_a_child_ends_when_its_parents_pipe_closes() -> None:

@@ -9,13 +9,13 @@ from msgspec import Raw, structs
 
 from wfe.core.advance import advance
 from wfe.core.evolve import new_run
-from wfe.core.faults import end_run, raise_fault
+from wfe.core.faults import awaited_children, end_run, raise_fault
 from wfe.core.nodes.waits import expire_wait, take_signal
 from wfe.core.plan import Op, Plan
 from wfe.core.retry import retry_delay_ms
 from wfe.core.schemas import compile_schema
 from wfe.core.turn import Turn
-from wfe.core.values import decode
+from wfe.core.values import decode, encode_value
 from wfe.errors import BY_CODE, Busy, InvalidInput, ProtocolError, RunClosed
 from wfe.limits import LOSSES_MAX, SIGNALS_BUFFERED_MAX
 from wfe.model.definition import Task, WaitSignal
@@ -213,6 +213,16 @@ def child_ended(turn: Turn, key: int, child: str, status: str, output: Raw, erro
     return True
 
 
+def child_started(turn: Turn, key: int, child: str, started: str) -> bool:
+    """A detached run was started. False when that is not awaited any more."""
+    if turn.run.children.get(key) != child:
+        return False
+    act, index = divmod(key, turn.plan.stride)
+    turn.emit(NodeDone(index, act, encode_value(started)))
+    advance(turn)
+    return True
+
+
 def _raise(turn: Turn, act: int, index: int, error: ErrorInfo) -> None:
     turn.emit(FaultRaised(index, act, error))
 
@@ -229,7 +239,7 @@ def control(turn: Turn, action: str, command_id: str) -> None:
         if action == "cancel" and run.status == CANCELLED:
             return
         raise RunClosed(f"run {run.id} has ended as {run.status}: {action} comes too late")
-    children = list(run.children.values())
+    children = awaited_children(turn)
     if action == "cancel":
         turn.emit(CommandApplied(command_id))
         end_run(turn, CANCELLED)
@@ -237,12 +247,12 @@ def control(turn: Turn, action: str, command_id: str) -> None:
         turn.emit(CommandApplied(command_id))
         if run.status != PAUSED:
             turn.emit(RunPaused(turn.now_ms))
-            turn.mail.extend((child, ChildControl(child, "pause")) for child in children)
+            turn.mail.extend((child, ChildControl(child, "pause")) for _, child in children)
     elif action == "resume":
         turn.emit(CommandApplied(command_id))
         if run.status == PAUSED:
             _resume(turn)
-            turn.mail.extend((child, ChildControl(child, "resume")) for child in children)
+            turn.mail.extend((child, ChildControl(child, "resume")) for _, child in children)
     else:
         raise ProtocolError(f"unknown action {action!r}: cancel, pause or resume")
 

@@ -75,11 +75,17 @@ def _withdrawing(turn: Turn, event: FaultCaught | ItemFailed | RunEnded) -> None
     """Emit an event that withdraws things, and tell workers and children whose work no longer counts."""
     run = turn.run
     open_before = dict(run.open) if run.open else {}
-    children_before = dict(run.children) if run.children else {}
+    children_before = awaited_children(turn)
     turn.emit(event)
     for key, attempt in open_before.items():
         if key not in run.open:
             turn.withdrawn.append((key, attempt))
-    for key, child in children_before.items():
+    for key, child in children_before:
         if key not in run.children:
             turn.mail.append((child, ChildControl(child, "cancel")))
+
+
+def awaited_children(turn: Turn) -> list[tuple[int, str]]:
+    """Places and ids of sub-workflows that share this run's fate; detached ones go on without it."""
+    nodes, stride = turn.plan.nodes, turn.plan.stride
+    return [(key, child) for key, child in turn.run.children.items() if nodes[key % stride].op is Op.WORKFLOW]

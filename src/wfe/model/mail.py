@@ -12,7 +12,7 @@ NULL = Raw(b"\xc0")
 
 
 class ChildStart(Struct, frozen=True, array_like=True, tag=1):
-    """Start a run, awaited by ``parent`` (its node and activation) or detached (``parent`` empty)."""
+    """Start a run for a node of ``parent``. ``detached``: the node only awaits that it was started."""
 
     run_id: str
     workflow: str
@@ -26,6 +26,7 @@ class ChildStart(Struct, frozen=True, array_like=True, tag=1):
     parent_node: int = 0
     parent_act: int = 0
     depth: int = 0
+    detached: bool = False
 
 
 class ChildEnded(Struct, frozen=True, array_like=True, tag=2):
@@ -47,4 +48,14 @@ class ChildControl(Struct, frozen=True, array_like=True, tag=3):
     action: str
 
 
-MailBody: TypeAlias = ChildStart | ChildEnded | ChildControl
+class ChildStarted(Struct, frozen=True, array_like=True, tag=4):
+    """A detached run was started, or the key named one before: ``started`` is its id, ``child`` the one asked for."""
+
+    run_id: str
+    node: int
+    act: int
+    child: str
+    started: str
+
+
+MailBody: TypeAlias = ChildStart | ChildEnded | ChildControl | ChildStarted

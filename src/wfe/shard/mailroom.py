@@ -13,12 +13,12 @@ import msgspec
 from msgspec import Raw
 
 from wfe.core import decide
+from wfe.core.turn import Turn
 from wfe.limits import FRAME_MESSAGES_MAX, REQUEST_RESEND_MS
 from wfe.model.event import MailTaken
 from wfe.model.ids import partition_of
-from wfe.model.mail import ChildControl, ChildEnded, ChildStart, MailBody
+from wfe.model.mail import ChildControl, ChildEnded, ChildStart, ChildStarted, MailBody
 from wfe.model.policy import ErrorInfo
-from wfe.model.state import ENDED
 from wfe.partition.entry import Entry
 from wfe.partition.mailbox import accept_mail, settle_mail
 from wfe.partition.partition import Partition
@@ -194,19 +194,15 @@ class Mailroom:
             self._loader.run(partition, body.run_id, partial(self._deliver, partition, letter, body), now_ms)
 
     def _deliver(
-        self, partition: Partition, letter: Mail, body: ChildEnded | ChildControl, found: Found, now_ms: int
+        self,
+        partition: Partition,
+        letter: Mail,
+        body: ChildEnded | ChildStarted | ChildControl,
+        found: Found,
+        now_ms: int,
     ) -> None:
-        if isinstance(found, Entry):
-            if isinstance(body, ChildEnded):
-                key = body.act * found.plan.stride + body.node
-                self._turns.run(
-                    found,
-                    now_ms,
-                    lambda turn: decide.child_ended(turn, key, body.child, body.status, body.output, body.error),
-                )
-            elif found.run.status not in ENDED:
-                command = f"mail-{letter.sender}-{letter.seq}"
-                self._turns.run(found, now_ms, lambda turn: decide.control(turn, body.action, command))
+        if isinstance(found, Entry) and not found.ended:
+            self._turns.run(found, now_ms, lambda turn: _tell(turn, letter, body))
         self._taken(partition, letter)
 
     def _start(self, partition: Partition, letter: Mail, body: ChildStart, found: Compiled | None, now_ms: int) -> None:
@@ -219,9 +215,13 @@ class Mailroom:
         def told(outcome: StartOutcome) -> None:
             if outcome.error is not None:
                 self._impossible(partition, body, outcome.error.code, outcome.error.message)
+            elif body.detached:
+                place = (body.parent, body.parent_node, body.parent_act)
+                partition.post(partition_of(body.parent), ChildStarted(*place, body.run_id, outcome.run_id))
             self._taken(partition, letter)
 
-        origin = Origin(b"", body.principal, body.parent, body.parent_node, body.parent_act, body.depth)
+        parent = "" if body.detached else body.parent
+        origin = Origin(b"", body.principal, parent, body.parent_node, body.parent_act, body.depth, by_mail=True)
         start = StartRun(
             body.run_id, Raw(bytes(body.input)), body.key, body.priority, resent=True, namespace=body.namespace
         )
@@ -229,12 +229,21 @@ class Mailroom:
 
     def _impossible(self, partition: Partition, body: ChildStart, kind: str, message: str) -> None:
         """Mail is never refused: the answer says that it could not be done."""
-        if not body.parent:
-            self._core.counters["detached_starts_failed"] += 1
-            return
         error = ErrorInfo(_type_name(kind), message, types=(_type_name(kind),))
         ended = ChildEnded(body.parent, body.parent_node, body.parent_act, body.run_id, "failed", error=error)
         partition.post(partition_of(body.parent), ended)
+
+
+def _tell(turn: Turn, letter: Mail, body: ChildEnded | ChildStarted | ChildControl) -> None:
+    """What a letter says to a run."""
+    if isinstance(body, ChildControl):
+        decide.control(turn, body.action, f"mail-{letter.sender}-{letter.seq}")
+        return
+    key = body.act * turn.plan.stride + body.node
+    if isinstance(body, ChildStarted):
+        decide.child_started(turn, key, body.child, body.started)
+    else:
+        decide.child_ended(turn, key, body.child, body.status, body.output, body.error)
 
 
 def _type_name(code: str) -> str:

@@ -57,6 +57,7 @@ class Origin:
     parent_act: int = 0
     depth: int = 0
     version: int = 0
+    by_mail: bool = False
 
 
 class Starts:
@@ -229,7 +230,7 @@ class Starts:
     def _admit(self, origin: Origin) -> None:
         """Only starts from outside are throttled; sub-workflows' room was reserved when their parent was admitted."""
         core = self._core
-        if origin.parent:
+        if origin.by_mail:
             return
         if core.draining:
             raise Busy("the server is stopping", retry_after_s=1.0)

@@ -90,10 +90,27 @@ class TestSubWorkflows:
         assert run.run.error.type == "TimedOut"
         assert [body.action for _, body in run.mail if isinstance(body, ChildControl)] == ["cancel"]
 
-    def test_a_detached_start_gives_its_run_id_and_is_not_awaited(self):
+    def test_a_detached_start_awaits_only_that_it_was_started_and_gives_the_run_id(self):
         run = drive(define(StartWorkflow(id="s", workflow="other", key="k-${n}"), output="${s}"), 1)
         ((receiver, start),) = run.mail
-        assert (run.output, start.key, start.parent) == (receiver, "k-1", "")
+        assert (start.run_id, start.key, start.detached) == (receiver, "k-1", True)
+        key = run.place("s")
+        assert not run.command(lambda t: decide.child_started(t, key, "another", "x"))
+        run.command(lambda t: decide.child_started(t, key, receiver, "the run that the key names"))
+        assert run.output == "the run that the key names"
+
+    def test_a_detached_start_that_is_impossible_is_a_fault(self):
+        run = drive(define(StartWorkflow(id="s", workflow="other")))
+        child = run.mail[0][0]
+        error = ErrorInfo("UnknownWorkflow", "no", types=("UnknownWorkflow",))
+        run.command(lambda t: decide.child_ended(t, run.place("s"), child, "failed", encode(None), error))
+        assert run.run.error.type == "UnknownWorkflow"
+
+    def test_detached_runs_do_not_share_the_fate_of_their_starter(self):
+        run = drive(define(StartWorkflow(id="s", workflow="other")))
+        run.control("pause", "c1")
+        run.control("cancel", "c2")
+        assert not [body for _, body in run.mail if isinstance(body, ChildControl)]
 
     def test_a_run_with_a_parent_reports_its_end(self):
         definition = define(Set(id="v", value=3), output="${v}")

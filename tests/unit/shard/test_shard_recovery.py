@@ -50,6 +50,21 @@ class TestMail:
         shard.settle()
         assert shard.get(shard.output(run_id)).status == "completed"
 
+    def test_a_detached_start_by_a_known_key_names_the_run_that_is_there(self):
+        start = StartWorkflow(id="s", workflow="chain", with_={"n": 1}, key="k")
+        shard = host(Definition("parent", nodes=(start,), output="${s}"), chain())
+        known = shard.start("chain", 1, key="k").run_id
+        run_id = shard.start("parent").run_id
+        shard.settle()
+        assert shard.output(run_id) == known
+
+    def test_a_detached_start_that_is_refused_fails_its_starter(self):
+        start = StartWorkflow(id="s", workflow="chain", with_={"n": "no number"})
+        shard = host(Definition("parent", nodes=(start,), output="${s}"), chain())
+        run_id = shard.start("parent").run_id
+        shard.settle()
+        assert shard.outcomes[run_id].error.type == "InvalidInput"
+
     def test_mail_between_shards_survives_loss_repetition_and_disorder(self):
         left, right = (host(*self.parents(), partitions=owned) for owned in ([0, 1], [2, 3]))
         run_id = left.start("parent", list(range(12))).run_id

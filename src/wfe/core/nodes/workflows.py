@@ -13,7 +13,7 @@ from wfe.core.values import encode_value, evaluate
 from wfe.errors import ExpressionError
 from wfe.limits import KEY_CHARS_MAX, SUBFLOW_DEPTH_MAX
 from wfe.model.definition import StartWorkflow, SubWorkflow
-from wfe.model.event import ChildOpened, NodeDone
+from wfe.model.event import ChildOpened
 from wfe.model.ids import child_run_id, partition_of_key
 from wfe.model.mail import ChildStart
 from wfe.model.state import DEADLINE
@@ -55,7 +55,10 @@ def open_workflow(turn: Turn, act: int, node: PlanNode) -> None:
 
 
 def open_start(turn: Turn, act: int, node: PlanNode) -> None:
-    """Ask for a detached run by mail; the value is its id. With a key it goes where the key hashes to."""
+    """Ask for a detached run by mail, and await only that it was started: the value is its id.
+
+    With a key it goes where the key hashes to; if the key names a run already, the value is that run's id.
+    """
     call = node.node
     assert isinstance(call, StartWorkflow)
     assert node.template is not None
@@ -75,7 +78,7 @@ def open_start(turn: Turn, act: int, node: PlanNode) -> None:
     child = child_run_id(run.id, node.index, act, turn.partitions, turn.now_ms, partition)
     start = ChildStart(
         child, call.workflow, call.version or 0, made, run.namespace, key=key, priority=run.priority,
-        principal=run.principal
+        principal=run.principal, parent=run.id, parent_node=node.index, parent_act=act, detached=True,
     )  # fmt: skip
+    turn.emit(ChildOpened(node.index, act, child))
     turn.mail.append((child, start))
-    turn.emit(NodeDone(node.index, act, encode_value(child)))
