@@ -153,6 +153,10 @@ class Shard:
     def turn(self, now_ms: int) -> None:
         """Take due timers, commit what the batch brought about, then let its effects leave."""
         core = self.core
+        if core.acks_in:
+            acks, core.acks_in = core.acks_in, []
+            for ack in acks:
+                self.mailroom.on_ack(ack)
         if core.mail_in:
             letters, core.mail_in = core.mail_in, []
             self.mailroom.on_mail(letters, now_ms)
@@ -180,7 +184,8 @@ class Shard:
     def has_work(self) -> bool:
         """Whether another turn has something to do at once."""
         core = self.core
-        return bool(core.mail_in or core.touched or any(p.events or p.new_mail for p in core.partitions.values()))
+        waiting = core.mail_in or core.acks_in or core.touched
+        return bool(waiting or any(p.events or p.new_mail for p in core.partitions.values()))
 
     def next_wake_ms(self, now_ms: int) -> int:
         """How long the process may wait for input, in ms."""

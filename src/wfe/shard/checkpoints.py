@@ -109,6 +109,7 @@ class Checkpoints:
         return head
 
     def _submit(self, partition: Partition) -> None:
+        assert not partition.events, "a store never holds what is not in the log"
         oldest = self._oldest_of(partition)
         ops: list[Op] = []
         ended: list[str] = []

@@ -22,7 +22,7 @@ from wfe.partition.partition import Partition
 from wfe.partition.ready import ReadyQueue
 from wfe.partition.timers import TimerHeap
 from wfe.wire.frames import Kind, header
-from wfe.wire.messages import ErrorReply, Mail, RunOutcome
+from wfe.wire.messages import ErrorReply, Mail, MailAck, RunOutcome
 
 encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 Found = Entry | RunState | None
@@ -68,7 +68,7 @@ class ShardCore:
     """State of the actor. ``touched``: entries with events in the current batch. ``answers``: to clients, ``(client,
     parts)``.
 
-    ``mail_in``: letters between partitions of this shard; they take the same way as others, just without a socket.
+    ``mail_in``, ``acks_in``: between partitions of this shard; they take the same way as others, just without a socket.
     """
 
     settings: Settings
@@ -89,6 +89,7 @@ class ShardCore:
     watchers: dict[str, list[bytes]] = field(default_factory=dict)
     to_back: list[list[bytes]] = field(default_factory=list)
     mail_in: list[Mail] = field(default_factory=list)
+    acks_in: list[MailAck] = field(default_factory=list)
     draining: bool = False
     disk_full: bool = False
     """So little room is left that only what is under way may go on."""

@@ -69,7 +69,7 @@ class Mailroom:
         for (sender, receiver), seq in acks.items():
             ack = MailAck(sender, receiver, seq)
             if sender in self._core.partitions:
-                self.on_ack(ack)
+                self._core.acks_in.append(ack)
             else:
                 self._core.to_back.append([header(Kind.MAIL_ACK, sender), encode([ack])])
 
