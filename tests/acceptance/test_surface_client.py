@@ -47,6 +47,11 @@ def test_inputs_go_by_position_by_name_or_as_json(client: Client) -> None:
     plain = {"choice": "hello small", "numbers": [2, 8]}
     assert result_of(client, "summarise", {"n": 1}) == plain
     assert result_of(client, "summarise@1", n=1) == plain
+    assert result_of(client, "choose", n=1) == result_of(client, "choose", wfe.args(n=1)) == "hello small"
+    assert result_of(client, "checkout", id="free", total=0, items=[])["order"] == "free"
+    assert [run.result(timeout_s=T_S) for run in client.start_many("choose", [7, wfe.args(n=7)])] == [
+        "hello middle"
+    ] * 2
     assert result_of(client, "checkout", {"id": "free", "total": 0, "items": []})["order"] == "free"
 
 

@@ -11,6 +11,7 @@ import pytest
 import surface_app as app_module
 from surface_app import Item, Order, Receipt, Summary
 from surface_checks import T_S, result_of, signals, until
+from surface_tasks import CardStolen
 
 import wfe
 from conftest import Server
@@ -52,7 +53,7 @@ def test_errors_are_known_by_their_base_classes(client: Client) -> None:
     error: Any = caught.value.error
     assert (error.type, error.node, error.attempts) == ("CardStolen", "charge", 1)
     assert caught.value.caused_by(app_module.CardDeclined)
-    assert caught.value.caused_by(app_module.CardStolen)
+    assert caught.value.caused_by(CardStolen)
     assert not caught.value.caused_by(ConnectionError)
     text = result_of(client, app_module.child_fails, Order("stolen", 5))
     assert text.startswith("CardStolen at ")
@@ -75,6 +76,11 @@ def test_expressions_have_pythons_meaning(client: Client) -> None:
 @pytest.mark.parametrize(("n", "size"), [(3, "small"), (7, "middle"), (70, "big")])
 def test_when_otherwise_and_merge(client: Client, n: int, size: str) -> None:
     assert result_of(client, app_module.choose, n) == f"hello {size}"
+
+
+@pytest.mark.parametrize(("n", "label"), [(3, "small"), (7, "middle hello you"), (70, "big 70")])
+def test_what_a_block_computes_exists_if_the_run_gets_there(client: Client, n: int, label: str) -> None:
+    assert result_of(client, app_module.computes_in_blocks, n) == [label, n + 1]
 
 
 def test_statements_start_when_the_one_above_has_ended(client: Client) -> None:
@@ -124,6 +130,14 @@ def test_sub_workflows_are_awaited_mapped_and_detached(client: Client) -> None:
     detached = client.find(app_module.choose, "detached")
     assert detached.id == run_id
     assert detached.result(timeout_s=T_S) == "hello big"
+
+
+def test_a_sub_workflow_takes_its_own_defaults(client: Client) -> None:
+    tripled, alone = Summary("hello small", [2, 8]), Summary("hello small", [2, 4])
+    found = result_of(client, app_module.leaves_defaults_out, 1)
+    plain = [{"choice": each.choice, "numbers": each.numbers} for each in (tripled, alone)]
+    assert found == [plain[0], plain[1], [plain[0]], 26]
+    assert client.find(app_module.summarise, "defaults-1").result(timeout_s=T_S) == tripled
 
 
 def test_async_workflows_await_their_refs(client: Client) -> None:

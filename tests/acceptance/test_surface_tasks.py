@@ -15,6 +15,7 @@ import pytest
 import surface_app as app_module
 from surface_app import Item, Order
 from surface_checks import T_S, result_of, until_file
+from surface_tasks import CardStolen, database
 
 import wfe
 from conftest import Server
@@ -58,7 +59,7 @@ def test_outside_a_workflow_a_task_is_its_function() -> None:
     assert inspect.iscoroutine(coroutine)
     coroutine.close()
     assert app_module.elsewhere() == os.getpid()
-    with pytest.raises(app_module.CardStolen):
+    with pytest.raises(CardStolen):
         app_module.charge(Order("stolen", 1))
     with pytest.raises(wfe.Fatal):
         app_module.moody("fatal")
@@ -80,7 +81,7 @@ def test_outside_a_worker_the_context_is_a_dummy() -> None:
 
 
 def test_outside_a_worker_resources_and_secrets_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert app_module.database() is app_module.database()
+    assert database() is database()
     assert app_module.uses_database() == app_module.uses_database() - 1
     monkeypatch.setenv(app_module.SECRET, "abc")
     assert wfe.secret(app_module.SECRET) == "abc"

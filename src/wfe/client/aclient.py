@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 import msgspec
 
 from wfe.client.arguments import Args
-from wfe.client.calls import definition_json, target_of
+from wfe.client.calls import call_of, definition_json, target_of
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Connection, LinkFactory
 from wfe.client.listing import RunList, list_runs
 from wfe.client.operating import Operating
@@ -204,7 +204,9 @@ class AsyncClient(Operating):
         another one KeyConflict. A workflow's own parameter called key, priority or tags goes by position, or in `Args`.
         """
         target = target_of(workflow)
-        run = StartRun("", target.input_of_call(args, kwargs), key or "", priority, dict(tags or {}), True)
+        args, kwargs = call_of(args, kwargs)
+        named = target.goes_by_name(kwargs)
+        run = StartRun("", target.input_of(args, kwargs), key or "", priority, dict(tags or {}), True, named=named)
         watch = await self._starter.start(target.name, target.version, run)
         return AsyncRun(self._open(), run.run_id, target.returns, watch=watch)
 
@@ -246,8 +248,8 @@ class AsyncClient(Operating):
         have been started all the same.
         """
         connection, target = self._open(), target_of(workflow)
-        encode, shared = target.input_of_item, dict(tags or {})
-        runs = [StartRun("", encode(item), "", priority, shared, True) for item in items]
+        encode, named, shared = target.input_of_item, target.item_goes_by_name, dict(tags or {})
+        runs = [StartRun("", encode(item), "", priority, shared, True, named=named(item)) for item in items]
         if not runs:
             return []
         batch = await connection.start(target.name, target.version, runs)
@@ -326,7 +328,8 @@ class AsyncClient(Operating):
             if start is None:
                 raise
             target = target_of(workflow)
-            fresh = StartRun("", target.input_of(start.args, start.kwargs), key, 0, {}, True)
+            named = target.goes_by_name(start.kwargs)
+            fresh = StartRun("", target.input_of(start.args, start.kwargs), key, 0, {}, True, named=named)
             watch = await self._starter.start(target.name, target.version, fresh)
             run = AsyncRun(self._open(), fresh.run_id, target.returns, watch=watch)
         await run.signal(name, payload, event_id=event_id)

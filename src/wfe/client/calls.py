@@ -31,17 +31,26 @@ class Target(NamedTuple):
         """The encoded input of a run started with these arguments. InvalidInput when they do not fit."""
         return encode_value(bind_input(self.params, args, kwargs, f"workflow {self.name!r}"))
 
-    def input_of_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Raw:
-        """The same for the arguments of a call, which may be one `Args` instead."""
-        if len(args) == 1 and not kwargs and isinstance(args[0], Args):
-            return self.input_of(args[0].args, args[0].kwargs)
-        return self.input_of(args, kwargs)
+    def goes_by_name(self, kwargs: Mapping[str, Any]) -> bool:
+        """Whether the input is an object of arguments whose parameters only the server knows."""
+        return self.params is None and bool(kwargs)
+
+    def item_goes_by_name(self, item: Any) -> bool:
+        """The same for one item of ``start_many``."""
+        return isinstance(item, Args) and self.goes_by_name(item.kwargs)
 
     def input_of_item(self, item: Any) -> Raw:
         """The same for one item of ``start_many``: `Args`, or the single input."""
         if isinstance(item, Args):
             return self.input_of(item.args, item.kwargs)
         return self.input_of((item,), {})
+
+
+def call_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call, which may be one `Args` instead."""
+    if len(args) == 1 and not kwargs and isinstance(args[0], Args):
+        return args[0].args, args[0].kwargs
+    return args, kwargs
 
 
 def target_of(workflow: object) -> Target:

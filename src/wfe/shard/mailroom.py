@@ -223,8 +223,9 @@ class Mailroom:
         parent = "" if body.detached else body.parent
         origin = Origin(b"", body.principal, parent, body.parent_node, body.parent_act, body.depth, by_mail=True)
         start = StartRun(
-            body.run_id, Raw(bytes(body.input)), body.key, body.priority, resent=True, namespace=body.namespace
-        )
+            body.run_id, Raw(bytes(body.input)), body.key, body.priority,
+            resent=True, namespace=body.namespace, named=True,
+        )  # fmt: skip
         self._starts.start(partition, found, start, origin, told, now_ms)
 
     def _impossible(self, partition: Partition, body: ChildStart, kind: str, message: str) -> None:

@@ -27,7 +27,8 @@ from wfe.limits import (
     PAYLOAD_BYTES_MAX,
     TAGS_MAX,
 )
-from wfe.model.event import KeyBound, RunStarted
+from wfe.model.definition import Definition
+from wfe.model.event import NULL, KeyBound, RunStarted
 from wfe.model.ids import is_run_id, partition_of, partition_of_key, time_of
 from wfe.model.malformed import MALFORMED
 from wfe.model.state import ENDED, RunState
@@ -40,6 +41,7 @@ from wfe.shard.turns import Turns
 from wfe.wire.messages import RunOutcome, StartOutcome, StartRun
 
 _decode = msgspec.msgpack.Decoder().decode
+_decode_arguments = msgspec.msgpack.Decoder(dict[str, Raw]).decode
 Told = Callable[[StartOutcome], None]
 
 
@@ -75,6 +77,8 @@ class Starts:
         """Decide a start; ``told`` hears its outcome, perhaps later (when something must be loaded first)."""
         try:
             self._check(partition, compiled, wanted)
+            if wanted.named:
+                wanted = _with_its_input(compiled.plan.definition, wanted)
         except WfeError as error:
             told(StartOutcome(wanted.run_id, False, error_reply(error)))
             return
@@ -256,6 +260,22 @@ class Starts:
         if problem is not None:
             raise InvalidInput(f"workflow {compiled.plan.definition.workflow}: {problem[1]}", problem[0])
         return made.copy()
+
+
+def _with_its_input(definition: Definition, wanted: StartRun) -> StartRun:
+    """Arguments by name as the input that the run has: no parameter: null, one: its value, several: the object.
+
+    An object that names something else stays as it is, for the schema to judge.
+    """
+    if len(definition.params) > 1:
+        return wanted
+    try:
+        given = _decode_arguments(wanted.input)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidInput(f"arguments by name are an object: {error}") from error
+    if given and given.keys() != definition.params.keys():
+        return wanted
+    return structs.replace(wanted, input=next(iter(given.values()), NULL).copy(), named=False)
 
 
 def _tags(run: RunState, plan: Plan, now_ms: int) -> dict[str, str]:

@@ -23,6 +23,7 @@ class StartRun(Struct, array_like=True):
     """Starts a run; idempotent by ``run_id`` and by (namespace, workflow, key). The frame's header names the workflow.
 
     ``watch``: send a `RunOutcome` to this client when the run has ended. ``resent``: may have arrived before.
+    ``named``: the input is an object of arguments by name, whatever the number of parameters.
     """
 
     run_id: str
@@ -33,6 +34,7 @@ class StartRun(Struct, array_like=True):
     watch: bool = False
     resent: bool = False
     namespace: str = "default"
+    named: bool = False
 
 
 class StartOutcome(Struct, array_like=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import Raw
 
 from support.core_cases import TASKS, define, drive, task
 from support.runs import RUN_ID, RunDriver, encode, error_of
@@ -72,10 +73,10 @@ class TestSubWorkflows:
         ((child, start),) = run.mail
         assert isinstance(start, ChildStart)
         assert (start.run_id, start.parent, start.workflow, start.depth) == (child, RUN_ID, "other", 1)
-        assert bytes(start.input) == encode(5)
+        assert bytes(start.input) == encode({"x": 5})
         key = run.place("sub")
         assert not run.command(lambda t: decide.child_ended(t, key, "another", "completed", encode(1), None))
-        run.command(lambda t: decide.child_ended(t, key, child, "completed", start.input, None))
+        run.command(lambda t: decide.child_ended(t, key, child, "completed", Raw(encode(5)), None))
         assert run.output == 5
 
     def test_a_failed_child_is_a_fault_of_its_type(self):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from msgspec import Raw
-
 from wfe.core.faults import raise_fault
 from wfe.core.plan import PlanNode
 from wfe.core.turn import Turn
@@ -19,15 +15,6 @@ from wfe.model.mail import ChildStart
 from wfe.model.state import DEADLINE
 
 
-def _input_of(arguments: dict[str, Any]) -> Raw:
-    """The run input that arguments by name make: none: null, one: its value, several: an object (FastAPI's rule)."""
-    if not arguments:
-        return encode_value(None)
-    if len(arguments) == 1:
-        return encode_value(next(iter(arguments.values())))
-    return encode_value(arguments)
-
-
 def open_workflow(turn: Turn, act: int, node: PlanNode) -> None:
     """Ask for the child's start by mail and await its end."""
     call = node.node
@@ -38,7 +25,7 @@ def open_workflow(turn: Turn, act: int, node: PlanNode) -> None:
         raise_fault(turn, act, node, "LoopLimit", f"sub-workflows nested deeper than {SUBFLOW_DEPTH_MAX}")
         return
     try:
-        made = _input_of(evaluate(run, plan, node.scope, act, node.template, turn.now_ms))
+        made = encode_value(evaluate(run, plan, node.scope, act, node.template, turn.now_ms))
     except ExpressionError as error:
         raise_fault(turn, act, node, "expression", str(error))
         return
@@ -65,7 +52,7 @@ def open_start(turn: Turn, act: int, node: PlanNode) -> None:
     run = turn.run
     try:
         found = evaluate(run, turn.plan, node.scope, act, node.template, turn.now_ms)
-        made = _input_of(found["with"])
+        made = encode_value(found["with"])
         key = found["key"]
         if key is None:
             key = ""
