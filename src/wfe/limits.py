@@ -78,6 +78,8 @@ DRAIN_MS: Final = 10_000
 """On SIGTERM running tasks get this long to finish."""
 REQUEST_RESEND_MS: Final = 1_000
 DURATION_MAX_MS: Final = 100 * 365 * 86_400_000
+MOMENT_MAX_MS: Final = 253_402_300_799_999
+"""The end of the year 9999: no point in time that a workflow names is later."""
 
 # Credit: what one worker process may hold of unfinished tasks
 CREDIT_TASKS_MAX: Final = 4_000

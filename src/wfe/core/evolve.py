@@ -119,10 +119,17 @@ def _task_reopened(run: RunState, plan: Plan, event: ev.TaskReopened, enabled: E
     run.open[key] = event.attempt
 
 
-def _node_done(run: RunState, plan: Plan, event: ev.NodeDone, enabled: Enabled) -> None:
-    key = event.act * plan.stride + event.node
+def _disarm(run: RunState, key: int) -> None:
+    """A place waits for no time any more, nor has a timer that fired while the run is paused anything to say of it."""
     run.timers.pop(key * 2 + WAKE, None)
     run.timers.pop(key * 2 + DEADLINE, None)
+    if run.expired:
+        run.expired = [timer for timer in run.expired if timer // 2 != key]
+
+
+def _node_done(run: RunState, plan: Plan, event: ev.NodeDone, enabled: Enabled) -> None:
+    key = event.act * plan.stride + event.node
+    _disarm(run, key)
     run.waits.pop(key, None)
     run.children.pop(key, None)
     frame = run.frames.get(event.act)
@@ -265,8 +272,7 @@ def _child_opened(run: RunState, plan: Plan, event: ev.ChildOpened, enabled: Ena
 
 def _fault_raised(run: RunState, plan: Plan, event: ev.FaultRaised, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
-    run.timers.pop(key * 2 + WAKE, None)
-    run.timers.pop(key * 2 + DEADLINE, None)
+    _disarm(run, key)
     run.waits.pop(key, None)
     run.children.pop(key, None)
     run.faults.append((key, event.error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from wfe.limits import DURATION_MAX_MS
 from wfe.model.policy import ErrorInfo, RetryPolicy
 
 
@@ -22,7 +23,7 @@ def retry_delay_ms(
     if any(error.is_a(name) for name in policy.never) or not any(error.is_a(name) for name in policy.on):
         return None
     if error.retry_after_ms is not None:
-        return max(error.retry_after_ms, 0)
+        return min(max(error.retry_after_ms, 0), DURATION_MAX_MS)
     exponent = min(failures - 1, 1_000)
     try:
         delay_ms = min(policy.initial_delay_ms * policy.backoff**exponent, policy.max_delay_ms)

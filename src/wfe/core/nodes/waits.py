@@ -10,7 +10,7 @@ from wfe.core.plan import PlanNode
 from wfe.core.turn import Turn
 from wfe.core.values import evaluate, evaluate_raw
 from wfe.errors import ExpressionError
-from wfe.limits import DURATION_MAX_MS
+from wfe.limits import DURATION_MAX_MS, MOMENT_MAX_MS
 from wfe.model.definition import Sleep, WaitSignal
 from wfe.model.durations import parse_duration
 from wfe.model.event import NodeDone, SignalAwaited, SignalTaken, SleepOpened
@@ -44,6 +44,8 @@ def _due(turn: Turn, act: int, node: PlanNode, sleep: Sleep) -> int:
 def _seconds_ms(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ExpressionError(f'a delay is text such as "2d" or a number of seconds, not {value!r}')
+    if not 0 <= value * 1000 <= DURATION_MAX_MS:  # infinity and NaN are no delays, either
+        raise ExpressionError(f"a delay of {value} s is out of range")
     return round(value * 1000)
 
 
@@ -56,6 +58,8 @@ def _moment_ms(value: Any) -> int:
         return round(moment.timestamp() * 1000)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ExpressionError(f"a point in time is RFC 3339 text or ms since 1970, not {value!r}")
+    if not -MOMENT_MAX_MS <= value <= MOMENT_MAX_MS:  # a later one could not be written down; nor could NaN
+        raise ExpressionError(f"{value} ms since 1970 is no point in time before the year 10000")
     return round(value)
 
 
