@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import msgspec
 
 from wfe.core.evolve import replay
@@ -15,6 +18,8 @@ _encode_state = msgspec.msgpack.Encoder().encode
 _decode_state = msgspec.msgpack.Decoder(RunState).decode
 _encode_chunk = msgspec.msgpack.Encoder().encode
 _decode_chunk = msgspec.msgpack.Decoder(EventChunk).decode
+
+_NONE: Mapping[int, int] = MappingProxyType({})
 
 
 class Lease:
@@ -51,8 +56,8 @@ class Entry:
         self.stored = stored
         self.writing = 0
         self.leases: dict[int, Lease] = {}
-        self.unclaimed = False
-        """Recovered with open tasks that no worker has claimed yet."""
+        self.unclaimed: Mapping[int, int] = _NONE
+        """Open attempts by place as of recovery, while workers may still claim them: nobody else gets them."""
 
     @property
     def ended(self) -> bool:

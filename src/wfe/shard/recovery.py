@@ -157,7 +157,7 @@ class Recovery:
         for timer, due_ms in entry.run.timers.items():
             self._core.timers.arm(due_ms, entry.run.id, timer)
         if entry.run.open:
-            entry.unclaimed = True
+            entry.unclaimed = dict(entry.run.open)
             self._unclaimed.append(entry)
 
     # ---- afterwards -------------------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ class Recovery:
         for timer, due_ms in entry.run.timers.items():
             self._core.timers.arm(due_ms, entry.run.id, timer)
         if entry.run.open:
-            entry.unclaimed = True
+            entry.unclaimed = dict(entry.run.open)
             self._unclaimed.append(entry)
 
     def expect(self, workers: list[str]) -> None:
@@ -198,11 +198,10 @@ class Recovery:
 
     def _give_out(self, entry: Entry, now_ms: int) -> None:
         """Open the tasks that no worker claimed under new attempt numbers, which count nowhere."""
-        entry.unclaimed = False
-        for key, attempt in list(entry.run.open.items()):
-            if key in entry.leases:
-                continue
-            self._reopen(entry, key, attempt, now_ms)
+        unclaimed, entry.unclaimed = entry.unclaimed, {}
+        for key, attempt in unclaimed.items():
+            if entry.run.open.get(key) == attempt and key not in entry.leases:
+                self._reopen(entry, key, attempt, now_ms)
 
     def _reopen(self, entry: Entry, key: int, attempt: int, now_ms: int) -> None:
         self._turns.run(entry, now_ms, lambda turn: decide.task_lost(turn, key, attempt, spent=False))

@@ -110,7 +110,10 @@ class Turns:
         stride = entry.plan.stride
         priority = entry.run.priority
         push = self._core.ready.push
+        unclaimed = entry.unclaimed
         for key in keys:
+            if unclaimed and unclaimed.get(key) == entry.run.open.get(key):
+                continue  # a worker may present it; what nobody presents is opened anew
             if key not in entry.leases:
                 push(priority, kinds[key % stride], entry, key)
 
