@@ -103,7 +103,7 @@ class Store(Protocol):
     def range(
         self, table: int, start: bytes, stop: bytes | None, *, limit: int, reverse: bool = False
     ) -> list[tuple[bytes, bytes]]:
-        """At most ``limit`` rows with ``start <= key < stop`` (None: to the end), ascending, or descending when reverse."""
+        """At most ``limit`` rows with ``start <= key < stop`` (None: to the end), ascending, or descending."""
         ...
 
     def commit(self, ops: Sequence[Op]) -> None:

@@ -12,7 +12,10 @@ NULL = Raw(b"\xc0")
 
 
 class ChildStart(Struct, frozen=True, array_like=True, tag=1):
-    """Start a run for a node of ``parent``; the input is an object of arguments by name. ``detached``: the node only awaits that it was started."""
+    """Start a run for a node of ``parent``; the input is an object of arguments by name.
+
+    ``detached``: the node only awaits that the run was started.
+    """
 
     run_id: str
     workflow: str

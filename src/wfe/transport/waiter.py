@@ -1,7 +1,7 @@
 """Waiting for several sockets at once in a plain loop (a shard's), with a wake-up that other threads may call.
 
-An eventless socket is looked at through ZeroMQ's own poll, which knows about the edge-triggered descriptors: frames that
-a bounded turn left behind end the next wait at once.
+An eventless socket is looked at through ZeroMQ's own poll, which knows about the edge-triggered descriptors: frames
+that a bounded turn left behind end the next wait at once.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ async def test_heartbeats_and_context_reach_the_worker(runs):
 
 async def test_a_cancel_that_comes_before_the_process_is_ready_is_not_lost(runs, monkeypatch):
     monkeypatch.setattr(processes, "CANCEL_GRACE_S", 25.0)
-    run = runs.start(worker_tasks.beat_until_cancelled)
+    run = runs.start(worker_tasks.beat_for_ever)
     await eventually(lambda: runs.runner.running() == 1)
     runs.cancel(run)
     assert (await runs.ended(run)).status == 2

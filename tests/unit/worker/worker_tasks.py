@@ -84,6 +84,14 @@ def beat_until_cancelled() -> str:
 
 
 @in_process
+def beat_for_ever() -> str:
+    for step in range(100_000):
+        context().heartbeat({"step": step})
+        time.sleep(0.001)
+    return "never asked"
+
+
+@in_process
 def says_something() -> str:
     print("hello from a process")
     return context().key
