@@ -10,8 +10,8 @@ MIB: Final = 1024 * KIB
 # Payloads and frames
 PAYLOAD_BYTES_MAX: Final = 8 * MIB
 """One input, output, signal or heartbeat detail, encoded."""
-FRAME_BYTES_MAX: Final = 16 * MIB
-"""One ZeroMQ part (ZMQ_MAXMSGSIZE is per part)."""
+FRAME_BYTES_MAX: Final = 17 * MIB
+"""One ZeroMQ part (ZMQ_MAXMSGSIZE is per part): two payloads, a run's input and output, with all that is around them."""
 FRAME_PARTS_MAX: Final = 4
 """identity, client identity, header, body."""
 FRAME_MESSAGES_MAX: Final = 100
@@ -39,6 +39,8 @@ REGEX_BYTES_MAX: Final = MIB
 NAME_CHARS_MAX: Final = 200
 KEY_CHARS_MAX: Final = 400
 TAGS_MAX: Final = 20
+TAG_CHARS_MAX: Final = 400
+"""A tag's name or value."""
 MAP_ITEMS_MAX: Final = 100_000
 """Items of one map; paging lifts this in a later stage."""
 SUBFLOW_DEPTH_MAX: Final = 50
@@ -160,7 +162,9 @@ ZERO_COPY_BYTES: Final = 64 * KIB
 IPC_PATH_BYTES_MAX: Final = 100
 """sun_path holds 107 bytes on Linux and 103 on macOS."""
 
-assert PAYLOAD_BYTES_MAX < FRAME_BYTES_MAX, "a payload must fit in a frame with its envelope"
+assert 2 * PAYLOAD_BYTES_MAX + MIB <= FRAME_BYTES_MAX, (
+    "a run's input and output must fit in a frame with their envelope"
+)
 assert DEFINITION_BYTES_MAX < FRAME_BYTES_MAX
 assert FRAME_MESSAGES_MAX <= FRAME_MESSAGES_REFUSED
 assert RECENT_RUNS_MS > 2 * FRESH_ID_MS, "a repeated start must find the ended run in memory or be looked up"

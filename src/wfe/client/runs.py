@@ -111,7 +111,7 @@ class History:
             for event in page.events:
                 yield history_item(event)
                 after = event.seq
-            if page.ended or (not self._follow and len(page.events) < HISTORY_PAGE):
+            if page.ended or not (self._follow or page.more or len(page.events) >= HISTORY_PAGE):
                 return
 
 

@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from wfe.core import decide
 from wfe.core.turn import Turn
-from wfe.limits import FRAME_MESSAGES_MAX, REQUEST_RESEND_MS
+from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, MIB, REQUEST_RESEND_MS
 from wfe.model.event import MailTaken
 from wfe.model.ids import partition_of
 from wfe.model.mail import ChildControl, ChildEnded, ChildStart, ChildStarted, MailBody
@@ -31,6 +31,7 @@ from wfe.wire.messages import Mail, MailAck, StartOutcome, StartRun
 
 _decode_body = msgspec.msgpack.Decoder(MailBody).decode
 ALL_LETTERS = 1 << 63
+_FRAME_BODIES_BYTES = FRAME_BYTES_MAX - MIB
 Line = tuple[int, int]
 """(sender, receiver): letters of one line are taken in order."""
 
@@ -87,8 +88,7 @@ class Mailroom:
         if receiver in self._core.partitions:
             self._core.mail_in.extend(letters)
             return
-        for first in range(0, len(letters), FRAME_MESSAGES_MAX):
-            page = letters[first : first + FRAME_MESSAGES_MAX]
+        for page in _pages(letters):
             self._core.to_back.append([header(Kind.MAIL, receiver), encode(page)])
 
     def on_tick(self, now_ms: int) -> None:
@@ -245,6 +245,21 @@ def _tell(turn: Turn, letter: Mail, body: ChildEnded | ChildStarted | ChildContr
         decide.child_started(turn, key, body.child, body.started)
     else:
         decide.child_ended(turn, key, body.child, body.status, body.output, body.error)
+
+
+def _pages(letters: list[Mail]) -> list[list[Mail]]:
+    """Letters in frames of bounded count and size: one that is too large would cost the shard its connection."""
+    pages: list[list[Mail]] = []
+    page: list[Mail] = []
+    size = 0
+    for letter in letters:
+        size += len(letter.body)
+        if page and (len(page) >= FRAME_MESSAGES_MAX or size > _FRAME_BODIES_BYTES):
+            pages.append(page)
+            page, size = [], len(letter.body)
+        page.append(letter)
+    pages.append(page)
+    return pages
 
 
 def _type_name(code: str) -> str:

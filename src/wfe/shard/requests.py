@@ -13,7 +13,7 @@ from wfe.core.plan import Plan
 from wfe.errors import InvalidInput, PayloadTooLarge, ProtocolError, RunClosed, UnknownRun, UnknownWorkflow, WfeError
 from wfe.journal.schema import EndedSummary, OpenRow
 from wfe.journal.store import PartitionStore
-from wfe.limits import FRAME_MESSAGES_REFUSED, LIST_LIMIT_MAX, PAYLOAD_BYTES_MAX
+from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_REFUSED, LIST_LIMIT_MAX, MIB, PAYLOAD_BYTES_MAX
 from wfe.model.ids import is_run_id
 from wfe.model.malformed import MALFORMED
 from wfe.model.state import ENDED, RunState
@@ -42,6 +42,9 @@ from wfe.wire.messages import (
 from wfe.wire.payload import decode_any
 
 _SEQ_MAX = (1 << 63) - 1
+_PAGE_BYTES = FRAME_BYTES_MAX - MIB
+_EVENT_BYTES = 300
+"""What an event takes besides its data, generously."""
 Handler = Callable[[bytes, Header, Partition, Any, int], None]
 
 
@@ -53,7 +56,8 @@ class Requests:
         self._loader = loader
         self._turns = turns
         self._starts = starts
-        self._followers: dict[str, list[tuple[bytes, int, HistoryQuery]]] = {}
+        self._followers: dict[str, dict[tuple[bytes, int], HistoryQuery]] = {}
+        """By run: who waits for further events. A question that is repeated waits once."""
         self._kinds: dict[int, tuple[Any, Handler]] = {
             Kind.START: (msgspec.msgpack.Decoder(list[StartRun]).decode, self._start),
             Kind.AWAIT: (msgspec.msgpack.Decoder(list[str]).decode, self._await),
@@ -173,8 +177,10 @@ class Requests:
                 self._core.refuse(client, header.request, UnknownRun(f"no run {query.run_id} is kept"))
                 return
             run = found.run if isinstance(found, Entry) else found
-            if query.wait and run.seq <= query.after and run.status not in ENDED:
-                self._followers.setdefault(run.id, []).append((client, header.request, query))
+            fresh = isinstance(found, Entry) and bool(found.events)  # they can be shown after this batch's commit
+            if query.wait and (fresh or (run.seq <= query.after and run.status not in ENDED)):
+                followers = self._followers.setdefault(run.id, {})
+                followers[client, header.request] = query
                 return
             plan = found.plan if isinstance(found, Entry) else None
             if plan is not None:
@@ -209,18 +215,12 @@ class Requests:
         fresh = list(entry.chunks) if entry is not None else []
         store = self._core.disk.stores[partition.number]
         limit = max(1, min(query.limit, LIST_LIMIT_MAX))
-        ended = run.status in ENDED
+        ended = run.status in ENDED and not (entry is not None and entry.events)
 
         def answer(chunks: list[tuple[int, bytes]], later_ms: int) -> None:
-            events: list[HistoryEvent] = []
-            last = query.after
-            for first_seq, data in sorted(dict([*chunks, *fresh]).items()):
-                for event in history_events(plan, first_seq, decode_events(data)):
-                    if event.seq > last and len(events) < limit:
-                        events.append(event)
-                        last = event.seq
-            complete = ended and (not events or events[-1].seq >= run.seq)
-            self._core.answer(client, request, HistoryPage(events, complete))
+            events, more = _page_of(plan, sorted(dict([*chunks, *fresh]).items()), query.after, limit)
+            complete = ended and not more and (not events or events[-1].seq >= run.seq)
+            self._core.answer(client, request, HistoryPage(events, complete, more))
 
         if fresh and fresh[0][0] <= query.after + 1:
             answer([], 0)
@@ -232,7 +232,7 @@ class Requests:
         if not self._followers:
             return
         for entry in entries:
-            for client, request, query in self._followers.pop(entry.run.id, ()):
+            for (client, request), query in self._followers.pop(entry.run.id, {}).items():
                 partition = self._core.partitions[entry.partition]
                 self._send_history(client, request, partition, query, entry.run, entry.plan)
 
@@ -269,6 +269,7 @@ class Requests:
                 entry, later_ms, lambda turn: decide.signal(turn, wanted.name, payload, wanted.event_id)
             ),
             "it takes no more signals",
+            wanted.event_id,
             now_ms,
         )
 
@@ -277,7 +278,7 @@ class Requests:
             self._turns.run(entry, later_ms, lambda turn: decide.control(turn, wanted.action, wanted.command_id))
 
         late = f"{wanted.action} comes too late"
-        self._command(client, header, partition, wanted.run_id, apply, late, now_ms, wanted.action)
+        self._command(client, header, partition, wanted.run_id, apply, late, wanted.command_id, now_ms, wanted.action)
 
     def _command(
         self,
@@ -287,6 +288,7 @@ class Requests:
         run_id: str,
         apply: Callable[[Entry, int], object],
         late: str,
+        command: str,
         now_ms: int,
         action: str = "",
     ) -> None:
@@ -295,7 +297,8 @@ class Requests:
                 if found is None:
                     raise UnknownRun(f"no run {run_id} is kept")
                 if isinstance(found, RunState):
-                    if action == "cancel" and found.status == "cancelled":
+                    repeated = any(known == command and not code for known, code in found.commands)
+                    if repeated or (action == "cancel" and found.status == "cancelled"):
                         self._core.answer(client, header.request, None)
                         return
                     raise RunClosed(f"run {run_id} has ended as {found.status}: {late}")
@@ -306,6 +309,22 @@ class Requests:
             self._core.answer(client, header.request, None)
 
         self._with_run(partition, run_id, then, now_ms)
+
+
+def _page_of(plan: Plan, chunks: list[tuple[int, bytes]], after: int, limit: int) -> tuple[list[HistoryEvent], bool]:
+    """The events above ``after`` that go into one frame, and whether there are more in these chunks."""
+    events: list[HistoryEvent] = []
+    size = 0
+    for first_seq, data in chunks:
+        for event in history_events(plan, first_seq, decode_events(data)):
+            if event.seq <= after:
+                continue
+            size += len(event.data) + _EVENT_BYTES
+            if len(events) >= limit or (events and size > _PAGE_BYTES):
+                return events, True
+            events.append(event)
+            after = event.seq
+    return events, False
 
 
 def _view(found: Entry | RunState) -> RunView:

@@ -138,8 +138,11 @@ class HistoryEvent(Struct, array_like=True):
 
 
 class HistoryPage(Struct, array_like=True):
+    """``more``: the frame was full before the limit was reached; ask again from the last event on."""
+
     events: list[HistoryEvent]
     ended: bool = False
+    more: bool = False
 
 
 class SignalRun(Struct, array_like=True):
