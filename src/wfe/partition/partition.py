@@ -15,7 +15,8 @@ KeyName = tuple[str, str, str]
 
 
 class Partition:
-    """``entries``: runs in memory. ``recent``: ids of ended runs that left memory lately, with when.
+    """``entries``: runs in memory. ``recent``: ids of ended runs that left memory lately, with when; ``evicted``: of
+    open ones.
 
     ``keys``: bindings that the store does not hold yet. ``stored_definitions``: hashes that the journal holds for
     this partition;
@@ -28,6 +29,7 @@ class Partition:
         self.record = record or RecordState()
         self.entries: dict[str, Entry] = {}
         self.recent: dict[str, int] = {}
+        self.evicted: dict[str, int] = {}
         self.keys: dict[KeyName, tuple[str, bytes]] = {}
         self.stored_definitions: set[str] = set()
         self.new_definitions: dict[str, bytes] = {}
@@ -63,11 +65,17 @@ class Partition:
         """An ended run leaves memory; a repeated start must still find it for a while."""
         self.recent[run_id] = now_ms
 
+    def remember_evicted(self, run_id: str, now_ms: int) -> None:
+        """An open run leaves memory; a repeated start must not take its id for a new one."""
+        self.evicted.pop(run_id, None)  # the oldest stay in front
+        self.evicted[run_id] = now_ms
+
     def forget_old(self, now_ms: int) -> None:
-        """Drop ended runs whose repeated starts will be looked up in the store."""
+        """Drop runs whose repeated starts will be looked up in the store."""
         limit = now_ms - RECENT_RUNS_MS
-        while self.recent:
-            run_id = next(iter(self.recent))
-            if self.recent[run_id] > limit:
-                break
-            del self.recent[run_id]
+        for left in (self.recent, self.evicted):
+            while left:
+                run_id = next(iter(left))
+                if left[run_id] > limit:
+                    break
+                del left[run_id]

@@ -2,18 +2,22 @@
 
 Order: higher priority first; within a priority the kinds of tasks (name, version) take turns, and within a kind
 first come, first served. Entries are not removed when a task is withdrawn: whoever takes one checks that its attempt
-is still open.
+is still open. Those that nobody takes are thrown out when they might be most of the queue (`compact`).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from wfe.limits import ADMIT_READY_MAX
 from wfe.partition.entry import Entry
 
 Kind = tuple[str, int]
 Item = tuple[Entry, int]
+
+
+COMPACT_MIN = 10_000
 
 
 class ReadyQueue:
@@ -22,6 +26,7 @@ class ReadyQueue:
     def __init__(self) -> None:
         self._levels: dict[int, dict[Kind, deque[Item]]] = {}
         self._order: list[int] = []
+        self._compact_at = COMPACT_MIN
         self.size = 0
         """Tasks in the queue, withdrawn ones included."""
 
@@ -64,6 +69,22 @@ class ReadyQueue:
         self._levels.setdefault(priority, {}).setdefault(kind, deque()).appendleft((entry, key))
         self._order = sorted(self._levels, reverse=True)
         self.size += 1
+
+    def compact(self, wanted: Callable[[Entry, int], bool]) -> None:
+        """When the queue has doubled, or nears what admission allows: keep only what is wanted, each once."""
+        if self.size < self._compact_at:
+            return
+        for priority, level in list(self._levels.items()):
+            for kind, queue in list(level.items()):
+                level[kind] = deque(item for item in dict.fromkeys(queue) if wanted(*item))
+                if not level[kind]:
+                    del level[kind]
+            if not level:
+                del self._levels[priority]
+        self._order = sorted(self._levels, reverse=True)
+        self.size = size = sum(len(queue) for level in self._levels.values() for queue in level.values())
+        room = (size + ADMIT_READY_MAX) // 2 if size < ADMIT_READY_MAX else size + size // 4
+        self._compact_at = max(COMPACT_MIN, min(2 * size, room))
 
     def count(self, kinds: frozenset[Kind]) -> int:
         """Tasks of these kinds."""

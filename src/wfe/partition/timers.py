@@ -1,14 +1,19 @@
 """Due times of runs: a heap in memory over what the runs' states hold.
 
-An entry that the state no longer knows is ignored when it comes up, so nothing is ever removed from the middle.
+An entry that the state no longer knows is ignored when it comes up, so nothing is removed from the middle; when those
+might be most of the heap, all are thrown out at once (`compact`): limits of days outlive many short runs.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 LOAD = -2
 """Timer key that stands for "the next one of an evicted run": load it and look."""
+
+
+COMPACT_MIN = 100_000
 
 
 class TimerHeap:
@@ -17,6 +22,7 @@ class TimerHeap:
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, str, int]] = []
         self._order = 0
+        self._compact_at = COMPACT_MIN
 
     def arm(self, due_ms: int, run_id: str, timer: int) -> None:
         self._order += 1
@@ -33,6 +39,17 @@ class TimerHeap:
             _, _, run_id, timer = heapq.heappop(self._heap)
             due.append((run_id, timer))
         return due
+
+    def compact(self, known: Callable[[int, str, int], bool]) -> None:
+        """When the heap has doubled: keep only entries ``(due_ms, run id, timer key)`` that are known, each once."""
+        if len(self._heap) < self._compact_at:
+            return
+        kept = {(due_ms, run_id, timer): order for due_ms, order, run_id, timer in sorted(self._heap, reverse=True)}
+        self._heap = [
+            (due, order, run_id, timer) for (due, run_id, timer), order in kept.items() if known(due, run_id, timer)
+        ]
+        heapq.heapify(self._heap)
+        self._compact_at = max(COMPACT_MIN, 2 * len(self._heap))
 
     def __len__(self) -> int:
         return len(self._heap)

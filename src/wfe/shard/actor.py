@@ -147,6 +147,7 @@ class Shard:
 
     def _installed(self, entry: Entry, now_ms: int) -> None:
         self.recovery.installed(entry, now_ms)
+        self.checkpoints.loaded(entry)
 
     # ---- a turn -----------------------------------------------------------------------------------------------------
 
@@ -280,6 +281,9 @@ class Shard:
         core = self.core
         for partition in core.partitions.values():
             partition.forget_old(now_ms)
+        self.checkpoints.evict_idle(now_ms)
+        core.timers.compact(core.knows_timer)
+        core.ready.compact(core.awaits_dispatch)
         gauges = {
             "runs_in_memory": core.live_runs,
             "runs_open": sum(

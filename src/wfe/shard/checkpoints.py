@@ -42,6 +42,7 @@ class Checkpoints:
         self._in_flight: list[Step] = []
         self._tail: deque[tuple[int, int]] = deque()
         self._trimmed = 0
+        self._loaded: list[Entry] = []
         self.tail_bytes = 0
         self.held = False
         """A backup's snapshots are about to begin: no step is submitted."""
@@ -158,13 +159,30 @@ class Checkpoints:
                 partition.remember_ended(entry.run.id, now_ms)
                 self._core.live_runs -= 1
             else:
-                self._evict(partition, entry)
+                self._evict(partition, entry, now_ms)
         for name in token.keys:
             if name not in partition.new_keys:
                 partition.keys.pop(name, None)
         self._trim()
 
-    def _evict(self, partition: Partition, entry: Entry) -> None:
+    def loaded(self, entry: Entry) -> None:
+        """A run came back into memory, perhaps only to be looked at."""
+        self._loaded.append(entry)
+
+    def evict_idle(self, now_ms: int) -> None:
+        """Runs that came back and did not change since leave again; those that did change leave with their step."""
+        core = self._core
+        if core.live_runs <= core.settings.live_runs_max and len(self._loaded) <= core.live_runs + CHECKPOINT_RUNS:
+            return
+        loaded, self._loaded = self._loaded, []
+        for entry in loaded:
+            partition = self._core.partitions[entry.partition]
+            if entry.chunks or entry.events or partition.entries.get(entry.run.id) is not entry:
+                continue
+            if not self._evict(partition, entry, now_ms):
+                self._loaded.append(entry)
+
+    def _evict(self, partition: Partition, entry: Entry, now_ms: int) -> bool:
         """A run that only waits leaves memory when there are too many; its timers bring it back."""
         if (
             self._core.live_runs <= self._core.settings.live_runs_max
@@ -172,11 +190,13 @@ class Checkpoints:
             or entry.leases
             or entry.run.id in self._core.watchers
         ):
-            return
+            return False
         del partition.entries[entry.run.id]
+        partition.remember_evicted(entry.run.id, now_ms)
         self._core.live_runs -= 1
         if entry.run.timers:
             self._core.timers.arm(min(entry.run.timers.values()), entry.run.id, LOAD)
+        return True
 
     def _trim(self) -> None:
         """Forget the part of the log that all stores hold."""

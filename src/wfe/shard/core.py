@@ -15,12 +15,12 @@ from wfe.journal.log import ShardLog
 from wfe.journal.store import PartitionStore
 from wfe.limits import LIVE_RUNS_MAX, MIB
 from wfe.model.ids import PARTITION_OF_PREFIX
-from wfe.model.state import RunState
+from wfe.model.state import PAUSED, RunState
 from wfe.observe import Counters, LatencyWindow
 from wfe.partition.entry import Entry
 from wfe.partition.partition import Partition
 from wfe.partition.ready import ReadyQueue
-from wfe.partition.timers import TimerHeap
+from wfe.partition.timers import LOAD, TimerHeap
 from wfe.wire.frames import Kind, header
 from wfe.wire.messages import ErrorReply, Mail, MailAck, RunOutcome
 
@@ -99,6 +99,18 @@ class ShardCore:
         """The partition that owns a run; None when it is not this shard's (or the id is malformed)."""
         number = PARTITION_OF_PREFIX.get(run_id[:2])
         return None if number is None else self.partitions.get(number)
+
+    def knows_timer(self, due_ms: int, run_id: str, timer: int) -> bool:
+        """Whether an entry of the heap still means something."""
+        partition = self.partition_for(run_id)
+        entry = partition.entries.get(run_id) if partition is not None else None
+        if timer == LOAD:
+            return partition is not None and entry is None and run_id not in partition.recent
+        return entry is not None and entry.run.timers.get(timer) == due_ms
+
+    def awaits_dispatch(self, entry: Entry, key: int) -> bool:
+        """Whether an item of the ready queue still means something (a paused run's is queued anew at its resume)."""
+        return key in entry.run.open and key not in entry.leases and entry.run.status != PAUSED
 
     def answer(self, client: bytes, request: int, body: Any) -> None:
         """Reply to a client's request, after the commit."""

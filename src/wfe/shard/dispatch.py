@@ -118,6 +118,10 @@ class Dispatcher:
         del self._suspects[link.worker]
         return False
 
+    def forget(self, worker: str) -> None:
+        """A worker is gone."""
+        self._suspects.pop(worker, None)
+
     def _place_suspects(self, links: list[Link], now_ms: int) -> None:
         """One for each worker that holds none; those that nobody may have now return to the front of their queues."""
         aside, self._aside = self._aside, []

@@ -25,6 +25,7 @@ from wfe.limits import (
     FRESH_ID_MS,
     KEY_CHARS_MAX,
     PAYLOAD_BYTES_MAX,
+    TAG_CHARS_MAX,
     TAGS_MAX,
 )
 from wfe.model.definition import Definition
@@ -110,11 +111,14 @@ class Starts:
                 raise InvalidInput(f"key {wanted.key!r} belongs to partition {home}", "key")
         if len(wanted.tags) > TAGS_MAX:
             raise InvalidInput(f"a run has at most {TAGS_MAX} tags", "tags")
+        if any(len(text) > TAG_CHARS_MAX for tag in wanted.tags.items() for text in tag):
+            raise InvalidInput(f"names and values of tags have at most {TAG_CHARS_MAX} characters", "tags")
 
     def _surely_new(self, partition: Partition, wanted: StartRun, now_ms: int) -> bool:
         """A fresh id that neither memory nor the recently ended know needs no look-up in the store."""
         fresh = abs(now_ms - time_of(wanted.run_id)) <= FRESH_ID_MS
-        return fresh and not wanted.resent and now_ms >= self.settled_ms and wanted.run_id not in partition.recent
+        left = wanted.run_id in partition.recent or wanted.run_id in partition.evicted
+        return fresh and not wanted.resent and now_ms >= self.settled_ms and not left
 
     def _known_or_new(
         self,
@@ -286,7 +290,7 @@ def _tags(run: RunState, plan: Plan, now_ms: int) -> dict[str, str]:
             value = evaluate(run, plan, 0, 0, template, now_ms)
         except ExpressionError:
             continue  # a tag is a help for searching: it must not cost the run
-        tags[name] = value if isinstance(value, str) else str(value)
+        tags[name] = (value if isinstance(value, str) else str(value))[:TAG_CHARS_MAX]
     return tags
 
 

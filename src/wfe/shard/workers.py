@@ -118,6 +118,9 @@ class Workers:
             self._core.workers.send(peer, [header(Kind.WORKER_WELCOME, -1, request), encode(welcome)])
             return
         link = Link(peer, hello, now_ms)
+        other = self.links.get(peer)
+        if other is not None and other.worker != hello.worker:
+            self._drop(other, now_ms, spent=True)  # whoever it was, nobody would miss it any more
         known = self._by_worker.pop(hello.worker, None)
         if known is not None:
             self.links.pop(known.peer, None)
@@ -318,6 +321,8 @@ class Workers:
         self.links.pop(link.peer, None)
         if self._by_worker.get(link.worker) is link:
             del self._by_worker[link.worker]
+        self.hellos.discard(link.worker)
+        self._dispatcher.forget(link.worker)
         self._acks.pop(link.peer, None)
         self._cancels.pop(link.peer, None)
         leases = [*link.unconfirmed, *link.held]
