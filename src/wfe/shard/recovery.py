@@ -73,8 +73,11 @@ class Recovery:
             self._replay_run(partition, chunk, position)
             return
         if chunk.first_seq <= partition.record.seq:
-            # The record's own state is older news, but definitions and keys may still miss in the store's rows.
-            return
+            if chunk.first_seq + chunk.count - 1 > partition.record.seq:
+                raise DataCorrupt(f"the store of partition {partition.number} is ahead of the log", f"log/{position}")
+            return  # definitions and keys are in the store, too: a step writes them with the record
+        if chunk.first_seq != partition.record.seq + 1:
+            raise DataCorrupt(f"events of partition {partition.number} are missing", f"log/{position}")
         for event in decode_record_events(chunk.events).events:
             partition.book(event)
         if not partition.dirty_at:

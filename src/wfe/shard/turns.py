@@ -82,6 +82,9 @@ class Turns:
         entry.events[:] = kept
         turn = self.begin(entry, now_ms)
         quarantine(turn, "a defect of wfe: see the server's log for the run's id")
+        # The defect may have met a timer, which is no longer in the heap: it waits for the run to be resumed.
+        for timer, due_ms in entry.run.timers.items():
+            turn.arm(due_ms, timer)
         self.file(entry, turn)
 
     def file(self, entry: Entry, turn: Turn) -> None:
