@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wfe.sim.world import World
 
 HOUR_MS = 3_600_000
+BACK_MAX_MS = 200_000
 CRASHES: tuple[Fault, ...] = ("crash_before", "crash_after")
 ERRORS: tuple[Fault, ...] = ("error_before", "error_after", "no_space")
 
@@ -24,6 +25,7 @@ class Faults:
         self._world = world
         self._random = world.chance("faults")
         self._on = True
+        self._latest_ms = 0
         self.happened: dict[str, int] = {}
 
     def start(self) -> None:
@@ -120,5 +122,10 @@ class Faults:
             self._world.schedule.after(span_us, self._world.network.cut.discard, pair)
 
     def _wall_step(self) -> None:
-        """The wall clock of the host steps: processes that start from now on see it."""
-        self._world.wall_offset_ms += self._random.choice((-120_000, -1_000, 1_000, HOUR_MS))
+        """The wall clock of the host steps: processes that start from now on see it. Not too far back, or timers that
+        were set before would outlast the liveness phase.
+        """
+        world = self._world
+        self._latest_ms = max(self._latest_ms, world.wall_offset_ms)
+        step_ms = self._random.choice((-120_000, -1_000, 1_000, HOUR_MS))
+        world.wall_offset_ms = max(world.wall_offset_ms + step_ms, self._latest_ms - BACK_MAX_MS)
