@@ -33,6 +33,7 @@ from wfe.model.definition import (
     WaitSignal,
     When,
 )
+from wfe.model.state import RUN_DEADLINE
 from wfe.sim.ledger import Place, RunBook
 
 Env = dict[str, Any]
@@ -128,9 +129,11 @@ class _Interpreter:
                 raise book.fail(f"fails with {kind}, its faults are {walked.faults}")
 
     def _overdue(self) -> bool:
-        due_ms = self._book.started.due_ms
-        ended = self._book.events[-1]
-        return bool(due_ms) and isinstance(ended, ev.RunEnded) and ended.time_ms >= due_ms
+        """Whether the run's time was over: at its end, or while it was paused (perhaps by a clock that stepped since)."""
+        due_ms, events = self._book.started.due_ms, self._book.events
+        expired = any(isinstance(event, ev.TimerExpired) and event.timer == RUN_DEADLINE for event in events)
+        ended = events[-1]
+        return bool(due_ms) and (expired or (isinstance(ended, ev.RunEnded) and ended.time_ms >= due_ms))
 
     # ---- values -----------------------------------------------------------------------------------------------------
 
