@@ -11,7 +11,9 @@ MIB: Final = 1024 * KIB
 PAYLOAD_BYTES_MAX: Final = 8 * MIB
 """One input, output, signal or heartbeat detail, encoded."""
 FRAME_BYTES_MAX: Final = 17 * MIB
-"""One ZeroMQ part (ZMQ_MAXMSGSIZE is per part): two payloads, a run's input and output, with all that is around them."""
+"""One ZeroMQ part (ZMQ_MAXMSGSIZE is per part): two payloads (a run's input and output) and all that is around them."""
+TASK_INPUT_BYTES_MAX: Final = FRAME_BYTES_MAX - MIB
+"""All arguments of a task together: they travel in one frame."""
 FRAME_PARTS_MAX: Final = 4
 """identity, client identity, header, body."""
 FRAME_MESSAGES_MAX: Final = 100

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from wfe.core.values import splice
-from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, LOSSES_SUSPECT, PAYLOAD_BYTES_MAX
+from wfe.limits import FRAME_MESSAGES_MAX, LOSSES_SUSPECT, TASK_INPUT_BYTES_MAX
 from wfe.model.definition import Task
 from wfe.model.state import NULL, PAUSED
 from wfe.partition.entry import Entry, Lease
@@ -23,7 +23,6 @@ from wfe.wire.messages import Dispatch, ShardLoad, TaskSpec
 
 _DISPATCH = header(Kind.DISPATCH)
 _LOAD = header(Kind.LOAD)
-_FRAME_INPUT_BYTES = FRAME_BYTES_MAX - PAYLOAD_BYTES_MAX
 
 
 class Dispatcher:
@@ -33,6 +32,8 @@ class Dispatcher:
         self._suspects: dict[str, Lease] = {}
         """The suspect that each worker was given last; it may have ended since."""
         self._aside: list[tuple[Entry, int]] = []
+        self.oversize: list[tuple[Entry, int, int]] = []
+        """Attempts whose input fits into no frame: they fail in the next batch."""
         self._waiting: Counter[TaskKind] = Counter()
         """Suspects in the queue that no worker could take at the last run, by kind of task."""
 
@@ -69,7 +70,7 @@ class Dispatcher:
             attempt = run.open.get(key)
             if attempt is None or key in entry.leases or run.status == PAUSED:
                 continue  # withdrawn, claimed, or to be queued anew at resume
-            if size > min(link.credit_bytes, _FRAME_INPUT_BYTES):
+            if size > link.credit_bytes:
                 self._put_back(items[position:])
                 break
             suspect = bool(run.losses) and run.losses.get(key, 0) >= LOSSES_SUSPECT
@@ -77,6 +78,12 @@ class Dispatcher:
                 self._aside.append((entry, key))
                 continue
             spec = _spec(entry, key, attempt)
+            if len(spec.input) > TASK_INPUT_BYTES_MAX:
+                self.oversize.append((entry, key, attempt))
+                continue
+            if size + len(spec.input) > TASK_INPUT_BYTES_MAX:
+                self._put_back(items[position:])
+                break
             size += len(spec.input)
             specs.append(spec)
             # At once: a task may be queued twice (a resume queues what is open), even within one frame.

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from wfe.core import decide
 from wfe.errors import ProtocolError, Unauthorized, WfeError
-from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, FRAME_MESSAGES_REFUSED, HEARTBEAT_MS, PAYLOAD_BYTES_MAX
+from wfe.limits import FRAME_MESSAGES_MAX, FRAME_MESSAGES_REFUSED, HEARTBEAT_MS, TASK_INPUT_BYTES_MAX
 from wfe.model.malformed import MALFORMED
 from wfe.model.policy import ErrorInfo
 from wfe.model.state import NULL
@@ -42,7 +43,6 @@ _log = get_logger("shard")
 _DISPATCH = header(Kind.DISPATCH)
 _RESULTS_ACK = header(Kind.RESULTS_ACK)
 _LOAD = header(Kind.LOAD)
-_FRAME_INPUT_BYTES = FRAME_BYTES_MAX - PAYLOAD_BYTES_MAX
 _DONE = 0
 _CREDIT_MAX = 1 << 40
 """Far above what workers lend (`CREDIT_BYTES_MAX`), far below what a frame can say."""
@@ -282,6 +282,21 @@ class Workers:
         else:
             counters["results_stale"] += 1
         self.turns.file(entry, turn)
+
+    @property
+    def has_oversize(self) -> bool:
+        """Whether there are tasks that could not be sent, and so fail in the next batch."""
+        return bool(self._dispatcher.oversize)
+
+    def fail_oversize(self, now_ms: int) -> None:
+        """Tasks whose arguments are each small enough, but together fit into no frame."""
+        tasks, self._dispatcher.oversize = self._dispatcher.oversize, []
+        message = f"the arguments have more than {TASK_INPUT_BYTES_MAX} bytes together: pass paths or URLs instead"
+        error = ErrorInfo("PayloadTooLarge", message, types=("PayloadTooLarge",), fatal=True)
+        for entry, key, attempt in tasks:
+            self.turns.run(
+                entry, now_ms, partial(decide.task_result, key=key, attempt=attempt, status=1, value=NULL, error=error)
+            )
 
     # ---- leases -----------------------------------------------------------------------------------------------------
 

@@ -240,6 +240,41 @@ class TestAnswers:
         assert sum(sizes) > FRAME_BYTES_MAX
         assert max(sizes) < FRAME_BYTES_MAX
 
+    def test_a_map_whose_values_are_too_large_together_is_a_fault(self):
+        task = Task(id="t", task="text", with_={"size": "${n}"})
+        nodes = (Map(id="m", items="[1, 2, 3]", do=(task,)),)
+        shard = Host(
+            Definition("wide", params={"n": {"type": "integer"}}, nodes=nodes, output="${m}"),
+            tasks={"text": lambda size: "y" * size},
+        )
+        shard.hello()
+        run_id = shard.start("wide", PAYLOAD_BYTES_MAX // 2).run_id
+        shard.settle()
+        assert shard.outcomes[run_id].error.type == "PayloadTooLarge"
+
+    @pytest.mark.parametrize(("arguments", "end"), [(2, "completed"), (3, "failed")])
+    def test_a_task_whose_arguments_fit_into_no_frame_fails_and_others_get_frames_that_fit(
+        self, arguments: int, end: str
+    ):
+        make = tuple(Task(id=f"t{i}", task="text", with_={"size": "${n}"}) for i in range(3))
+        take = Task(id="u", task="take", with_={f"a{i}": f"${{t{i}}}" for i in range(arguments)})
+        nodes = (*make, Map(id="m", items="[1, 2]", do=(take,)))
+        shard = Host(
+            Definition("wide", params={"n": {"type": "integer"}}, nodes=nodes),
+            tasks={"text": lambda size: "y" * size, "take": lambda **values: len(values)},
+        )
+        shard.hello()
+        run_id = shard.start("wide", 6 * MIB).run_id
+        sizes = [0]
+        for _ in range(20):
+            shard.turn()
+            sizes += [len(parts[1]) for _, parts in shard.workers]
+            shard.work()
+        assert shard.outcomes[run_id].status == end
+        assert max(sizes) < FRAME_BYTES_MAX
+        if end == "failed":
+            assert shard.outcomes[run_id].error.type == "PayloadTooLarge"
+
     def test_tags_are_short(self):
         shard = host()
         assert shard.start("waiting", tags={"a": "x" * 401}).error.code == "invalid_input"

@@ -7,7 +7,7 @@ from wfe.core.plan import PlanNode
 from wfe.core.turn import Turn
 from wfe.core.values import evaluate_raw, split_items
 from wfe.errors import ExpressionError
-from wfe.limits import MAP_ITEMS_MAX
+from wfe.limits import MAP_ITEMS_MAX, PAYLOAD_BYTES_MAX
 from wfe.model.definition import Map
 from wfe.model.event import ItemsOpened, MapDone, MapOpened
 
@@ -34,6 +34,11 @@ def close_map(turn: Turn, act: int, node: PlanNode) -> None:
     ended = len(group.results) + len(group.errors)
     total = len(group.items)
     if ended == total:
+        size_bytes = sum(map(len, group.results.values()))
+        if size_bytes > PAYLOAD_BYTES_MAX:
+            message = f"the values of the map have {size_bytes} bytes, the limit is {PAYLOAD_BYTES_MAX}"
+            raise_fault(turn, act, node, "PayloadTooLarge", f"{message}: pass paths or URLs instead")
+            return
         turn.emit(MapDone(node.index, act))
         return
     upto = min(total, ended + node.node.max_parallel)
