@@ -129,7 +129,7 @@ class _Interpreter:
                 raise book.fail(f"fails with {kind}, its faults are {walked.faults}")
 
     def _overdue(self) -> bool:
-        """Whether the run's time was over: at its end, or while it was paused (perhaps by a clock that stepped since)."""
+        """Whether the time of the run was over: at its end, or earlier, while it was paused."""
         due_ms, events = self._book.started.due_ms, self._book.events
         expired = any(isinstance(event, ev.TimerExpired) and event.timer == RUN_DEADLINE for event in events)
         ended = events[-1]
