@@ -19,6 +19,7 @@ help:  ## list the targets
 setup: $(STAMP)  ## make .venv from requirements-dev.lock (uv if it is there, else pip)
 
 $(STAMP): requirements-dev.lock pyproject.toml .ci/setup
+	@echo 'setting up $(VENV) (a minute, once)' >&2
 	@.ci/setup $(VENV)
 	@touch $@
 

@@ -77,6 +77,10 @@ class TestStarting:
         refuses(serve(tmp_path / "data", "--listen", "http://nowhere"), "http://nowhere", "tcp://")
         refuses(serve(tmp_path / "data", "--shards", "0"))
 
+    def test_more_shards_than_partitions_are_refused_before_the_partitions_are_fixed(self, tmp_path: Path) -> None:
+        refuses(serve(tmp_path / "data", "--shards", "5", "--partitions", "4"), "5 shards", "--partitions 5")
+        assert not (tmp_path / "data").exists()
+
     def test_a_disk_that_is_full_from_the_start_is_refused(self, tmp_path: Path) -> None:
         def limit() -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))

@@ -206,8 +206,12 @@ def test_a_worker_joins_over_tcp_and_leaves(start_server: Callable[..., Server],
     server.json("deploy", str(app))
     run_id = server.json("start", "hello", "-i", '"far"')["id"]
     assert server.json("get", run_id)["status"] != "completed"
+    assert "waits for  a worker for task greet (node greet)" in server.wfe("get", run_id).stdout
     arguments = ("worker", "--app", str(app), "--connect", server.address)
-    with subprocess.Popen([*WFE, *arguments], env=server.environment, stdout=subprocess.DEVNULL) as worker:
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*WFE, *arguments], env=server.environment, **pipes) as worker:
+        assert worker.stderr is not None
+        assert "the worker takes tasks" in worker.stderr.readline()
         lines = server.wfe("history", run_id, "-f", "--json").stdout.splitlines()
         assert json.loads(lines[-1])["type"] == "RunEnded"
         assert server.json("get", run_id)["output"] == "hello far"

@@ -28,7 +28,7 @@ from wfe.coordinator.tokens import publish_token, server_token, withdraw_token, 
 from wfe.errors import ConfigError, DataError, DefinitionError, RequestError
 from wfe.journal.catalogue import Catalogue
 from wfe.lmdb.archive import DirectoryArchive
-from wfe.lmdb.layout import DataLock, open_catalogue, shards_with_logs
+from wfe.lmdb.layout import DataLock, catalogue_path, open_catalogue, shards_with_logs
 from wfe.transport.aio import Attached
 from wfe.transport.endpoints import ipc_endpoint, listen_address, runtime_directory
 from wfe.transport.sockets import Router, close_context
@@ -66,6 +66,11 @@ def _serve(options: ServeOptions, stack: ExitStack) -> int:
     listen = listen_address(options.listen)
     data = Path(options.data).resolve()
     options = msgspec.structs.replace(options, data=str(data))
+    if options.shards > options.partitions and not catalogue_path(data).exists():
+        raise ConfigError(
+            f"{options.shards} shards need as many partitions, and new data would have {options.partitions}: "
+            f"use --partitions {options.shards} or more (it cannot change later), or fewer shards"
+        )
     stack.enter_context(DataLock(data))
     # Imported by a child, while this process opens the rest.
     reading = _start_reading_apps(options)

@@ -130,9 +130,14 @@ def _print_run(document: dict[str, Any]) -> None:
         fields.append(("error", f"{error['type']}: {error['message']}{where}"))
     for waiting in document["waiting_for"]:
         due = f", due {waiting['due']}" if waiting["due"] else ""
-        what = " ".join(filter(None, [waiting["kind"], waiting["node"], waiting["detail"]]))
-        fields.append(("waits for", f"{what}{due}"))
+        fields.append(("waits for", f"{_waits_for(waiting)}{due}"))
     print_fields(fields)
+
+
+def _waits_for(waiting: dict[str, Any]) -> str:
+    kind, node, detail = waiting["kind"], waiting["node"], waiting["detail"]
+    what = {"worker": "a worker for task", "run": "the end of run"}.get(kind, kind)
+    return " ".join(filter(None, [what, detail])) + (f" (node {node})" if node else "")
 
 
 @command("list", short_help="List runs, newest first.")

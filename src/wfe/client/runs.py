@@ -124,7 +124,9 @@ async def fetch_view(connection: Connection, run_id: str) -> RunView:
 def check_run_id(run_id: str) -> str:
     """UnknownRun when the text cannot be the id of a run."""
     if not is_run_id(run_id):
-        raise UnknownRun(f"{run_id!r} is no run id (26 characters, as `wfe start` prints it)")
+        raise UnknownRun(
+            f"{run_id!r} is no run id (26 characters, as `wfe start` prints it); `wfe list --key KEY` finds one by key"
+        )
     return run_id
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from wfe.core.canonical import canonical, decode, definition_hash
+from wfe.core.findings import did_you_mean
 from wfe.core.validate import validate
 from wfe.errors import DefinitionError, PayloadTooLarge, UnknownWorkflow
 from wfe.journal.catalogue import Catalogue, Listed
@@ -90,11 +91,13 @@ class Deploys:
         return msgspec.structs.replace(_summary(listed), definition=definition)
 
     def _unknown(self, workflow: str, version: int) -> UnknownWorkflow:
-        versions = sorted(x.version for x in self._catalogue.list() if x.name == workflow)
+        listed = self._catalogue.list()
+        versions = sorted(x.version for x in listed if x.name == workflow)
         if not versions:
-            return UnknownWorkflow(
-                f"no workflow {workflow[:NAME_CHARS_MAX]!r} is registered; deploy it first (`wfe deploy APP`)"
-            )
+            name = workflow[:NAME_CHARS_MAX]
+            hint = did_you_mean(name, {x.name for x in listed})
+            hint = f" ({hint})" if hint else ""
+            return UnknownWorkflow(f"no workflow {name!r} is registered{hint}; deploy it first (`wfe deploy APP`)")
         known = ", ".join(str(known) for known in versions)
         return UnknownWorkflow(f"workflow {workflow!r} has no version {version}; it has {known}")
 

@@ -124,10 +124,12 @@ class WorkerProcess:
             pid=os.getpid(),
             labels=options.labels,
         )
+        self._task_names = sorted({name for name, _ in tasks})
         self.actor = WorkerActor(identity, self._connections, self.runner)
         self._connections.on_frame = self.actor.on_frame
         self._exit: asyncio.Future[int] = loop.create_future()
         self._started_ms = monotonic_ms()
+        self._announced = options.local  # the server reports its own
         self._leaving = False
         self._leave_by_ms = 0
         self._tick_timer: asyncio.TimerHandle | None = None
@@ -169,11 +171,14 @@ class WorkerProcess:
     def _judge(self, now_ms: int) -> None:
         """Whether it is time to go."""
         actor = self.actor
+        if actor.welcomed and not self._announced:
+            self._announced = True
+            _logger.info("the worker takes tasks", server=self._options.connect, tasks=self._task_names)
         if actor.refused is not None:
             _logger.error("the server refuses this worker", code=actor.refused.code, reason=actor.refused.message)
             self._finish(EXIT_REFUSED)
         elif not actor.welcomed and now_ms - self._started_ms > CONNECT_PATIENCE_MS:
-            _logger.error("the server cannot be reached", address=self._options.connect)
+            _logger.error("the server cannot be reached: is `wfe serve` running there?", address=self._options.connect)
             self._finish(EXIT_UNREACHABLE)
         elif not actor.retiring:
             self._leave_by_ms = 0

@@ -108,7 +108,10 @@ def test_a_start_of_a_version_gets_that_versions_definition() -> None:
     assert heads[0].definition == heads[2].definition != heads[1].definition
 
 
-@pytest.mark.parametrize(("name", "version", "hint"), [("hallo", 0, "deploy"), ("hello", 9, "it has 1")])
+@pytest.mark.parametrize(
+    ("name", "version", "hint"),
+    [("other", 0, "deploy"), ("hallo", 0, "did you mean 'hello'?"), ("hello", 9, "it has 1")],
+)
 def test_an_unknown_workflow_or_version_is_refused_by_name(name: str, version: int, hint: str) -> None:
     world = World().serving()
     world.deploy(constant("hello"))
