@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from wfe.core.expressions import Expression, Template, compile_expression, compile_template
-from wfe.core.plan import Arm, Input, Op, Plan, PlanNode, Scope, Source, SourceKind
+from wfe.core.plan import Arm, Input, Op, Plan, PlanNode, Scope, ScopeKind, Source, SourceKind
 from wfe.errors import DefinitionError
 from wfe.model.definition import (
     Block,
@@ -179,7 +179,10 @@ class _Compiler:
         return Arm(entry, pending, None if cond is None else compile_expression(cond))
 
     def _node(self, node: Node, scope: int, block: int) -> PlanNode:
-        plan_node = PlanNode(len(self.nodes), node.id, _OPS[type(node)], node, scope, block)
+        op = _OPS.get(type(node))
+        if op is None:
+            raise DefinitionError([f"node {node.id!r}: this version cannot run {type(node).__name__} yet"])
+        plan_node = PlanNode(len(self.nodes), node.id, op, node, scope, block)
         self.nodes.append(plan_node)
         self.scopes[scope].names = {
             **self.scopes[scope].names,
@@ -201,7 +204,7 @@ class _Compiler:
 
     def _map_body(self, node: Map, parent: int, index: int) -> int:
         number = len(self.scopes)
-        body = Scope(number, parent, index, index + 1, 0, True, Arm((), 0))
+        body = Scope(number, parent, index, index + 1, 0, True, Arm((), 0), ScopeKind.ITEM)
         self.scopes.append(body)
         body.names = {node.as_: Source(SourceKind.ITEM, node.as_, index, number)}
         body.arm = self._block(node.do, number, self.root_block, concurrent=False)
@@ -293,7 +296,7 @@ class _Compiler:
             if block != self.root_block:
                 block = self.nodes[block].block
             elif scope > 0:
-                outer = self.nodes[self.scopes[scope].map_node]
+                outer = self.nodes[self.scopes[scope].holder]
                 scope, block = outer.scope, outer.block
             else:
                 return False

@@ -61,13 +61,11 @@ def withdraw(run: RunState, plan: Plan, act: int, first: int, stop: int) -> None
     """Remove everything that is open in nodes ``first`` to ``stop`` (exclusive) of a frame, and in frames inside
     them."""
     stride = plan.stride
-    spans = _spans(run, plan, act, first, stop)
+    within = _activations_inside(run, plan, act, first, stop)
 
     def inside(key: int) -> bool:
         key_act, node = divmod(key, stride)
-        if key_act == act:
-            return first <= node < stop
-        return any(low <= key_act < high for low, high in spans)
+        return first <= node < stop if key_act == act else key_act in within
 
     for table in (run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous, run.waits, run.children):
         for key in [k for k in table if inside(k)]:
@@ -79,9 +77,9 @@ def withdraw(run: RunState, plan: Plan, act: int, first: int, stop: int) -> None
     run.expired = [t for t in run.expired if t == RUN_DEADLINE or not inside(t // 2)]
     for key in [k for k in run.groups if inside(k)]:
         del run.groups[key]
-    for key_act in [a for a in run.homes if any(low <= a < high for low, high in spans)]:
+    for key_act in [a for a in run.homes if a in within]:
         del run.homes[key_act]
-    for key_act in [a for a in run.frames if any(low <= a < high for low, high in spans)]:
+    for key_act in [a for a in run.frames if a in within]:
         del run.frames[key_act]
     frame = run.frames.get(act)
     if frame is not None:
@@ -89,21 +87,42 @@ def withdraw(run: RunState, plan: Plan, act: int, first: int, stop: int) -> None
             del frame.pending[block]
 
 
-def _spans(run: RunState, plan: Plan, act: int, first: int, stop: int) -> list[tuple[int, int]]:
-    """Ranges of activations inside the given nodes, maps within maps included."""
-    spans: list[tuple[int, int]] = []
+class _Activations:
+    """A set of activations: single ones and ranges."""
+
+    __slots__ = ("ranges", "single")
+
+    def __init__(self) -> None:
+        self.single: set[int] = set()
+        self.ranges: list[tuple[int, int]] = []
+
+    def __contains__(self, act: int) -> bool:
+        return act in self.single or any(low <= act < high for low, high in self.ranges)
+
+
+def _activations_inside(run: RunState, plan: Plan, act: int, first: int, stop: int) -> _Activations:
+    """Activations that belong to the given nodes of a frame: items of maps, iterations, firings, and those in them."""
+    found = _Activations()
+
+    def inside(key: int) -> bool:
+        key_act, node = divmod(key, plan.stride)
+        return first <= node < stop if key_act == act else key_act in found
+
+    groups, frames = set(run.groups), dict(run.frames)
     growing = True
-    seen: set[int] = set()
     while growing:
         growing = False
-        for key, group in run.groups.items():
-            key_act, node = divmod(key, plan.stride)
-            inside = first <= node < stop if key_act == act else any(low <= key_act < high for low, high in spans)
-            if inside and key not in seen:
-                seen.add(key)
-                spans.append((group.base, group.base + len(group.items)))
+        for key in [k for k in groups if inside(k)]:
+            groups.discard(key)
+            group = run.groups[key]
+            found.ranges.append((group.base, group.base + len(group.items)))
+            growing = True
+        for key_act in [a for a, frame in frames.items() if frame.group >= 0 and inside(frame.group)]:
+            del frames[key_act]
+            if key_act not in found:
+                found.single.add(key_act)
                 growing = True
-    return spans
+    return found
 
 
 def drop_enabled(plan: Plan, enabled: Enabled, act: int, first: int, stop: int) -> None:

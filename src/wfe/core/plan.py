@@ -35,6 +35,31 @@ class Op(IntEnum):
     SET = 9
     END = 10
     FAIL = 11
+    DECISION = 12
+    TRANSFORM = 13
+    LOOP = 14
+    BREAK_IF = 15
+    STATE = 16
+    ASSIGN = 17
+    RACE = 18
+    LOCK = 19
+    APPROVAL = 20
+    COMPENSATE_WITH = 21
+    COMPENSATE = 22
+    EMIT = 23
+    GRAPH = 24
+
+
+class ScopeKind(IntEnum):
+    """What an instance of a scope is."""
+
+    ROOT = 0
+    ITEM = 1
+    """Of a map."""
+    ITERATION = 2
+    """Of a loop."""
+    FIRING = 3
+    """Of a node of a net."""
 
 
 class SourceKind(IntEnum):
@@ -101,7 +126,7 @@ class PlanNode:
     expression: Expression | None = None
     template: Template | None = None
     body: int = -1
-    """MAP: the scope of its body."""
+    """MAP, LOOP: the scope of its body."""
     retry: RetryPolicy | None = None
     timeout_ms: int = 0
 
@@ -110,16 +135,20 @@ class PlanNode:
 class Scope:
     """A kind of frame. Nodes ``start`` to ``stop`` (exclusive) are in it or in scopes inside it.
 
+    ``holder``: the node that its instances belong to: the map, the loop, or the block that is a net (the frame's own
+    number, ``stride - 1``, when the net is all of the scope around it); -1 for the root.
+
     ``framed`` false: a map body of one task, which needs no frame: its state is one entry in the group.
     """
 
     index: int
     parent: int
-    map_node: int
+    holder: int
     start: int
     stop: int
     framed: bool
     arm: Arm
+    kind: ScopeKind = ScopeKind.ROOT
     remaining: list[int] = field(default_factory=list)
     names: Mapping[str, Source] = field(default_factory=dict)
     output: Template | None = None

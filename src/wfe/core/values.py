@@ -49,7 +49,7 @@ def group_key(run: RunState, plan: Plan, scope: int, act: int) -> int:
     if frame is not None:
         return frame.group
     home = run.homes.get(act)
-    return plan.scopes[scope].map_node if home is None else home
+    return plan.scopes[scope].holder if home is None else home
 
 
 def item_index(run: RunState, group: int, act: int) -> int:

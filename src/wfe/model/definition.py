@@ -10,44 +10,88 @@ else keeps the expression's type; ``$${`` is a literal ``${``. Conditions, items
 profile of docs/expressions.md). Names in expressions: the workflow's parameters, node ids (= their value), ``run``, and
 inside a map body the name of the item. Durations are integer milliseconds.
 
-Kinds that later stages add (loop, race, approval, http, ...) are new members of the `Node` union.
+What orders nodes beyond blocks (edges with ports and weights, joins that are not "all", splits, boundary events) is in
+`model.net`; a block that uses any of it is a *net*, which plays the general token game.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
-from wfe.model.policy import RetryPolicy
+from wfe.model.net import Boundary, Edge, Escalation, Join, Trigger
+from wfe.model.nodes import (
+    Approval,
+    Assign,
+    BreakIf,
+    Compensate,
+    CompensateWith,
+    Custom,
+    Decision,
+    Emit,
+    End,
+    Fail,
+    Http,
+    NodeBase,
+    Reduce,
+    Schema,
+    Set,
+    Sleep,
+    StartWorkflow,
+    State,
+    SubWorkflow,
+    Task,
+    Template,
+    Transform,
+    WaitSignal,
+)
 
-Template: TypeAlias = Any
-"""A JSON value whose strings may hold ``${expression}``."""
-Schema: TypeAlias = dict[str, Any]
-"""A JSON Schema (2020-12); ``{"$ref": "#/types/Order"}`` names an entry of the definition's ``types``."""
-
-
-class NodeBase(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
-    """What every node has. ``if_`` false: the node is bypassed, its value is null and its successors run."""
-
-    id: str
-    after: tuple[str, ...] | None = None
-    if_: str | None = None
-
-
-class Task(NodeBase, frozen=True, kw_only=True, tag="task"):
-    """Calls a registered task. None means: what the task's own registration says."""
-
-    task: str
-    task_version: int = 1
-    with_: dict[str, Template] = {}
-    retry: RetryPolicy | None = None
-    timeout_ms: int | None = None
-    heartbeat_ms: int | None = None
-    redeliver: bool = True
-    priority: int = 0
-    returns: Schema | None = None
+__all__ = [
+    "Approval",
+    "Assign",
+    "Block",
+    "Boundary",
+    "Branch",
+    "BreakIf",
+    "Catch",
+    "Compensate",
+    "CompensateWith",
+    "Custom",
+    "Decision",
+    "Definition",
+    "Edge",
+    "Emit",
+    "End",
+    "Escalation",
+    "Fail",
+    "Graph",
+    "Http",
+    "Join",
+    "Lock",
+    "Loop",
+    "Map",
+    "Node",
+    "NodeBase",
+    "Parallel",
+    "Race",
+    "Reduce",
+    "Schema",
+    "Set",
+    "Sleep",
+    "StartWorkflow",
+    "State",
+    "SubWorkflow",
+    "Task",
+    "Template",
+    "Transform",
+    "Trigger",
+    "WaitSignal",
+    "When",
+    "children",
+    "walk",
+]
 
 
 class When(NodeBase, frozen=True, kw_only=True, tag="when"):
@@ -90,6 +134,12 @@ class Map(NodeBase, frozen=True, kw_only=True, tag="map"):
 
     ``output`` gives an item's result (None: the value of the body's last node). With ``tolerate_count`` or
     ``tolerate_percent`` the value is ``{values, indexes, errors}`` and more failures than that are a fault.
+
+    ``items`` may also give a whole number: that many items, 0 and up. ``grow``: the name of a signal that brings
+    further items (a list), or closes the map (null); until then it stays open. The map leaves early, with the results
+    that there are by then in item order, when ``complete_after`` items have ended or the expression ``complete_when``
+    (over ``done failed active total``, counts) holds; the ``rest`` is cancelled or goes on unheard.
+    ``complete_after=0``: nobody waits for the items (no synchronisation).
     """
 
     items: str
@@ -99,69 +149,92 @@ class Map(NodeBase, frozen=True, kw_only=True, tag="map"):
     max_parallel: int = 100
     tolerate_count: int | None = None
     tolerate_percent: float | None = None
+    grow: str | None = None
+    complete_after: int | None = None
+    complete_when: str | None = None
+    rest: Literal["cancel", "continue"] = "cancel"
 
 
-class Sleep(NodeBase, frozen=True, kw_only=True, tag="sleep"):
-    """Waits. Exactly one of ``duration_ms``, ``duration`` (an expression: text such as "2d" or seconds), ``until``
-    (time)."""
+class Loop(NodeBase, frozen=True, kw_only=True, tag="loop"):
+    """Repeats its nodes, each iteration in a frame of its own: values inside are seen in their iteration only.
 
-    duration_ms: int | None = None
-    duration: str | None = None
-    until: str | None = None
-
-
-class WaitSignal(NodeBase, frozen=True, kw_only=True, tag="signal"):
-    """Waits for an outside message; one that came early is queued. The value is its payload.
-
-    Late: the ``default`` if there is one, else a fault of type ``TimedOut``. ``timeout_ms=0`` polls.
+    ``while_`` is tested before each iteration, ``until`` (which sees the iteration's values) after it; ``items``: once
+    per item, in order. `BreakIf` inside ends it. After ``max_iterations`` further ones are a fault ``LoopLimit``;
+    None: without a bound. ``index``: the name of the iteration's number, from 0.
     """
 
-    signal: str
-    schema: Schema | None = None
-    timeout_ms: int | None = None
-    default: Template | UnsetType = UNSET
+    do: tuple[Node, ...]
+    while_: str | None = None
+    until: str | None = None
+    items: str | None = None
+    as_: str = "item"
+    index: str = ""
+    max_iterations: int | None = 10_000
 
 
-class SubWorkflow(NodeBase, frozen=True, kw_only=True, tag="workflow"):
-    """Runs another definition (or this one) and awaits it. ``version`` None: the current one when it starts."""
+class Race(NodeBase, frozen=True, kw_only=True, tag="race"):
+    """Its nodes start together; when the first ends, the others are withdrawn in the same transition.
 
-    workflow: str
-    version: int | None = None
-    with_: dict[str, Template] = {}
-    timeout_ms: int | None = None
-    returns: Schema | None = None
+    Its value is ``{winner: id}``. A failure of one is a failure of the race.
+    """
+
+    do: tuple[Node, ...]
 
 
-class StartWorkflow(NodeBase, frozen=True, kw_only=True, tag="start"):
-    """Starts another run and does not wait; the value is its run id. ``key`` is a template."""
+class Lock(NodeBase, frozen=True, kw_only=True, tag="lock"):
+    """Its nodes run while the locks are held: all or none are taken, first come first served.
 
-    workflow: str
-    version: int | None = None
-    with_: dict[str, Template] = {}
+    A name in the definition's ``locks`` is a lock of this run, with that capacity. Any other (one name only) is shared
+    by all runs of the namespace, one holder at a time, apart by ``key`` if there is one.
+    """
+
+    names: tuple[str, ...]
+    do: tuple[Node, ...]
     key: Template | None = None
 
 
-class Set(NodeBase, frozen=True, kw_only=True, tag="set"):
-    """A transformation: its value is a template, computed without a worker."""
+class Graph(NodeBase, frozen=True, kw_only=True, tag="graph"):
+    """A net: nodes ordered by ``edges`` alone. A node may fire many times, and several times at once.
 
-    value: Template
+    Its value of a node is that of the firing that ended last. ``entry``: where tokens are put at the start (empty: on
+    every node that no edge leads to). ``regions``: names for sets of nodes, for ``cancels``.
+    """
 
-
-class End(NodeBase, frozen=True, kw_only=True, tag="end"):
-    """Ends the run as completed with this value; whatever else runs is withdrawn."""
-
-    value: Template = None
-
-
-class Fail(NodeBase, frozen=True, kw_only=True, tag="fail"):
-    """Fails with a typed error, which a catch block may take."""
-
-    error: str
-    message: Template = ""
+    do: tuple[Node, ...]
+    edges: tuple[Edge, ...] = ()
+    entry: tuple[str, ...] = ()
+    regions: dict[str, tuple[str, ...]] = {}
 
 
 Node: TypeAlias = (
-    Task | When | Parallel | Block | Catch | Map | Sleep | WaitSignal | SubWorkflow | StartWorkflow | Set | End | Fail
+    Task
+    | When
+    | Parallel
+    | Block
+    | Catch
+    | Map
+    | Sleep
+    | WaitSignal
+    | SubWorkflow
+    | StartWorkflow
+    | Set
+    | End
+    | Fail
+    | Decision
+    | Transform
+    | Loop
+    | BreakIf
+    | State
+    | Assign
+    | Race
+    | Lock
+    | Approval
+    | CompensateWith
+    | Compensate
+    | Emit
+    | Http
+    | Custom
+    | Graph
 )
 
 
@@ -169,7 +242,8 @@ class Definition(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     """A workflow as data.
 
     ``params``: name -> JSON Schema, in order. One parameter: the run's input is its value; several: an object by
-    name; none: null. ``version`` None: the server counts up when the graph differs.
+    name; none: null. ``version`` None: the server counts up when the graph differs. ``locks``: names of the run's own
+    locks and how many may hold each at once. ``retention_ms``: how long a run is kept once it has ended.
     """
 
     workflow: str
@@ -182,13 +256,16 @@ class Definition(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     timeout_ms: int | None = None
     tags: dict[str, Template] = {}
     description: str = ""
+    locks: dict[str, int] = {}
+    triggers: tuple[Trigger, ...] = ()
+    retention_ms: int | None = None
 
 
 def children(node: Node) -> tuple[tuple[Node, ...], ...]:
     """The blocks directly inside a node: one tuple of nodes per arm."""
     if isinstance(node, When):
         return tuple(branch.do for branch in node.branches)
-    if isinstance(node, (Parallel, Block, Catch, Map)):
+    if isinstance(node, (Parallel, Block, Catch, Map, Loop, Race, Lock, Graph)):
         return (node.do,)
     return ()
 

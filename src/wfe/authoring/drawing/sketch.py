@@ -149,6 +149,8 @@ def _describe(node: Node) -> tuple[str, str]:  # noqa: PLR0911 - one line per ki
             return "end", _value(node.value)
         case Fail():
             return "fail", f"{node.error}: {_value(node.message)}" if node.message else node.error
+        case _:
+            return type(node).__name__.lower(), ""
 
 
 def _task(node: Task) -> str:
