@@ -286,6 +286,8 @@ class Shard:
         self.checkpoints.evict_idle(now_ms)
         core.timers.compact(core.knows_timer)
         core.ready.compact(core.awaits_dispatch)
+        if core.stages is not None:
+            core.stages.forget_old()
         gauges = {
             "runs_in_memory": core.live_runs,
             "runs_open": sum(

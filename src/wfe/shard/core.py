@@ -21,6 +21,7 @@ from wfe.partition.entry import Entry
 from wfe.partition.partition import Partition
 from wfe.partition.ready import ReadyQueue
 from wfe.partition.timers import LOAD, TimerHeap
+from wfe.shard.stages import Stages
 from wfe.wire.frames import Kind, header
 from wfe.wire.messages import ErrorReply, Mail, MailAck, RunOutcome
 
@@ -94,6 +95,8 @@ class ShardCore:
     disk_full: bool = False
     """So little room is left that only what is under way may go on."""
     live_runs: int = 0
+    stages: Stages | None = None
+    """Measures where tasks spend their time; None: nobody wants to know."""
 
     def partition_for(self, run_id: str) -> Partition | None:
         """The partition that owns a run; None when it is not this shard's (or the id is malformed)."""

@@ -65,6 +65,8 @@ class Dispatcher:
         specs: list[TaskSpec] = []
         leases: list[Lease] = []
         size = 0
+        stages = self._core.stages
+        followed = stages.followed if stages is not None else None
         for position, (entry, key) in enumerate(items):
             run = entry.run
             attempt = run.open.get(key)
@@ -89,6 +91,8 @@ class Dispatcher:
             # At once: a task may be queued twice (a resume queues what is open), even within one frame.
             entry.leases[key] = lease = Lease(entry, key, attempt, link.worker, now_ms)
             leases.append(lease)
+            if followed and stages is not None and entry in followed:
+                stages.dispatched(lease)
             if suspect:
                 self._suspects[link.worker] = lease
         if not specs:

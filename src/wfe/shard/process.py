@@ -28,6 +28,7 @@ from wfe.observe import LatencyWindow, get_logger
 from wfe.ports import Log, Store
 from wfe.shard.actor import Shard
 from wfe.shard.core import Disk, Settings
+from wfe.shard.stages import Stages
 from wfe.wire.backups import CopiedFile
 
 _log = get_logger("shard")
@@ -65,6 +66,10 @@ class World:
     endpoints: tuple[str, str] = ("", "")
 
 
+def _monotonic_us() -> int:
+    return time.monotonic_ns() // 1_000
+
+
 class EngineClock:
     """Wall time that does not step while the process lives: the wall clock at its start plus elapsed time."""
 
@@ -76,19 +81,23 @@ class EngineClock:
 
 
 class _TimedLog:
-    """The log, with its commits measured."""
+    """The log, with its commits measured, and what a batch takes before its commit (``begun_us``: its beginning)."""
 
-    def __init__(self, log: Log, latency: LatencyWindow) -> None:
+    def __init__(self, log: Log, decide: LatencyWindow, commit: LatencyWindow) -> None:
         self._log = log
-        self._latency = latency
+        self._decide = decide
+        self._commit = commit
+        self.begun_us = 0
         self.fence, self.read, self.trim = log.fence, log.read, log.trim
         self.last, self.size_bytes, self.close = log.last, log.size_bytes, log.close
         self.snapshot = log.snapshot
 
     def append(self, position: int, record: bytes) -> None:
         begun_us = time.monotonic_ns() // 1_000
+        if self.begun_us:
+            self._decide.record(begun_us - self.begun_us)
         self._log.append(position, record)
-        self._latency.record(time.monotonic_ns() // 1_000 - begun_us)
+        self._commit.record(time.monotonic_ns() // 1_000 - begun_us)
 
 
 class _Nobody:
@@ -126,15 +135,17 @@ class ShardProcess:
         }
         self._writer = world.writer(self._written)
         self._reader = world.reader(self._read)
-        commit_latency = LatencyWindow()
-        timed = _TimedLog(world.log, commit_latency)
+        decide_latency, commit_latency = LatencyWindow(), LatencyWindow()
+        self._timed = timed = _TimedLog(world.log, decide_latency, commit_latency)
         self._copier = world.copier(self._copied) if world.copier is not None else None
         disk = Disk(ShardLog(timed, options.epoch), stores, self._writer, self._reader, self._copier)
         source = random.Random()
         self.shard = Shard(
             settings, disk, options.partitions, self._back, self._workers, source.random, self._clock.now_ms()
         )
-        self.shard.core.latencies["commit"] = commit_latency
+        latencies = self.shard.core.latencies
+        latencies["decide"], latencies["commit"] = decide_latency, commit_latency
+        self.shard.core.stages = Stages(latencies, _monotonic_us)
         self.recovery_ms = (time.monotonic_ns() - started) // 1_000_000
 
     # ---- completions from other threads -----------------------------------------------------------------------------
@@ -180,7 +191,7 @@ class ShardProcess:
         disk_ms = 0
         while not shard.drained:
             waiter.wait(shard.next_wake_ms(clock.now_ms()) if not self._completions else 0)
-            begun_us = time.monotonic_ns() // 1_000
+            self._timed.begun_us = begun_us = time.monotonic_ns() // 1_000
             now_ms = clock.now_ms()
             if now_ms - last_ms > self._options.lease_ms // 2:
                 shard.workers.renew(now_ms)  # this process was stopped or stalled: judge nobody by that

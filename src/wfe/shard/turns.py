@@ -114,6 +114,9 @@ class Turns:
         priority = entry.run.priority
         push = self._core.ready.push
         unclaimed = entry.unclaimed
+        stages = self._core.stages
+        if stages is not None:
+            stages.ready(entry, keys)
         for key in keys:
             if unclaimed and unclaimed.get(key) == entry.run.open.get(key):
                 continue  # a worker may present it; what nobody presents is opened anew

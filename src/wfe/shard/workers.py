@@ -267,6 +267,8 @@ class Workers:
                     holder.unconfirmed.pop(lease, None)
             if lease.previous is not None:
                 previous = lease.previous
+            if lease.followed_us and self._core.stages is not None:
+                self._core.stages.ended(lease, result.started_us)
         before = len(entry.events)
         turn = self.turns.begin(entry, now_ms)
         value = result.value if result.status == _DONE else NULL
