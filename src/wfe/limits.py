@@ -81,6 +81,11 @@ CANCEL_GRACE_MS: Final = 10_000
 DRAIN_MS: Final = 10_000
 """On SIGTERM running tasks get this long to finish."""
 REQUEST_RESEND_MS: Final = 1_000
+REWATCH_MS_MAX: Final = 60_000
+"""A client asks again at least that often for what it waits for."""
+ASKERS_MS: Final = 180_000
+"""Who has not asked again for this long has left: a shard waits for him no longer."""
+ASKERS_PER_RUN_MAX: Final = 10_000
 DURATION_MAX_MS: Final = 100 * 365 * 86_400_000
 MOMENT_MAX_MS: Final = 253_402_300_799_999
 """The end of the year 9999: no point in time that a workflow names is later."""
@@ -172,6 +177,7 @@ assert FRAME_MESSAGES_MAX <= FRAME_MESSAGES_REFUSED
 assert RECENT_RUNS_MS > 2 * FRESH_ID_MS, "a repeated start must find the ended run in memory or be looked up"
 assert LEASE_MS >= 3 * HEARTBEAT_MS, "one lost heartbeat must not lose a lease"
 assert RECOVERY_GRACE_MS < LEASE_MS
+assert ASKERS_MS >= 3 * REWATCH_MS_MAX, "one lost question must not lose its answer"
 assert BACKUP_HOLD_MS > BACKUP_BARRIER_MS, "no shard may send while the coordinator still counts on its silence"
 assert DISK_ALARM_PERCENT < DISK_REFUSE_PERCENT < 100
 assert CREDIT_BYTES_MAX > PAYLOAD_BYTES_MAX

@@ -18,7 +18,7 @@ from wfe.client.replies import decode_error, decode_outcomes, error_of, started_
 from wfe.client.starts import START_WINDOW, Spread, StartBatch, frames_of
 from wfe.client.watches import Watch, Watches
 from wfe.errors import Busy, ProtocolError, Unavailable, WfeError
-from wfe.limits import REQUEST_RESEND_MS
+from wfe.limits import REQUEST_RESEND_MS, REWATCH_MS_MAX
 from wfe.model.ids import partition_of
 from wfe.model.malformed import MALFORMED
 from wfe.ports import Random
@@ -32,7 +32,6 @@ PROBE_MS = 1_000
 SILENCE_MS = 3_000
 """No answer to probes for this long: the connection counts as lost."""
 REWATCH_FIRST_MS = 5_000
-REWATCH_MAX_MS = 60_000
 AWAIT_FRAMES_PER_TICK = 100
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -335,7 +334,7 @@ class Session:
     def _ask_for_ends(self, now_ms: int) -> None:
         if self._rewatch_due_ms <= now_ms:
             self.watches.ask_all(self._ids_under_way())
-            self._rewatch_delay_ms = min(self._rewatch_delay_ms * 2, REWATCH_MAX_MS)
+            self._rewatch_delay_ms = min(self._rewatch_delay_ms * 2, REWATCH_MS_MAX)
             self._rewatch_due_ms = now_ms + self._rewatch_delay_ms
         for partition, run_ids in self.watches.take(AWAIT_FRAMES_PER_TICK):
             self._send_await(partition, run_ids)

@@ -283,6 +283,8 @@ class Shard:
         core = self.core
         for partition in core.partitions.values():
             partition.forget_old(now_ms)
+        core.watchers.forget_old(now_ms)
+        self.requests.followers.forget_old(now_ms)
         self.checkpoints.evict_idle(now_ms)
         core.timers.compact(core.knows_timer)
         core.ready.compact(core.awaits_dispatch)

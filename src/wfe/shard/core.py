@@ -21,6 +21,7 @@ from wfe.partition.entry import Entry
 from wfe.partition.partition import Partition
 from wfe.partition.ready import ReadyQueue
 from wfe.partition.timers import LOAD, TimerHeap
+from wfe.shard.askers import Askers
 from wfe.shard.stages import Stages
 from wfe.wire.frames import Kind, header
 from wfe.wire.messages import ErrorReply, Mail, MailAck, RunOutcome
@@ -87,7 +88,8 @@ class ShardCore:
     touched: dict[Entry, None] = field(default_factory=dict)
     answers: list[tuple[bytes, list[bytes]]] = field(default_factory=list)
     outcomes: dict[bytes, list[RunOutcome]] = field(default_factory=dict)
-    watchers: dict[str, list[bytes]] = field(default_factory=dict)
+    watchers: Askers[bytes, None] = field(default_factory=Askers)
+    """Clients that await the end of a run."""
     to_back: list[list[bytes]] = field(default_factory=list)
     mail_in: list[Mail] = field(default_factory=list)
     acks_in: list[MailAck] = field(default_factory=list)

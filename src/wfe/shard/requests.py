@@ -20,6 +20,7 @@ from wfe.model.state import ENDED, RunState
 from wfe.partition.entry import Entry, decode_events
 from wfe.partition.partition import Partition
 from wfe.partition.views import entry_view, history_events, run_view
+from wfe.shard.askers import Askers
 from wfe.shard.core import Found, ShardCore
 from wfe.shard.loading import Compiled, Loader, NameWanted
 from wfe.shard.starts import Origin, Starts
@@ -56,8 +57,8 @@ class Requests:
         self._loader = loader
         self._turns = turns
         self._starts = starts
-        self._followers: dict[str, dict[tuple[bytes, int], HistoryQuery]] = {}
-        """By run: who waits for further events. A question that is repeated waits once."""
+        self.followers: Askers[tuple[bytes, int], HistoryQuery] = Askers()
+        """Who waits for further events of a run: clients and the numbers of their questions."""
         self._kinds: dict[int, tuple[Any, Handler]] = {
             Kind.START: (msgspec.msgpack.Decoder(list[StartRun]).decode, self._start),
             Kind.AWAIT: (msgspec.msgpack.Decoder(list[str]).decode, self._await),
@@ -131,7 +132,7 @@ class Requests:
                 if found is None:
                     self._core.refuse(client, header.request, UnknownRun(f"no run {run_id} is kept"))
                 else:
-                    self._starts.watch(found, client)
+                    self._starts.watch(found, client, later_ms)
 
             self._with_run(partition, run_id, then, now_ms)
 
@@ -179,8 +180,7 @@ class Requests:
             run = found.run if isinstance(found, Entry) else found
             fresh = isinstance(found, Entry) and bool(found.events)  # they can be shown after this batch's commit
             if query.wait and (fresh or (run.seq <= query.after and run.status not in ENDED)):
-                followers = self._followers.setdefault(run.id, {})
-                followers[client, header.request] = query
+                self.followers.ask(run.id, (client, header.request), query, later_ms)
                 return
             plan = found.plan if isinstance(found, Entry) else None
             if plan is not None:
@@ -229,10 +229,10 @@ class Requests:
 
     def followed(self, entries: list[Entry], now_ms: int) -> None:
         """Runs that have new events: answer those who wait for them."""
-        if not self._followers:
+        if not self.followers:
             return
         for entry in entries:
-            for (client, request), query in self._followers.pop(entry.run.id, {}).items():
+            for (client, request), query in self.followers.take(entry.run.id):
                 partition = self._core.partitions[entry.partition]
                 self._send_history(client, request, partition, query, entry.run, entry.plan)
 

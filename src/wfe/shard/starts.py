@@ -131,7 +131,7 @@ class Starts:
         now_ms: int,
     ) -> None:
         if found is not None:
-            self._known(found, wanted, origin, told)
+            self._known(found, wanted, origin, told, now_ms)
         elif not wanted.key:
             self._create(partition, compiled, wanted, origin, told, now_ms)
         else:
@@ -168,26 +168,24 @@ class Starts:
             if found is None:
                 told(StartOutcome(run_id, False))
             else:
-                self._known(found, wanted, origin, told)
+                self._known(found, wanted, origin, told, later_ms)
 
         self._loader.run(partition, run_id, known, now_ms)
 
-    def _known(self, found: Entry | object, wanted: StartRun, origin: Origin, told: Told) -> None:
+    def _known(self, found: Entry | object, wanted: StartRun, origin: Origin, told: Told, now_ms: int) -> None:
         run = found.run if isinstance(found, Entry) else found
         if wanted.watch and origin.client:
-            self.watch(found, origin.client)
+            self.watch(found, origin.client, now_ms)
         told(StartOutcome(run.id, False))  # type: ignore[attr-defined]
 
-    def watch(self, found: Entry | object, client: bytes) -> None:
+    def watch(self, found: Entry | object, client: bytes, now_ms: int) -> None:
         """Send the run's end to a client: now, when it has ended, else when it does."""
         run = found.run if isinstance(found, Entry) else found
         if run.status in ENDED:  # type: ignore[attr-defined]
             ends: list[RunOutcome] = self._core.outcomes.setdefault(client, [])
             ends.append(outcome(run))  # type: ignore[arg-type]
             return
-        clients = self._core.watchers.setdefault(run.id, [])  # type: ignore[attr-defined]
-        if client not in clients:
-            clients.append(client)
+        self._core.watchers.ask(run.id, client, None, now_ms)  # type: ignore[attr-defined]
 
     def _create(
         self, partition: Partition, compiled: Compiled, wanted: StartRun, origin: Origin, told: Told, now_ms: int
@@ -231,7 +229,7 @@ class Starts:
             digest = input_digest(wanted.input)
             partition.emit(KeyBound(wanted.namespace, run.workflow, wanted.key, run.id, digest))
         if wanted.watch and origin.client:
-            core.watchers.setdefault(run.id, []).append(origin.client)
+            core.watchers.ask(run.id, origin.client, None, now_ms)
         self._turns.run(entry, now_ms, lambda turn: decide.begin(turn, event))
         told(StartOutcome(wanted.run_id, True))
 

@@ -138,8 +138,7 @@ class Turns:
         core = self._core
         run = entry.run
         core.counters[f"runs_{run.status}"] += 1
-        clients = core.watchers.pop(run.id, None)
-        if clients:
+        if run.id in core.watchers:
             told = outcome(run)
-            for client in clients:
+            for client, _ in core.watchers.take(run.id):
                 core.outcomes.setdefault(client, []).append(told)
