@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sys
 import time
@@ -16,8 +17,13 @@ from wfe.limits import SOCKET_HANDSHAKE_MS
 
 if TYPE_CHECKING:
     from wfe.journal.checkpoint import ReadDone, StoreReader
+    from wfe.ports import Log
     from wfe.shard.process import World as ShardWorld
     from wfe.transport.aio import Attached, OnFrames
+
+
+COMMIT_DELAY = "WFE_BENCH_COMMIT_DELAY_MS"
+"""Environment variable, for `wfe bench` only: commits of shards take so many milliseconds more than they do."""
 
 
 class SystemClock:
@@ -49,6 +55,24 @@ def new_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
+class SlowLog:
+    """A log on a slower disk than this one, for measurements: every append takes so much longer."""
+
+    def __init__(self, log: Log, delay_ms: float) -> None:
+        self._log, self._delay_s = log, delay_ms / 1000
+        self.fence, self.read, self.trim, self.last = log.fence, log.read, log.trim, log.last
+        self.size_bytes, self.snapshot, self.close = log.size_bytes, log.snapshot, log.close
+
+    def append(self, position: int, record: bytes) -> None:
+        self._log.append(position, record)
+        time.sleep(self._delay_s)
+
+
+def slowed(log: Log, delay_ms: float) -> Log:
+    """The log, or one that is ``delay_ms`` slower per commit."""
+    return SlowLog(log, delay_ms) if delay_ms > 0 else log
+
+
 def shard_disk(options: ShardOptions) -> ShardWorld:
     """A shard's part of the data directory, without a network (enough for a drain)."""
     from wfe.journal.backup import ShardCopier
@@ -62,7 +86,7 @@ def shard_disk(options: ShardOptions) -> ShardWorld:
     stores: dict[int, Store] = {
         partition: open_store(data, partition, durability=options.durability) for partition in options.partitions
     }
-    log = open_log(data, options.index, durability=options.durability)
+    log = slowed(open_log(data, options.index, durability=options.durability), float(os.environ.get(COMMIT_DELAY, "0")))
     return World(
         log=log,
         stores=stores,
