@@ -31,7 +31,7 @@ from wfe.sim.simulation import simulate
 from wfe.worker.actor import WorkerActor
 from wfe.worker.credit import Order
 
-SEEDS = 250
+SEEDS = 500
 STEPS = 2_500
 LEAST_CAUGHT = 0.95
 

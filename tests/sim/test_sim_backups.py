@@ -16,6 +16,7 @@ WITHOUT_BARRIER_SEEDS = range(60)
 def backing(seed: int) -> tuple[World, Operator]:
     quiet()
     world = World(seed)
+    world.swarm.open_runs_max = 10_000  # much mail
     operator = Operator(world)
     operator.start()
     return world, operator
@@ -37,6 +38,7 @@ def test_without_holding_mail_back_the_audit_finds_numbers_that_disagree(monkeyp
         world, _ = backing(seed)
         if world.swarm.shards < 2:
             continue
+        world.disk_max_us = 50_000  # draws the cuts of the shards apart
         try:
             world.run_safety(STEPS)
         except Violation as violation:

@@ -17,6 +17,8 @@ FOUND = {
     99: "an idle shard kept all credit while the tasks of another waited for ever",
     152: "results were acknowledged before the run that they belong to was loaded",
     203: "an acknowledgement of the old conversation followed the welcome of the new one",
+    1706: "a checkpoint held a settlement that was not in the log, and after a crash a letter was taken twice",
+    5786: "a resume gave out again what a worker from before the restart still held",
 }
 
 

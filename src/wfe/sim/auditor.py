@@ -47,6 +47,8 @@ class Auditor:
         self._acknowledged: dict[str, None] = {}
         self.counts: dict[str, int] = {}
         self.executions = 0
+        self.open_runs = 0
+        """Runs that are durable and have not ended."""
 
     def count(self, name: str) -> None:
         self.counts[name] = self.counts.get(name, 0) + 1
@@ -86,6 +88,7 @@ class Auditor:
             book = self.runs[chunk.entity] = RunBook(
                 chunk.entity, self._shape(chunk.partition, started.definition), started
             )
+            self.open_runs += 1
         book.book(chunk.first_seq, events.time_ms, events.events)
         seq, digest = self._digests[chunk.entity]
         if seq != book.seq:
@@ -93,6 +96,7 @@ class Auditor:
         book.digest = digest
         if book.status in ENDS:
             self.count(book.status)
+            self.open_runs -= 1
             check_run(book)
 
     def _shape(self, partition: int, digest: str) -> Shape:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wfe.sim.engine import EngineNode
     from wfe.sim.world import World
 
-PAUSE_US = 3_000_000
+PAUSES_US = (50_000, 500_000, 3_000_000)
 
 
 class SimArchive:
@@ -82,12 +82,13 @@ class Operator:
     def __init__(self, world: World) -> None:
         self._world = world
         self._random = world.chance("backups")
+        self._pause_us = self._random.choice(PAUSES_US)
         self._asked = 0
         self.done = 0
         self.given_up: dict[str, int] = {}
 
     def start(self) -> None:
-        self._world.schedule.after(self._random.randrange(PAUSE_US), self._ask)
+        self._world.schedule.after(self._random.randrange(self._pause_us), self._ask)
 
     def _ask(self) -> None:
         self._asked += 1

@@ -43,6 +43,8 @@ _decode_list = msgpack.Decoder(RunPage).decode
 MAYBE = (Disconnected, Busy, Unavailable)
 """Errors that say nothing about what happened."""
 KEYS = 12
+ENOUGH = 0.95
+"""Share of starts that are left when there are enough runs."""
 
 
 class ClientNode(Node):
@@ -137,7 +139,14 @@ class ClientNode(Node):
             self._arm()
         self.after(int(self._random.expovariate(1 / self.world.swarm.pause_us)) + 1, f"act {self.name}", self._act)
 
+    def _enough(self) -> bool:
+        """Whether there is work enough. Now and then it does not matter: what goes on may all wait for signals."""
+        world = self.world
+        return world.auditor.open_runs >= world.swarm.open_runs_max and self._random.random() < ENOUGH
+
     def _start(self) -> None:
+        if self._enough():
+            return
         workflow = self._random.choice(self.world.program.names)
         runs = [
             StartRun("", Raw(encode(self._random.randint(1, 6))), watch=True)
@@ -146,6 +155,8 @@ class ClientNode(Node):
         self._submit(workflow, runs)
 
     def _start_key(self) -> None:
+        if self._enough():
+            return
         workflow = self._random.choice(self.world.program.names)
         runs = [
             StartRun(

@@ -118,7 +118,7 @@ class Faults:
             if self._random.random() < 0.5:
                 pair = (pair[1], pair[0])
             self._world.network.cut.add(pair)
-            span_us = self._random.choice((300_000, 3_000_000, 15_000_000))
+            span_us = self._random.choice((3_000, 30_000, 300_000, 3_000_000, 15_000_000))
             self._world.schedule.after(span_us, self._world.network.cut.discard, pair)
 
     def _wall_step(self) -> None:

@@ -28,9 +28,6 @@ from wfe.sim.threads import SimReader, SimWriter
 if TYPE_CHECKING:
     from wfe.sim.world import World
 
-TURN_US = 50
-"""From the first frame that waits to the turn that takes it."""
-
 
 def log_name(index: int) -> str:
     return f"log-{index}"
@@ -123,11 +120,11 @@ class ShardNode(Node):
 
     def _on_worker(self, peer: bytes, parts: list[bytes]) -> None:
         self._frames.append((peer, parts))
-        self.wake(TURN_US)
+        self.wake(self.world.swarm.turn_us)
 
     def _on_back(self, peer: bytes, parts: list[bytes]) -> None:
         self._back_frames.append(parts)
-        self.wake(TURN_US)
+        self.wake(self.world.swarm.turn_us)
 
     def wake(self, delay_us: int) -> None:
         """A turn at this time or earlier."""
@@ -186,7 +183,7 @@ class ShardNode(Node):
 
     def completed(self, *completion: Any) -> None:
         self._completions.append(completion)
-        self.wake(TURN_US)
+        self.wake(self.world.swarm.turn_us)
 
     # ---- the end ----------------------------------------------------------------------------------------------------
 

@@ -60,6 +60,10 @@ class Swarm:
     slots: int
     poison: float
     tasks: tuple[str, ...]
+    open_runs_max: int
+    """With so many open, clients rarely start more: so that runs meet faults during all of their lives."""
+    turn_us: int
+    """From the first frame that waits at a shard to the turn that takes it, with all that came meanwhile."""
     shard_settings: dict[str, Any] = field(default_factory=dict)
 
     def described(self) -> dict[str, Any]:
@@ -91,7 +95,7 @@ def choose(random: Random) -> Swarm:
     local = random.choice((0, 1, 1, 2))
     return Swarm(
         faults=faults,
-        mean_fault_us=random.choice((200_000, 1_000_000, 5_000_000)),
+        mean_fault_us=random.choice((30_000, 200_000, 1_000_000, 5_000_000)),
         actions=actions,
         pause_us=random.choice((5_000, 20_000, 100_000)),
         weather=weather,
@@ -103,5 +107,7 @@ def choose(random: Random) -> Swarm:
         slots=random.choice((1, 4, 16)),
         poison=random.choice((0.05, 0.3)),
         tasks=tuple(tasks),
+        open_runs_max=random.choice((5, 20, 20, 60, 10_000)),
+        turn_us=random.choice((50, 50, 500, 5_000, 20_000)),
         shard_settings=random.choice(({}, {"live_runs_max": 5, "tail_bytes": 3_000})),
     )

@@ -204,7 +204,9 @@ class World:
         assert shard is not None
         core = shard.core
         letters = any(box.letters for p in core.partitions.values() for box in p.record.outboxes.values())
-        return shard.checkpoints.clean and not letters and not shard.has_work and not shard.recovery.pending
+        waits = shard.has_work or shard.recovery.pending or shard.loader.waiting
+        held = any(link.held or link.unconfirmed for link in shard.workers.links.values())
+        return shard.checkpoints.clean and not letters and not waits and not held
 
     def _unsettled(self) -> str:
         runs = [(book.id, book.status, book.events[-1]) for book in self.auditor.unfinished()[:5]]
