@@ -96,6 +96,13 @@ CREDIT_BYTES_MAX: Final = 64 * MIB
 CREDIT_TARGET_MS: Final = 20
 """Prefetch that much work, by the measured duration of recent tasks."""
 
+# Mail between partitions, per pair of them
+MAIL_LETTERS_MAX: Final = 1_000
+MAIL_BYTES_MAX: Final = 16 * MIB
+"""Letters on the way that are not acknowledged; one letter is always sent."""
+MAIL_RESEND_MAX_MS: Final = 8_000
+"""What is not acknowledged is sent again after REQUEST_RESEND_MS, then ever more rarely, at last this often."""
+
 # Journal
 CHECKPOINT_BYTES: Final = 256 * KIB
 """History and snapshots that one checkpoint step writes."""

@@ -223,7 +223,15 @@ class Coordinator:
         if first:
             _log.info("a shard serves", shard=shard.index, epoch=shard.epoch, recovery_ms=hello.recovery_ms)
             self._tell_peers(now_ms)
+            self._tell_senders(shard)
             self._start_workers(now_ms)
+
+    def _tell_senders(self, shard: Shard) -> None:
+        """Mail for this shard was dropped while it was away: the others send it again at once."""
+        frame = [header(Kind.SERVES), _encode(shard.partitions)]
+        for other in self.topology.serving():
+            if other is not shard:
+                self._effects.send_back(other.identity, frame)
 
     def _forward(self, partition: int, frame: list[bytes]) -> None:
         """Mail goes to the shard of its partition. What cannot be passed on is dropped: its sender repeats it."""

@@ -70,8 +70,8 @@ def evolve_record(record: RecordState, event: PartitionEvent) -> None:
             outbox.letters.append((seq, Raw(bytes(body))))
             outbox.next = seq + 1
         case MailSettled(receiver, seq):
-            outbox = record.outboxes[receiver]
-            outbox.letters = [letter for letter in outbox.letters if letter[0] > seq]
+            letters = record.outboxes[receiver].letters
+            del letters[: seq - letters[0][0] + 1]  # numbers have no gaps
         case MailTaken(sender, seq):
             record.taken[sender] = seq
         case DefinitionStored() | KeyBound():

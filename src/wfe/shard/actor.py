@@ -66,7 +66,7 @@ class Shard:
         self.starts = Starts(core, self.loader, turns, self.checkpoints.tail_full)
         self.requests = Requests(core, self.loader, turns, self.starts)
         self.mailroom = Mailroom(core, self.loader, turns, self.starts)
-        self.backup = BackupPart(core, self.mailroom, self.checkpoints, disk.copier)
+        self.backup = BackupPart(core, self.mailroom.sending, self.checkpoints, disk.copier)
         self.recovery = Recovery(core, self.loader, turns, self.workers, self.checkpoints)
         self._turns = turns
         self._stats_ms = 0
@@ -80,6 +80,7 @@ class Shard:
             self.starts.settled_ms = now_ms + 2 * FRESH_ID_MS
         self._decode_mail = msgspec.msgpack.Decoder(list[Mail]).decode
         self._decode_acks = msgspec.msgpack.Decoder(list[MailAck]).decode
+        self._decode_serves = msgspec.msgpack.Decoder(list[int]).decode
         self._decode_resolved = msgspec.msgpack.Decoder(Resolved).decode
         self._decode_known = msgspec.msgpack.Decoder(KnownWorkers).decode
 
@@ -114,7 +115,9 @@ class Shard:
             self.mailroom.on_mail(self._decode_mail(body), now_ms)
         elif kind == Kind.MAIL_ACK:
             for ack in self._decode_acks(body):
-                self.mailroom.on_ack(ack)
+                self.mailroom.on_ack(ack, now_ms)
+        elif kind == Kind.SERVES:
+            self.mailroom.sending.serves(self._decode_serves(body))
         elif kind == Kind.RESOLVED:
             self.loader.on_resolved(self._decode_resolved(body), now_ms)
         elif kind == Kind.WORKERS:
@@ -157,7 +160,7 @@ class Shard:
         if core.acks_in:
             acks, core.acks_in = core.acks_in, []
             for ack in acks:
-                self.mailroom.on_ack(ack)
+                self.mailroom.on_ack(ack, now_ms)
         if core.mail_in:
             letters, core.mail_in = core.mail_in, []
             self.mailroom.on_mail(letters, now_ms)

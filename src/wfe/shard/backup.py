@@ -21,7 +21,7 @@ from wfe.limits import BACKUP_HOLD_MS
 from wfe.observe import get_logger
 from wfe.shard.checkpoints import Checkpoints
 from wfe.shard.core import ShardCore, encode, error_reply
-from wfe.shard.mailroom import Mailroom
+from wfe.shard.sending import Sending
 from wfe.wire.backups import Barrier, CopiedFile, CutDone, Release
 from wfe.wire.frames import Kind, header
 
@@ -45,8 +45,8 @@ class Phase(StrEnum):
 class BackupPart:
     """``number``: the last backup that this shard heard of; ``phase``: how far it is with that."""
 
-    def __init__(self, core: ShardCore, mailroom: Mailroom, checkpoints: Checkpoints, copier: Copier | None) -> None:
-        self._core, self._mailroom, self._checkpoints, self._copier = core, mailroom, checkpoints, copier
+    def __init__(self, core: ShardCore, sending: Sending, checkpoints: Checkpoints, copier: Copier | None) -> None:
+        self._core, self._sending, self._checkpoints, self._copier = core, sending, checkpoints, copier
         self.number = 0
         self.phase = Phase.IDLE
         self._directory = ""
@@ -83,12 +83,12 @@ class BackupPart:
             return
         self.phase = Phase.QUIESCING
         self._hold_until_ms = now_ms + BACKUP_HOLD_MS
-        self._mailroom.hold()
+        self._sending.hold()
 
     def _release(self, release: Release) -> None:
         begun = release.number == self.number and self.phase in (Phase.COPYING, Phase.DONE)
         self.number = release.number
-        self._mailroom.release()
+        self._sending.release()
         if release.abandon or not begun:
             self._stop_copying()
             self.phase = Phase.IDLE
@@ -97,11 +97,11 @@ class BackupPart:
 
     def after_commit(self, now_ms: int) -> None:
         """Everything that was decided is durable: go on with what waited for that."""
-        if self.phase is Phase.IDLE and not self._mailroom.holding:
+        if self.phase is Phase.IDLE and not self._sending.holding:
             return
-        if self._mailroom.holding and (now_ms >= self._hold_until_ms or self._core.draining):
+        if self._sending.holding and (now_ms >= self._hold_until_ms or self._core.draining):
             self._lose_patience()
-        if self.phase is Phase.QUIESCING and self._mailroom.settled:
+        if self.phase is Phase.QUIESCING and self._sending.settled:
             self.phase = Phase.QUIET
             self._say()
         elif self.phase is Phase.WAITING and not self._checkpoints.in_flight:
@@ -126,7 +126,7 @@ class BackupPart:
 
     def _lose_patience(self) -> None:
         """The coordinator has given up long ago (its limit is shorter), or this shard is to leave."""
-        self._mailroom.release()
+        self._sending.release()
         if self.phase not in (Phase.COPYING, Phase.DONE) or self._core.draining:
             self._stop_copying()
             reason = "the shard is shutting down" if self._core.draining else "the shards were not quiet in time"

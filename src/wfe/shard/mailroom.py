@@ -1,12 +1,14 @@
-"""Mail between partitions: sent after its commit, taken in order, once, acknowledged after the receiver's commit.
+"""Mail between partitions: sent after its commit (`sending`), taken in order, once, acknowledged after the receiver's
+commit.
 
-While a backup is made, letters to other shards can be held back in their outboxes (`hold`).
+The watermark of a line alone tells what was taken. A letter's epoch says which process of the sender's shard sent it;
+nothing depends on that: a letter is durable before it leaves, so every later process sends the same one under its
+number, and what an earlier process sent is as good.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from functools import partial
 
 import msgspec
@@ -14,7 +16,7 @@ from msgspec import Raw
 
 from wfe.core import decide
 from wfe.core.turn import Turn
-from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, MIB, REQUEST_RESEND_MS
+from wfe.limits import MAIL_LETTERS_MAX
 from wfe.model.event import MailTaken
 from wfe.model.ids import partition_of
 from wfe.model.mail import ChildControl, ChildEnded, ChildStart, ChildStarted, MailBody
@@ -24,16 +26,13 @@ from wfe.partition.mailbox import accept_mail, settle_mail
 from wfe.partition.partition import Partition
 from wfe.shard.core import Found, ShardCore, encode
 from wfe.shard.loading import Compiled, Loader, NameWanted
+from wfe.shard.sending import Line, Sending
 from wfe.shard.starts import Origin, Starts
 from wfe.shard.turns import Turns
 from wfe.wire.frames import Kind, header
 from wfe.wire.messages import Mail, MailAck, StartOutcome, StartRun
 
 _decode_body = msgspec.msgpack.Decoder(MailBody).decode
-ALL_LETTERS = 1 << 63
-_FRAME_BODIES_BYTES = FRAME_BYTES_MAX - MIB
-Line = tuple[int, int]
-"""(sender, receiver): letters of one line are taken in order."""
 
 
 class Mailroom:
@@ -42,30 +41,20 @@ class Mailroom:
         self._loader = loader
         self._turns = turns
         self._starts = starts
+        self.sending = Sending(core)
         self._lines: dict[Line, deque[Mail]] = {}
-        self._busy: set[Line] = set()
+        self._busy: dict[Line, int] = {}
+        """Lines whose letter of this number waits for something to be loaded."""
         self._pumping: set[Line] = set()
         self._waiting: dict[Line, None] = {}
         """Lines whose head had to wait and is taken now: the others go on in this turn, by its time."""
-        self._sent: dict[Line, int] = {}
-        self._sent_ms = 0
         self._acks: dict[Line, int] = {}
-        self.holding = False
-        self._marks: dict[Line, int] | None = None
-        """While mail is held: per line to another shard the last letter that may be sent."""
 
-    # ---- sending ----------------------------------------------------------------------------------------------------
+    # ---- the shard's turns ------------------------------------------------------------------------------------------
 
     def after_commit(self, now_ms: int) -> None:
         """Send new letters and acknowledgements of what is durable now."""
-        for partition in self._core.partitions.values():
-            if partition.new_mail:
-                for receiver in sorted(partition.new_mail):
-                    self._send(partition, receiver, self._sent.get((partition.number, receiver), 0))
-                partition.new_mail.clear()
-        if self.holding and self._marks is None:
-            # Whatever is in an outbox by now may be on its way, sent by an earlier process of this shard, perhaps.
-            self._marks = {line: letters[-1][0] for line, letters in self._outgoing() if letters}
+        self.sending.after_commit(now_ms)
         acks, self._acks = self._acks, {}
         for (sender, receiver), seq in acks.items():
             ack = MailAck(sender, receiver, seq)
@@ -74,76 +63,21 @@ class Mailroom:
             else:
                 self._core.to_back.append([header(Kind.MAIL_ACK, sender), encode([ack])])
 
-    def _send(self, partition: Partition, receiver: int, after: int) -> None:
-        outbox = partition.record.outboxes[receiver]
-        through = self._may_send(partition.number, receiver)
-        letters = [
-            Mail(partition.number, receiver, partition.epoch, seq, body)
-            for seq, body in outbox.letters
-            if after < seq <= through
-        ]
-        if not letters:
-            return
-        self._sent[partition.number, receiver] = letters[-1].seq
-        if receiver in self._core.partitions:
-            self._core.mail_in.extend(letters)
-            return
-        for page in _pages(letters):
-            self._core.to_back.append([header(Kind.MAIL, receiver), encode(page)])
-
     def on_tick(self, now_ms: int) -> None:
-        """Send again what was not acknowledged for a while."""
+        """Go on with what had to wait, and send again what was not acknowledged."""
         waiting, self._waiting = self._waiting, {}
         for line in waiting:
             self._pump(line, now_ms)
-        if now_ms - self._sent_ms < REQUEST_RESEND_MS:
-            return
-        self._sent_ms = now_ms
-        for partition in self._core.partitions.values():
-            for receiver, outbox in partition.record.outboxes.items():
-                if outbox.letters:
-                    self._send(partition, receiver, 0)
+        self.sending.on_tick(now_ms)
 
-    def _may_send(self, sender: int, receiver: int) -> int:
-        """The number of the last letter that may leave on a line."""
-        if self._marks is None or receiver in self._core.partitions:
-            return ALL_LETTERS
-        return self._marks.get((sender, receiver), 0)
-
-    def _outgoing(self) -> Iterator[tuple[Line, list[tuple[int, Raw]]]]:
-        """The unacknowledged letters of every line to another shard."""
-        for partition in self._core.partitions.values():
-            for receiver, outbox in partition.record.outboxes.items():
-                if receiver not in self._core.partitions:
-                    yield (partition.number, receiver), outbox.letters
-
-    def hold(self) -> None:
-        """Letters to other shards that are made after the next commit stay in their outboxes; again: from then on."""
-        self.release()
-        self.holding = True
-
-    @property
-    def settled(self) -> bool:
-        """While mail is held: every letter that may have been sent is settled. Ask right after a commit."""
-        marks = self._marks
-        if marks is None:
-            return False
-        return all(not letters or letters[0][0] > marks.get(line, 0) for line, letters in self._outgoing())
-
-    def release(self) -> None:
-        """What was held leaves after the next commit."""
-        self.holding, self._marks = False, None
-        for (sender, receiver), letters in self._outgoing():
-            if letters:
-                self._core.partitions[sender].new_mail.add(receiver)
-
-    def on_ack(self, ack: MailAck) -> None:
+    def on_ack(self, ack: MailAck, now_ms: int) -> None:
         """The receiver holds letters up to a number: they leave the outbox."""
         partition = self._core.partitions.get(ack.sender)
         if partition is not None:
             event = settle_mail(partition.record, ack.receiver, ack.seq)
             if event is not None:
                 partition.emit(event)
+                self.sending.settled_through(ack.sender, ack.receiver, now_ms)
 
     # ---- receiving --------------------------------------------------------------------------------------------------
 
@@ -153,6 +87,10 @@ class Mailroom:
             if letter.receiver not in self._core.partitions:
                 continue
             line = (letter.sender, letter.receiver)
+            queue = self._lines.get(line)
+            last = queue[-1].seq if queue else self._busy.get(line)
+            if last is not None and (letter.seq != last + 1 or len(queue or ()) >= MAIL_LETTERS_MAX):
+                continue  # it waits here already, or the sender sends again what is in between
             self._lines.setdefault(line, deque()).append(letter)
             if line not in self._busy:
                 self._pump(line, now_ms)
@@ -169,7 +107,7 @@ class Mailroom:
             if not verdict:
                 self._acks[line] = partition.record.taken[letter.sender]
                 continue
-            self._busy.add(line)
+            self._busy[line] = letter.seq
             self._take(partition, letter, now_ms)
         self._pumping.discard(line)
         if not queue:
@@ -181,7 +119,7 @@ class Mailroom:
         partition.emit(MailTaken(letter.sender, letter.seq))
         self._core.counters["mail_taken"] += 1
         self._acks[line] = letter.seq
-        self._busy.discard(line)
+        self._busy.pop(line, None)
         if line not in self._pumping and self._lines.get(line):
             self._waiting[line] = None
 
@@ -245,21 +183,6 @@ def _tell(turn: Turn, letter: Mail, body: ChildEnded | ChildStarted | ChildContr
         decide.child_started(turn, key, body.child, body.started)
     else:
         decide.child_ended(turn, key, body.child, body.status, body.output, body.error)
-
-
-def _pages(letters: list[Mail]) -> list[list[Mail]]:
-    """Letters in frames of bounded count and size: one that is too large would cost the shard its connection."""
-    pages: list[list[Mail]] = []
-    page: list[Mail] = []
-    size = 0
-    for letter in letters:
-        size += len(letter.body)
-        if page and (len(page) >= FRAME_MESSAGES_MAX or size > _FRAME_BODIES_BYTES):
-            pages.append(page)
-            page, size = [], len(letter.body)
-        page.append(letter)
-    pages.append(page)
-    return pages
 
 
 def _type_name(code: str) -> str:

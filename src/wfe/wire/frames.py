@@ -55,6 +55,7 @@ class Kind(IntEnum):
     WORKERS = 36  # <- KnownWorkers, after SHARD_HELLO and when a worker comes or goes
     DRAIN = 37  # <- nothing: stop admitting, checkpoint, say DRAINED, exit 0
     DRAINED = 38
+    SERVES = 39  # <- list[int]: a shard that serves these partitions came up, send it again what it has not taken
 
     # worker <-> shard
     WORKER_HELLO = 50  # WorkerHello ->

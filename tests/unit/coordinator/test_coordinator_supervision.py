@@ -321,6 +321,17 @@ def test_an_engine_without_children_drains_at_once() -> None:
 # ---- mail ----
 
 
+def test_the_other_shards_hear_of_one_that_comes_back_so_that_they_send_their_mail_again() -> None:
+    world = World().serving()
+    world.actor.on_child_exit("shard-1", -9, 0)
+    world.effects.back.clear()
+    world.shard_hello(world.last_options("shard-1"))
+    told = [
+        (peer, decode(parts[1], list[int])) for peer, parts in world.effects.back if parts[0] == header(Kind.SERVES)
+    ]
+    assert told == [(world.identity(0), world.actor.topology.shards[1].partitions)]
+
+
 def test_mail_goes_to_the_shard_of_its_partition_and_is_dropped_while_there_is_none() -> None:
     world = World(shards=2).serving()
     mail = [header(Kind.MAIL, 1), b"letters"]
