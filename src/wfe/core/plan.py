@@ -70,6 +70,8 @@ class SourceKind(IntEnum):
     ITEM = 2
     RUN = 3
     NOW = 4
+    INDEX = 5
+    """The number of a loop's iteration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,15 @@ class PlanNode:
     """MAP, LOOP: the scope of its body."""
     retry: RetryPolicy | None = None
     timeout_ms: int = 0
+    task: str = ""
+    """TASK, COMPENSATE_WITH: the name of the task that a worker runs."""
+    task_version: int = 1
+    guarded: bool = False
+    """Whether it may begin is to be looked at first: it has a condition, or takes part in a race."""
+    parts: Mapping[str, Expression | Template] = field(default_factory=dict)
+    """Further expressions of a kind, by the name of their field."""
+    cases: tuple[tuple[str, Expression | None], ...] = ()
+    """DECISION."""
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
 """Events: facts in the history of a run or of a partition. They carry outcomes; evolve only books them.
 
 Nodes are named by their position in the immutable definition (`definition.walk` order). ``act`` is the activation of
-the frame that holds the node: 0 for the run's root, else a number that the map drew for its item. Tags are never
+the frame that holds the node: 0 for the run's root, else a number that the map drew for its item (or the loop for its
+iteration). Those of some kinds of node are in `event_kinds`. Tags are never
 reused, fields are only appended with a default; a changed meaning is a new event.
 """
 
@@ -11,14 +12,9 @@ from typing import TypeAlias
 
 from msgspec import Raw, Struct
 
+from wfe.model.event_base import NULL, Event
+from wfe.model.event_kinds import KindEvent
 from wfe.model.policy import ErrorInfo
-
-NULL = Raw(b"\xc0")
-
-
-class Event(Struct, frozen=True, array_like=True, gc=False):
-    """Base of all events."""
-
 
 # ---- events of a run ------------------------------------------------------------------------------------------------
 
@@ -123,6 +119,7 @@ class SignalAwaited(Event, frozen=True, array_like=True, tag=11):
     node: int
     act: int
     due_ms: int = 0
+    correlation: str = ""
 
 
 class SignalArrived(Event, frozen=True, array_like=True, tag=12):
@@ -131,6 +128,7 @@ class SignalArrived(Event, frozen=True, array_like=True, tag=12):
     name: str
     payload: Raw
     event_id: str
+    correlation: str = ""
 
 
 class SignalTaken(Event, frozen=True, array_like=True, tag=13):
@@ -138,15 +136,18 @@ class SignalTaken(Event, frozen=True, array_like=True, tag=13):
 
     node: int
     act: int
+    correlation: str = ""
 
 
 class MapOpened(Event, frozen=True, array_like=True, tag=14):
-    """``base``: the activation of item 0. ``items`` is a msgpack array."""
+    """``base``: the activation of item 0. ``items`` is a msgpack array. ``reserved``: activations for a map that may
+    grow (0: one for each item)."""
 
     node: int
     act: int
     base: int
     items: Raw
+    reserved: int = 0
 
 
 class ItemsOpened(Event, frozen=True, array_like=True, tag=15):
@@ -272,6 +273,7 @@ RunEvent: TypeAlias = (
     | CommandApplied
     | TimerExpired
     | RunQuarantined
+    | KindEvent
 )
 
 

@@ -23,7 +23,7 @@ ENDED = frozenset({COMPLETED, FAILED, CANCELLED})
 
 
 class Frame(Struct, array_like=True):
-    """One instance of a scope: the root, or a map body with more than one node.
+    """One instance of a scope: the root, a map body with more than one node, or an iteration of a loop.
 
     ``remaining``: per node of the scope, the edges that have not fired yet. ``pending``: per open block (and for the
     frame itself), the last nodes that have not ended yet. ``values``: kept values by node. ``group``: the key of the
@@ -47,6 +47,47 @@ class Group(Struct, array_like=True):
     next: int = 0
     results: dict[int, Raw] = {}
     errors: dict[int, ErrorInfo] = {}
+    closed: bool = False
+    """It grows no more."""
+    left: bool = False
+    """The map has ended; its items go on unheard."""
+
+
+class LoopState(Struct, array_like=True):
+    """An open loop: ``iteration`` counts those that began, ``act`` is the open one's activation (-1: none is)."""
+
+    iteration: int = 0
+    act: int = -1
+    items: list[Raw] | None = None
+
+
+class Asked(Struct, array_like=True):
+    """An open approval: who is asked, and how many escalations there were."""
+
+    to: Raw = NULL
+    level: int = 0
+
+
+class Registered(Struct, array_like=True):
+    """A compensation handler: the place of the node that registered it, and the task's input."""
+
+    key: int
+    input: Raw
+
+
+class Compensating(Struct, array_like=True):
+    """Handlers run: ``todo``, last first; ``current`` is the place of the open one (-1: none is).
+
+    ``status`` empty: for the Compensate nodes at ``places``; else the run ends like that afterwards, with ``error``.
+    ``failures``: handlers that failed for good.
+    """
+
+    places: list[int] = []
+    todo: list[Registered] = []
+    current: int = -1
+    status: str = ""
+    error: ErrorInfo | None = None
+    failures: list[ErrorInfo] = []
 
 
 class RunState(Struct, array_like=True):
@@ -89,9 +130,9 @@ class RunState(Struct, array_like=True):
     timers: dict[int, int] = {}
     """Timer key -> due time, ms."""
     waits: dict[int, str] = {}
-    """Place -> name of the awaited signal."""
+    """Place -> channel of the awaited signal, see `channel_of`."""
     signals: dict[str, list[tuple[str, Raw]]] = {}
-    """Buffered signals by name: (event id, payload), oldest first."""
+    """Buffered signals by channel: (event id, payload), oldest first."""
     children: dict[int, str] = {}
     faults: list[tuple[int, ErrorInfo]] = []
     """Faults that wait to be handled (only while paused for longer than a turn)."""
@@ -103,3 +144,22 @@ class RunState(Struct, array_like=True):
     """Recent command ids and the code each was answered with."""
     incident: str = ""
     """Why the run was quarantined; empty: it was not."""
+    loops: dict[int, LoopState] = {}
+    approvals: dict[int, Asked] = {}
+    locks: dict[int, bool] = {}
+    """Place of a lock block -> whether it holds its locks; those that wait are in the order in which they asked."""
+    shared_locks: dict[int, str] = {}
+    """Place -> the lock of all runs that it holds or wants."""
+    compensations: list[Registered] = []
+    """Handlers in the order in which they were registered."""
+    compensating: Compensating | None = None
+
+
+def channel_of(name: str, correlation: str) -> str:
+    """Signals and waits meet by name and correlation (rule R11): this text holds both."""
+    return f"{name}\x1f{correlation}" if correlation else name
+
+
+def channel_name(channel: str) -> str:
+    """The signal's name in a channel."""
+    return channel.partition("\x1f")[0]
