@@ -5,13 +5,12 @@ BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
 TESTS   ?= tests
 JOBS    ?= 2
-ROUNDS  ?= 5
 SEED    ?=
 EACH    ?= 10
 TARGETS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos sim sim-long sim-mutants fuzz bench fmt lock clean
+.PHONY: help setup demo test check chaos chaos-long sim sim-long sim-mutants fuzz bench fmt lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -35,8 +34,11 @@ check: $(STAMP)  ## lint, format, import layers, types
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/mypy
 
-chaos: $(STAMP)  ## kill -9 of every kind of process, many times over (ROUNDS=5 SEED=n)
-	@WFE_CHAOS_ROUNDS=$(ROUNDS) WFE_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/acceptance/test_kill_dash_nine.py
+chaos: $(STAMP)  ## five minutes of kill -9, SIGSTOP, few descriptors, full disks, bad networks under load (SEED=n)
+	@$(BIN)/python tests/chaos/chaos.py --seconds 300 --kills 200 $(if $(SEED),--seed $(SEED))
+
+chaos-long: $(STAMP)  ## an hour of it
+	@$(BIN)/python tests/chaos/chaos.py --seconds 3600 --kills 200 $(if $(SEED),--seed $(SEED))
 
 sim: $(STAMP)  ## 1,000 simulated clusters with faults, two million steps (SEED=0 begins elsewhere)
 	@$(BIN)/wfe sim --seed $(or $(SEED),0) --seeds 1000 --steps 2000 --jobs $(JOBS)

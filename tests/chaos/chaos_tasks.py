@@ -1,13 +1,16 @@
 """The workflows that run while processes are killed, and what each of them must give.
 
-Every task first appends its idempotency key and attempt to the file that CHAOS_EFFECTS names: one line per execution,
-in one write to a file opened with O_APPEND, so that lines of processes that are killed are whole or absent.
+Every task first appends its idempotency key and attempt to its process's file in the directory that CHAOS_EFFECTS
+names: one line per execution, in one write to a file opened with O_APPEND, so that lines of processes that are killed
+are whole or absent. The file is opened when the app is imported, for a task must be able to say that it ran while its
+process has no descriptors left; each process has its own, so that none reaches the limit that stands in for a disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,13 +28,21 @@ class TryAgain(Exception):
     """A failure that the retry policy is for."""
 
 
+def open_effects() -> int:
+    """The file of this process; -1 where nobody asked for it (the driver imports this app for what runs must give)."""
+    directory = os.environ.get("CHAOS_EFFECTS")
+    if directory is None:
+        return -1
+    name = f"{os.getpid()}-{time.time_ns()}"
+    return os.open(os.path.join(directory, name), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+
+EFFECTS = open_effects()
+
+
 def note_execution() -> None:
     here = wfe.context()
-    descriptor = os.open(os.environ["CHAOS_EFFECTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(descriptor, f"{here.key} {here.attempt}\n".encode())
-    finally:
-        os.close(descriptor)
+    os.write(EFFECTS, f"{here.key} {here.attempt}\n".encode())
 
 
 AGAIN = wfe.Retry(max_attempts=50, initial_delay="20ms", max_delay="200ms", on=(TryAgain,))
