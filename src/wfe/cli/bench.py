@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
-from wfe.cli.output import EXIT_FAILED, command, note, print_fields, print_json
+from wfe.cli.bench_engine import kind_of, measure, round_options, server_options, task_options
+from wfe.cli.output import command
+from wfe.cli.params import Duration
 
-if TYPE_CHECKING:
-    from wfe.client.aclient import AsyncClient
-    from wfe.client.bench.report import Report
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-BENCH_APP = "wfe.client.bench.app"
 REPLAY_SLOTS = 1_000
 
 
@@ -30,65 +22,131 @@ def bench_command() -> None:
     """
 
 
-def server_options(function: F) -> F:
-    """Which engine is measured."""
-    for option in reversed(
-        (
-            click.option("--connect", metavar="ADDRESS", help="Measure this server; the options below do not apply."),
-            click.option("--shards", type=click.IntRange(1), default=1, show_default=True, help="Shard processes."),
-            click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Worker processes."),
-            click.option("--slots", type=click.IntRange(1), help="Tasks that one worker runs at once [default: 16]."),
-            click.option("--durability", type=click.Choice(["sync", "os", "none"]), default="sync", show_default=True),
-            click.option("--data", metavar="DIR", help="The data directory [default: a temporary one]."),
-        )
-    ):
-        function = option(function)
-    return function
-
-
-@command("chain", short_help="Many chains of no-op tasks at once.")
+@command("chain", short_help="W1: many chains of tasks at once.")
 @click.option("--chains", type=click.IntRange(1), default=200, show_default=True, help="Runs in flight.")
 @click.option("--length", type=click.IntRange(1), default=10, show_default=True, help="Tasks per run.")
 @click.option("--runs", type=click.IntRange(1), default=10_000, show_default=True, help="Runs in all.")
+@task_options
+@round_options
 @server_options
-def chain_command(chains: int, length: int, runs: int, as_json: bool, **server: Any) -> int:
-    """Keep CHAINS runs of LENGTH no-op tasks in flight until RUNS are done."""
+def chain_command(chains: int, length: int, runs: int, as_json: bool, **given: Any) -> int:
+    """Keep CHAINS runs of LENGTH tasks in flight until RUNS are done."""
     from wfe.client.bench import workloads
 
-    return _measure(
-        lambda client: workloads.chain(client, chains=chains, length=length, runs=runs, progress=_progress()),
+    kind = kind_of(given)
+    return measure(
+        lambda client, options: workloads.chain(
+            client, chains=chains, length=length, runs=runs, kind=kind, options=options
+        ),
         as_json,
-        **server,
+        **given,
     )
 
 
-@command("fanout", short_help="One task, many at once, one task.")
+@command("fanout", short_help="W2: one task, many at once, one task.")
 @click.option("--width", type=click.IntRange(1), default=100, show_default=True, help="Tasks side by side.")
 @click.option("--at-once", type=click.IntRange(1), default=20, show_default=True, help="Runs in flight.")
 @click.option("--runs", type=click.IntRange(1), default=500, show_default=True, help="Runs in all.")
+@task_options
+@round_options
 @server_options
-def fanout_command(width: int, at_once: int, runs: int, as_json: bool, **server: Any) -> int:
+def fanout_command(width: int, at_once: int, runs: int, as_json: bool, **given: Any) -> int:
     """Keep AT_ONCE runs of 1 -> WIDTH -> 1 tasks in flight until RUNS are done."""
+    return _fanout("fanout", width, at_once, runs, as_json, given)
+
+
+@command("latency", short_help="W3: one lone task at a time.")
+@click.option("--runs", type=click.IntRange(1), default=1_000, show_default=True, help="Runs in all.")
+@task_options
+@round_options
+@server_options
+def latency_command(runs: int, as_json: bool, **given: Any) -> int:
+    """Submit one run of one task at a time, and wait for its result."""
     from wfe.client.bench import workloads
 
-    return _measure(
-        lambda client: workloads.fanout(client, width=width, at_once=at_once, runs=runs, progress=_progress()),
+    kind = kind_of(given)
+    return measure(
+        lambda client, options: workloads.latency(client, runs=runs, kind=kind, options=options), as_json, **given
+    )
+
+
+@command("fanin", short_help="W4: one task, ten thousand at once, one task.")
+@click.option("--width", type=click.IntRange(1), default=10_000, show_default=True, help="Tasks side by side.")
+@click.option("--at-once", type=click.IntRange(1), default=1, show_default=True, help="Runs in flight.")
+@click.option("--runs", type=click.IntRange(1), default=20, show_default=True, help="Runs in all.")
+@task_options
+@round_options
+@server_options
+def fanin_command(width: int, at_once: int, runs: int, as_json: bool, **given: Any) -> int:
+    """The same as fanout, with one run that is very wide."""
+    return _fanout("fanin", width, at_once, runs, as_json, given)
+
+
+def _fanout(workload: str, width: int, at_once: int, runs: int, as_json: bool, given: dict[str, Any]) -> int:
+    from wfe.client.bench import workloads
+
+    kind = kind_of(given)
+    return measure(
+        lambda client, options: workloads.fanout(
+            client, width=width, at_once=at_once, runs=runs, kind=kind, options=options, workload=workload
+        ),
+        as_json,
+        **given,
+    )
+
+
+@command("payload", short_help="W5: large values through tasks.")
+@click.option("--bytes", "size_bytes", type=click.IntRange(1), default=1 << 20, show_default=True, help="Per value.")
+@click.option("--length", type=click.IntRange(1), default=2, show_default=True, help="Tasks per run.")
+@click.option("--at-once", type=click.IntRange(1), default=4, show_default=True, help="Runs in flight.")
+@click.option("--runs", type=click.IntRange(1), default=200, show_default=True, help="Runs in all.")
+@round_options
+@server_options
+def payload_command(size_bytes: int, length: int, at_once: int, runs: int, as_json: bool, **given: Any) -> int:
+    """Chains whose tasks each take and give a value of so many bytes."""
+    from wfe.client.bench import workloads
+
+    return measure(
+        lambda client, options: workloads.payload(
+            client, size_bytes=size_bytes, length=length, at_once=at_once, runs=runs, options=options
+        ),
+        as_json,
+        **given,
+    )
+
+
+@command("timers", short_help="W6: many timers due within a minute.")
+@click.option("--runs", type=click.IntRange(1), default=100_000, show_default=True, help="Timers in all.")
+@click.option(
+    "--within", "within_s", type=Duration(), default="60s", show_default=True, help="All are due in this time."
+)
+@server_options
+def timers_command(runs: int, within_s: float, as_json: bool, **server: Any) -> int:
+    """Start RUNS runs that sleep until times spread over WITHIN, and see how late each one wakes."""
+    from wfe.client.bench import waits
+
+    return measure(
+        lambda client, options: waits.timers(client, runs=runs, within_s=within_s, options=options), as_json, **server
+    )
+
+
+@command("signals", short_help="W7: runs that wait for signals.")
+@click.option("--runs", type=click.IntRange(1), default=2_000, show_default=True, help="Runs in all.")
+@click.option("--each", type=click.IntRange(1), default=10, show_default=True, help="Signals per run.")
+@click.option("--at-once", type=click.IntRange(1), default=64, show_default=True, help="Runs in flight.")
+@server_options
+def signals_command(runs: int, each: int, at_once: int, as_json: bool, **server: Any) -> int:
+    """Send each of RUNS runs EACH signals, one after the other; a signal counts as a task."""
+    from wfe.client.bench import waits
+
+    return measure(
+        lambda client, options: waits.signals(client, runs=runs, each=each, at_once=at_once, options=options),
         as_json,
         **server,
     )
 
 
-@command("latency", short_help="One lone task at a time.")
-@click.option("--runs", type=click.IntRange(1), default=1_000, show_default=True, help="Runs in all.")
-@server_options
-def latency_command(runs: int, as_json: bool, **server: Any) -> int:
-    """Submit one run of one task at a time, and wait for its result."""
-    from wfe.client.bench import workloads
-
-    return _measure(lambda client: workloads.latency(client, runs=runs, progress=_progress()), as_json, **server)
-
-
-@command("replay", short_help="Replay a WfFormat 1.5 trace.")
+@command("replay", short_help="W8: replay a WfFormat 1.5 trace.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--time-scale", type=click.FloatRange(0), default=0.01, show_default=True, help="Factor on run times.")
 @server_options
@@ -101,75 +159,45 @@ def replay_command(file: Path, time_scale: float, as_json: bool, **server: Any) 
 
     server["slots"] = server["slots"] or REPLAY_SLOTS
     trace = replay.read_trace(file)
-    return _measure(
-        lambda client: replay.replay(client, trace, time_scale=time_scale, file=file.name), as_json, **server
+    return measure(
+        lambda client, _: replay.replay(client, trace, time_scale=time_scale, file=file.name), as_json, **server
     )
 
 
-for _each in (chain_command, fanout_command, latency_command, replay_command):
+@command("soak", short_help="W9: a mixed load for some time.")
+@click.option("--for", "seconds", type=Duration(), default="60s", show_default=True, help="How long.")
+@click.option("--at-once", type=click.IntRange(1), default=100, show_default=True, help="Runs in flight.")
+@server_options
+def soak_command(seconds: float, at_once: int, as_json: bool, **server: Any) -> int:
+    """Chains, maps, retries, naps, sub-workflows and signals, every result checked; memory and rate over time."""
+    from wfe.client.bench import soak
+
+    return measure(
+        lambda client, options: soak.soak(client, seconds=seconds, at_once=at_once, options=options), as_json, **server
+    )
+
+
+@command("starts", short_help="How many runs a client can start.")
+@click.option("--runs", type=click.IntRange(1), default=100_000, show_default=True, help="Runs in all.")
+@click.option("--single", is_flag=True, help="One call per run, from many client tasks, instead of start_many.")
+@click.option("--clients", type=click.IntRange(1), default=64, show_default=True, help="Client tasks, with --single.")
+@click.option("--length", type=click.IntRange(0), default=0, show_default=True, help="Tasks per run.")
+@server_options
+def starts_command(runs: int, single: bool, clients: int, length: int, as_json: bool, **server: Any) -> int:
+    """Start RUNS runs as fast as they become durable; a run counts as a task."""
+    from wfe.client.bench import rates
+
+    return measure(
+        lambda client, options: rates.starts(
+            client, runs=runs, single=single, clients=clients, length=length, options=options
+        ),
+        as_json,
+        **server,
+    )
+
+
+for _each in (
+    chain_command, fanout_command, latency_command, fanin_command, payload_command, timers_command, signals_command,
+    replay_command, soak_command, starts_command,
+):  # fmt: skip
     bench_command.add_command(_each)
-
-
-def _measure(
-    workload: Callable[[AsyncClient], Awaitable[Report]], as_json: bool, *, connect: str | None, **server: Any
-) -> int:
-    """Runs a workload and prints its report; exit code 1 when a run did not complete."""
-    import asyncio
-
-    from wfe import bootstrap
-    from wfe.bootstrap.world import new_loop
-
-    with _address(connect, **server) as (address, token), asyncio.Runner(loop_factory=new_loop) as runner:
-        document, ok = runner.run(_run(bootstrap.aconnect(address, token), workload))
-    if as_json:
-        print_json(document)
-    else:
-        print_fields([(name.replace("_", " "), str(value)) for name, value in document.items()])
-    return 0 if ok else EXIT_FAILED
-
-
-async def _run(
-    connecting: AsyncClient, workload: Callable[[AsyncClient], Awaitable[Report]]
-) -> tuple[dict[str, Any], bool]:
-    from wfe.client.bench.report import measured_status
-
-    async with connecting as client:
-        report = await workload(client)
-        return report.document(await measured_status(client)), report.ok
-
-
-@contextmanager
-def _address(
-    connect: str | None, *, shards: int, workers: int, slots: int | None, durability: Any, data: str | None
-) -> Iterator[tuple[str, str | None]]:
-    """The address and token of the server that is measured."""
-    if connect is not None:
-        yield connect, None
-        return
-    from wfe import bootstrap
-    from wfe.config import DEFAULT_SLOTS, ServeOptions
-
-    options = ServeOptions(
-        shards=shards,
-        workers=workers,
-        slots=slots or DEFAULT_SLOTS,
-        durability=durability,
-        log_level="warning",
-        replace=True,
-    )
-    with bootstrap.LocalServer([BENCH_APP], data=data, options=options) as server:
-        yield server.address, server.token
-
-
-def _progress() -> Callable[[int, int], None]:
-    """A line that counts, on a terminal only."""
-
-    def show(done: int, total: int) -> None:
-        end = "\n" if done >= total else ""
-        sys.stderr.write(f"\r{done:,} of {total:,} runs{end}")
-        sys.stderr.flush()
-
-    if sys.stderr.isatty():
-        return show
-    note("measuring ...")
-    return lambda done, total: None

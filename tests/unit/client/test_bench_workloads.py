@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 
 from support.fake_front import FakeFront
 from wfe.client import AsyncClient, aconnect_with
-from wfe.client.bench import definitions, replay, workloads
+from wfe.client.bench import definitions, rates, replay, waits, workloads
+from wfe.client.bench.definitions import Kind as TaskKind
 from wfe.client.bench.report import Report, percentile
 from wfe.core.validate import validate
 from wfe.errors import InvalidInput
@@ -57,7 +59,14 @@ def written(tmp_path: Path, trace: object) -> Path:
 
 def test_the_graphs_of_all_workloads_are_valid() -> None:
     dag = definitions.dag("d", {"t1": (), "t2": ("t1",)}, {"t1": 0.1, "t2": 0.2})
-    for definition in (definitions.chain(10), definitions.fanout(100), dag):
+    kinds = [
+        TaskKind(), TaskKind(on_loop=True), TaskKind(payload_bytes=100), TaskKind(True, 100), TaskKind(work_ms=1),
+        TaskKind(wait_ms=0.5),
+    ]  # fmt: skip
+    shaped = [shape(10, kind) for shape in (definitions.chain, definitions.fanout) for kind in kinds]
+    waits = [definitions.timer(), definitions.signals(3), definitions.waiting(), *definitions.mixed()]
+    assert len({definition.workflow for definition in [*shaped, *waits]}) == len(shaped) + len(waits)
+    for definition in (definitions.chain(0), *shaped, *waits, dag):
         assert [finding for finding in validate(definition) if finding.severity == "error"] == []
     assert len(list(walk(definitions.chain(10).nodes))) == 10
 
@@ -89,6 +98,64 @@ async def test_a_fanout_gives_its_items_as_input(front: FakeFront, client: Async
     report = await workloads.fanout(client, width=7, at_once=2, runs=4)
     assert report.tasks == 4 * 9
     assert front.sent(Kind.DEPLOY)
+
+
+@dataclass
+class BarePipes:
+    """A floor of the test's own; ``asked``: the (runs, widths) that it was asked for."""
+
+    asked: list[tuple[int, list[int]]] = field(default_factory=list)
+
+    @dataclass
+    class Figures:
+        tasks: int
+        seconds: float
+        latencies_ms: list[float]
+
+    def __call__(self, widths: list[int], *, runs: int, at_once: int, payload: bytes) -> Figures:
+        self.asked.append((runs, widths))
+        return self.Figures(runs * sum(widths), 1e-9, [0.5] * runs)
+
+
+async def test_the_floor_takes_turns_with_the_engine_and_does_the_same(client: AsyncClient) -> None:
+    floor = BarePipes()
+    report = await workloads.chain(client, chains=2, length=3, runs=10, options=workloads.Options(4, floor))
+    assert floor.asked[1:] == [(3, [1, 1, 1]), (3, [1, 1, 1]), (2, [1, 1, 1]), (2, [1, 1, 1])]
+    assert report.runs == 10
+    assert len(report.more["rounds_tasks_per_s"]) == 4
+    assert 0 <= report.more["floor_ratio"] < 1
+    assert report.more["floor_tasks_per_s"] > report.tasks_per_s
+
+
+async def test_payloads_go_through_every_task(front: FakeFront, client: AsyncClient) -> None:
+    report = await workloads.payload(client, size_bytes=1_000, length=2, at_once=2, runs=4)
+    assert report.tasks == 8
+    assert report.more["payload_mib_per_s"] > 0
+    assert all(len(view.input) > 1_000 for view in front.views.values())
+
+
+async def test_signals_are_counted_and_their_sum_is_checked(front: FakeFront, client: AsyncClient) -> None:
+    front.run = lambda name, value: ("completed", 3, None)
+    assert (await waits.signals(client, runs=4, each=3, at_once=2)).failed == 0
+    report = await waits.signals(client, runs=4, each=2, at_once=2)
+    assert (report.tasks, report.failed) == (8, 4)
+
+
+async def test_a_timer_that_wakes_early_is_a_failure(front: FakeFront, client: AsyncClient) -> None:
+    front.run = lambda name, value: ("completed", 7.0, None)
+    report = await waits.timers(client, runs=3, within_s=0.1)
+    assert (report.failed, report.p99_ms) == (0, 7.0)
+    front.run = lambda name, value: ("completed", -50.0, None)
+    assert (await waits.timers(client, runs=3, within_s=0.1)).failed == 3
+
+
+@pytest.mark.parametrize("single", [True, False])
+async def test_starts_are_counted_once_however_they_are_made(
+    front: FakeFront, client: AsyncClient, single: bool
+) -> None:
+    report = await rates.starts(client, runs=30, single=single, clients=4)
+    assert (report.runs, report.failed) == (30, 0)
+    assert len(front.views) == 60  # those of the warm-up, too
 
 
 def test_a_trace_is_read_with_its_critical_path(tmp_path: Path) -> None:
