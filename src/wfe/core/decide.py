@@ -5,7 +5,10 @@ Rejections are errors of `wfe.errors` and leave the state untouched.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from msgspec import Raw, structs
+from msgspec.msgpack import Decoder
 
 from wfe.core.advance import advance
 from wfe.core.evolve import new_run
@@ -15,12 +18,14 @@ from wfe.core.plan import Op, Plan
 from wfe.core.retry import retry_delay_ms
 from wfe.core.schemas import compile_schema
 from wfe.core.turn import Turn
-from wfe.core.values import decode, encode_value
-from wfe.errors import BY_CODE, Busy, InvalidInput, ProtocolError, RunClosed
+from wfe.core.values import decode, encode, encode_value
+from wfe.errors import BY_CODE, Busy, InvalidInput, ProtocolError, RunClosed, WfeError
 from wfe.limits import LOSSES_MAX, SIGNALS_BUFFERED_MAX
+from wfe.model.command import Begin, ChildBegun, ChildOver, Command, Control, Signal, TaskEnded, TaskLost
 from wfe.model.definition import Task, WaitSignal
 from wfe.model.event import (
     CommandApplied,
+    CommandDeferred,
     FaultRaised,
     NodeDone,
     RunPaused,
@@ -37,6 +42,7 @@ from wfe.model.mail import ChildControl
 from wfe.model.policy import ErrorInfo
 from wfe.model.state import CANCELLED, ENDED, FAILED, NULL, PAUSED, RUN_DEADLINE, WAKE, RunState
 
+_decode_command = Decoder(Command).decode
 DONE, FAILED_ATTEMPT, CANCELLED_ATTEMPT = 0, 1, 2
 """Status of a task result."""
 
@@ -49,9 +55,13 @@ def start(plan: Plan, event: RunStarted) -> RunState:
 def begin(turn: Turn, event: RunStarted) -> None:
     """The first turn: record the start and open what has no predecessor."""
     turn.events.append(event)
-    plan = turn.plan
     if event.due_ms:
         turn.arm(event.due_ms, RUN_DEADLINE)
+    _open_first(turn)
+
+
+def _open_first(turn: Turn) -> None:
+    plan = turn.plan
     arm = plan.scopes[0].arm
     turn.enabled.extend(arm.entry if arm.pending else (~(plan.stride - 1),))
     advance(turn)
@@ -260,10 +270,12 @@ def control(turn: Turn, action: str, command_id: str) -> None:
 def _resume(turn: Turn) -> None:
     """What was recorded while the run was paused takes effect, in order; timers that fired meanwhile are due now."""
     run = turn.run
-    held, expired = list(run.held), list(run.expired)
+    held, expired, deferred = list(run.held), list(run.expired), list(run.deferred)
     turn.emit(RunResumed(turn.now_ms))
     turn.enabled.extend(held)
-    turn.ready.extend(run.open)
+    for command in deferred:
+        _again(turn, _decode_command(command))
+    turn.ready = list(dict.fromkeys([*turn.ready, *run.open]))
     for timer in expired:
         turn.arm(turn.now_ms, timer)
     advance(turn)
@@ -272,6 +284,42 @@ def _resume(turn: Turn) -> None:
         advance(turn)
 
 
-def quarantine(turn: Turn, message: str) -> None:
-    """A defect of wfe met this run: it stands still as an incident until somebody resumes or cancels it."""
+def apply(turn: Turn, command: Command) -> None:
+    """Any of the commands that are kept when a defect meets them."""
+    match command:
+        case Begin():
+            _open_first(turn)
+        case TaskEnded(key, attempt, status, value, error, previous):
+            task_result(turn, key, attempt, status, value, error, previous)
+        case TaskLost(key, attempt, spent, previous):
+            task_lost(turn, key, attempt, spent=spent, previous=previous)
+        case Signal(name, payload, event_id):
+            signal(turn, name, payload, event_id)
+        case ChildOver(key, child, status, output, error):
+            child_ended(turn, key, child, status, output, error)
+        case ChildBegun(key, child, started):
+            child_started(turn, key, child, started)
+        case Control(action, command_id):
+            control(turn, action, command_id)
+        case _:
+            assert_never(command)
+
+
+def _again(turn: Turn, command: Command) -> None:
+    """A command that met a defect before. By now it may be refused, or mean nothing: then it is over."""
+    before = len(turn.events)
+    try:
+        apply(turn, command)
+    except WfeError:
+        if len(turn.events) != before:
+            raise
+
+
+def quarantine(turn: Turn, message: str, command: Command | None = None) -> None:
+    """A defect of wfe met this run: it stands still as an incident until somebody resumes or cancels it.
+
+    ``command``: what met the defect, to be applied again then.
+    """
     turn.emit(RunQuarantined(turn.now_ms, message))
+    if command is not None:
+        turn.emit(CommandDeferred(Raw(encode(command))))

@@ -313,6 +313,7 @@ def _run_ended(run: RunState, plan: Plan, event: ev.RunEnded, enabled: Enabled) 
     for table in (
         run.frames, run.groups, run.homes, run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous,
         run.timers, run.waits, run.signals, run.children, run.faults, run.held, run.expired,
+        run.deferred,
     ):  # fmt: skip
         table.clear()
 
@@ -325,6 +326,7 @@ def _run_resumed(run: RunState, plan: Plan, event: ev.RunResumed, enabled: Enabl
     run.status = RUNNING
     run.incident = ""
     run.held.clear()
+    run.deferred.clear()
     for timer in run.expired:
         run.timers[timer] = event.time_ms
     run.expired.clear()
@@ -333,6 +335,10 @@ def _run_resumed(run: RunState, plan: Plan, event: ev.RunResumed, enabled: Enabl
 def _run_quarantined(run: RunState, plan: Plan, event: ev.RunQuarantined, enabled: Enabled) -> None:
     run.status = PAUSED
     run.incident = event.message
+
+
+def _command_deferred(run: RunState, plan: Plan, event: ev.CommandDeferred, enabled: Enabled) -> None:
+    run.deferred.append(event.command.copy())
 
 
 def _command_applied(run: RunState, plan: Plan, event: ev.CommandApplied, enabled: Enabled) -> None:
@@ -371,6 +377,7 @@ EVOLVE: dict[type, Evolve] = {
     ev.RunPaused: _run_paused,
     ev.RunResumed: _run_resumed,
     ev.RunQuarantined: _run_quarantined,
+    ev.CommandDeferred: _command_deferred,
     ev.CommandApplied: _command_applied,
     ev.TimerExpired: _timer_expired,
 }

@@ -245,6 +245,12 @@ class RunQuarantined(Event, frozen=True, array_like=True, tag=27):
     message: str
 
 
+class CommandDeferred(Event, frozen=True, array_like=True, tag=28):
+    """What the defect met: an encoded `model.command.Command`, applied again at resume."""
+
+    command: Raw
+
+
 RunEvent: TypeAlias = (
     RunStarted
     | TasksOpened
@@ -274,6 +280,7 @@ RunEvent: TypeAlias = (
     | TimerExpired
     | RunQuarantined
     | KindEvent
+    | CommandDeferred
 )
 
 

@@ -153,6 +153,8 @@ class RunState(Struct, array_like=True):
     compensations: list[Registered] = []
     """Handlers in the order in which they were registered."""
     compensating: Compensating | None = None
+    deferred: list[Raw] = []
+    """Commands that met a defect, encoded; applied again at resume."""
 
 
 def channel_of(name: str, correlation: str) -> str:

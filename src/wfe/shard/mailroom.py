@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Raw
 
 from wfe.core import decide
-from wfe.core.turn import Turn
 from wfe.limits import MAIL_LETTERS_MAX
+from wfe.model.command import ChildBegun, ChildOver, Command, Control
 from wfe.model.event import MailTaken
 from wfe.model.ids import partition_of
 from wfe.model.mail import ChildControl, ChildEnded, ChildStart, ChildStarted, MailBody
@@ -140,7 +140,9 @@ class Mailroom:
         now_ms: int,
     ) -> None:
         if isinstance(found, Entry) and not found.ended:
-            self._turns.run(found, now_ms, lambda turn: _tell(turn, letter, body))
+            command = _command(found, letter, body)
+            deferred = None if body == ChildControl(body.run_id, "resume") else command
+            self._turns.run(found, now_ms, partial(decide.apply, command=command), deferred)
         self._taken(partition, letter)
 
     def _start(self, partition: Partition, letter: Mail, body: ChildStart, found: Compiled | None, now_ms: int) -> None:
@@ -173,16 +175,14 @@ class Mailroom:
         partition.post(partition_of(body.parent), ended)
 
 
-def _tell(turn: Turn, letter: Mail, body: ChildEnded | ChildStarted | ChildControl) -> None:
+def _command(entry: Entry, letter: Mail, body: ChildEnded | ChildStarted | ChildControl) -> Command:
     """What a letter says to a run."""
     if isinstance(body, ChildControl):
-        decide.control(turn, body.action, f"mail-{letter.sender}-{letter.seq}")
-        return
-    key = body.act * turn.plan.stride + body.node
+        return Control(body.action, f"mail-{letter.sender}-{letter.seq}")
+    key = body.act * entry.plan.stride + body.node
     if isinstance(body, ChildStarted):
-        decide.child_started(turn, key, body.child, body.started)
-    else:
-        decide.child_ended(turn, key, body.child, body.status, body.output, body.error)
+        return ChildBegun(key, body.child, body.started)
+    return ChildOver(key, body.child, body.status, body.output, body.error)
 
 
 def _type_name(code: str) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 
-from wfe.core import decide
 from wfe.core.evolve import replay
 from wfe.core.plan import Plan
 from wfe.errors import DataCorrupt
 from wfe.journal.log import Chunk
+from wfe.model.command import TaskLost
 from wfe.partition.entry import Entry, decode_events, decode_state
 from wfe.partition.mailbox import decode_record, decode_record_events
 from wfe.partition.partition import Partition
@@ -207,7 +207,7 @@ class Recovery:
                 self._reopen(entry, key, attempt, now_ms)
 
     def _reopen(self, entry: Entry, key: int, attempt: int, now_ms: int) -> None:
-        self._turns.run(entry, now_ms, lambda turn: decide.task_lost(turn, key, attempt, spent=False))
+        self._turns.apply(entry, now_ms, TaskLost(key, attempt, spent=False))
 
 
 def _nothing(found: object, now_ms: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from wfe.errors import InvalidInput, PayloadTooLarge, ProtocolError, RunClosed, 
 from wfe.journal.schema import EndedSummary, OpenRow
 from wfe.journal.store import PartitionStore
 from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_REFUSED, LIST_LIMIT_MAX, MIB, PAYLOAD_BYTES_MAX
+from wfe.model.command import Signal
 from wfe.model.ids import is_run_id
 from wfe.model.malformed import MALFORMED
 from wfe.model.state import ENDED, RunState
@@ -259,15 +261,13 @@ class Requests:
         if not wanted.name or not wanted.event_id:
             raise InvalidInput("a signal has a name and an event id", "name")
         decode_any(wanted.payload)
-        payload = Raw(bytes(wanted.payload))
+        command = Signal(wanted.name, Raw(bytes(wanted.payload)), wanted.event_id)
         self._command(
             client,
             header,
             partition,
             wanted.run_id,
-            lambda entry, later_ms: self._turns.run(
-                entry, later_ms, lambda turn: decide.signal(turn, wanted.name, payload, wanted.event_id)
-            ),
+            lambda entry, later_ms: self._turns.apply(entry, later_ms, command),
             "it takes no more signals",
             wanted.event_id,
             now_ms,
@@ -275,7 +275,9 @@ class Requests:
 
     def _control(self, client: bytes, header: Header, partition: Partition, wanted: ControlRun, now_ms: int) -> None:
         def apply(entry: Entry, later_ms: int) -> None:
-            self._turns.run(entry, later_ms, lambda turn: decide.control(turn, wanted.action, wanted.command_id))
+            command = partial(decide.control, action=wanted.action, command_id=wanted.command_id)
+            if not self._turns.run(entry, later_ms, command):
+                raise WfeError(f"a defect of wfe met {wanted.action} of run {wanted.run_id}: see the server's log")
 
         late = f"{wanted.action} comes too late"
         self._command(client, header, partition, wanted.run_id, apply, late, wanted.command_id, now_ms, wanted.action)

@@ -28,11 +28,12 @@ from wfe.limits import (
     TAG_CHARS_MAX,
     TAGS_MAX,
 )
+from wfe.model.command import Begin
 from wfe.model.definition import Definition
-from wfe.model.event import NULL, KeyBound, RunStarted
+from wfe.model.event import KeyBound, RunStarted
 from wfe.model.ids import is_run_id, partition_of, partition_of_key, time_of
 from wfe.model.malformed import MALFORMED
-from wfe.model.state import ENDED, RunState
+from wfe.model.state import ENDED, NULL, RunState
 from wfe.partition.entry import Entry
 from wfe.partition.partition import Partition
 from wfe.partition.views import outcome
@@ -230,7 +231,7 @@ class Starts:
             partition.emit(KeyBound(wanted.namespace, run.workflow, wanted.key, run.id, digest))
         if wanted.watch and origin.client:
             core.watchers.ask(run.id, origin.client, None, now_ms)
-        self._turns.run(entry, now_ms, lambda turn: decide.begin(turn, event))
+        self._turns.run(entry, now_ms, lambda turn: decide.begin(turn, event), Begin())
         told(StartOutcome(wanted.run_id, True))
 
     def _admit(self, origin: Origin) -> None:

@@ -6,12 +6,13 @@ A decide that raises is a defect of wfe: it quarantines that run (an incident) a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
 
-from wfe.core.decide import quarantine
+from wfe.core import decide
 from wfe.core.plan import Plan
 from wfe.core.turn import Turn
 from wfe.errors import WfeError
+from wfe.model.command import Command
 from wfe.model.definition import Task
 from wfe.model.ids import partition_of
 from wfe.model.state import ENDED, PAUSED
@@ -20,7 +21,6 @@ from wfe.partition.entry import Entry, Lease, rebuild
 from wfe.partition.views import outcome
 from wfe.shard.core import ShardCore
 
-Result = TypeVar("Result")
 _log = get_logger("shard")
 KindTable = dict[str, list[tuple[str, int]]]
 
@@ -40,33 +40,42 @@ class Turns:
         core = self._core
         return Turn(entry.run, entry.plan, now_ms, core.settings.partitions_total, core.random, entry.events)
 
-    def run(self, entry: Entry, now_ms: int, command: Callable[[Turn], Result]) -> Result | None:
+    def apply(self, entry: Entry, now_ms: int, command: Command) -> bool:
+        """`run` for commands that must not be lost: if a defect meets one, it is applied again at the run's resume."""
+        return self.run(entry, now_ms, partial(decide.apply, command=command), command)
+
+    def run(
+        self, entry: Entry, now_ms: int, command: Callable[[Turn], object], deferred: Command | None = None
+    ) -> bool:
         """Run a command as a turn of its own. Rejections (WfeError) pass through, the state is as before.
 
-        None when the run had to be quarantined.
+        False when the run had to be quarantined; ``deferred`` is then kept for its resume.
         """
         before = len(entry.events)
         turn = self.begin(entry, now_ms)
         try:
-            result = command(turn)
+            command(turn)
         except WfeError:
             if len(entry.events) == before:
                 self._untouch(entry)
                 raise
-            self.recover(entry, before, now_ms)
-            return None
+            self.recover(entry, before, now_ms, deferred)
+            return False
         except Exception:  # noqa: BLE001  a defect must cost one run, not a shard
-            self.recover(entry, before, now_ms)
-            return None
+            self.recover(entry, before, now_ms, deferred)
+            return False
         self.file(entry, turn)
-        return result
+        return True
 
     def _untouch(self, entry: Entry) -> None:
         if not entry.events:
             self._core.touched.pop(entry, None)
 
-    def recover(self, entry: Entry, before: int, now_ms: int) -> None:
-        """A defect broke a turn: rebuild the run as of the turn's beginning and set it aside as an incident."""
+    def recover(self, entry: Entry, before: int, now_ms: int, deferred: Command | None = None) -> None:
+        """A defect broke a turn: rebuild the run as of the turn's beginning and set it aside as an incident.
+
+        This reads a snapshot on the loop; it is one run, and after a defect only.
+        """
         core = self._core
         core.counters["runs_quarantined"] += 1
         _log.exception("a defect of wfe met a run, which is quarantined", run_id=entry.run.id)
@@ -81,7 +90,7 @@ class Turns:
         entry.run = rebuild(entry.plan, snapshot, chunks, kept)
         entry.events[:] = kept
         turn = self.begin(entry, now_ms)
-        quarantine(turn, "a defect of wfe: see the server's log for the run's id")
+        decide.quarantine(turn, "a defect of wfe: see the server's log for the run's id", deferred)
         # The defect may have met a timer, which is no longer in the heap: it waits for the run to be resumed.
         for timer, due_ms in entry.run.timers.items():
             turn.arm(due_ms, timer)

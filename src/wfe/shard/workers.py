@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from wfe.core import decide
 from wfe.errors import ProtocolError, Unauthorized, WfeError
 from wfe.limits import FRAME_MESSAGES_MAX, FRAME_MESSAGES_REFUSED, HEARTBEAT_MS, TASK_INPUT_BYTES_MAX
+from wfe.model.command import TaskEnded, TaskLost
 from wfe.model.malformed import MALFORMED
 from wfe.model.policy import ErrorInfo
 from wfe.model.state import NULL
@@ -276,7 +276,8 @@ class Workers:
         try:
             counted = decide.task_result(turn, key, result.attempt, result.status, value, error, previous)
         except Exception:  # noqa: BLE001  a defect must cost one run, not a shard
-            self.turns.recover(entry, before, now_ms)
+            kept = TaskEnded(key, result.attempt, result.status, value.copy(), error, previous)
+            self.turns.recover(entry, before, now_ms, kept)
             return
         counters = self._core.counters
         if counted:
@@ -296,9 +297,7 @@ class Workers:
         message = f"the arguments have more than {TASK_INPUT_BYTES_MAX} bytes together: pass paths or URLs instead"
         error = ErrorInfo("PayloadTooLarge", message, types=("PayloadTooLarge",), fatal=True)
         for entry, key, attempt in tasks:
-            self.turns.run(
-                entry, now_ms, partial(decide.task_result, key=key, attempt=attempt, status=1, value=NULL, error=error)
-            )
+            self.turns.apply(entry, now_ms, TaskEnded(key, attempt, 1, error=error))
 
     # ---- leases -----------------------------------------------------------------------------------------------------
 
@@ -323,15 +322,13 @@ class Workers:
         overrun = bool(spent and timeout_ms and now_ms - lease.dispatched_ms > timeout_ms)
         previous = NULL if lease.previous is None else lease.previous
 
-        def command(turn: Any) -> bool:
-            if overrun:
-                message = f"took longer than {timeout_ms} ms; its process was stuck and was replaced"
-                error = ErrorInfo("TimedOut", message, types=("TimedOut",))
-                return decide.task_result(turn, key, lease.attempt, 1, NULL, error, previous)
-            return decide.task_lost(turn, key, lease.attempt, spent=spent, previous=previous)
-
+        command: TaskEnded | TaskLost = TaskLost(key, lease.attempt, spent, previous)
+        if overrun:
+            message = f"took longer than {timeout_ms} ms; its process was stuck and was replaced"
+            error = ErrorInfo("TimedOut", message, types=("TimedOut",))
+            command = TaskEnded(key, lease.attempt, 1, NULL, error, previous)
         self._core.counters["tasks_lost" if spent else "tasks_returned"] += 1
-        self.turns.run(entry, now_ms, command)
+        self.turns.apply(entry, now_ms, command)
 
     def _drop(self, link: Link, now_ms: int, *, spent: bool) -> None:
         """A worker is gone. Those of its tasks that it had begun count as lost: the oldest, as many as it has slots."""
