@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from wfe.errors import RunCancelled as RunCancelled
     from wfe.errors import RunClosed as RunClosed
     from wfe.errors import RunFailed as RunFailed
+    from wfe.errors import Stuck as Stuck
     from wfe.errors import TaskCancelled as TaskCancelled
     from wfe.errors import TimedOut as TimedOut
     from wfe.errors import Unauthorized as Unauthorized
@@ -85,6 +86,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "RunCancelled",
         "RunClosed",
         "RunFailed",
+        "Stuck",
         "TaskCancelled",
         "TimedOut",
         "Unauthorized",

@@ -24,6 +24,7 @@
     |-- Disconnected             the network's: the server cannot be reached
     |-- RunFailed                the run's: it ended as failed (.error, .caused_by(...))
     |-- RunCancelled             somebody cancelled the run
+    |-- Stuck                    the test's (wfe.testing): a run that only a signal can help
     |-- DataError                the disk's or the operator's: a data directory that cannot be used
     |   |-- DataInUse            another server holds the directory
     |   |-- DataFormat           written by a newer version
@@ -245,6 +246,12 @@ class TaskSignal(WfeError):
     """Errors with a meaning of their own inside a task."""
 
     code = "task"
+
+
+class Stuck(WfeError):
+    """In `wfe.testing`: no passing of time ends the run; the message says what it waits for."""
+
+    code = "stuck"
 
 
 class Fatal(TaskSignal):

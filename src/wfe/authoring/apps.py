@@ -124,6 +124,13 @@ def load_app(specs: str | Sequence[str]) -> App:
     return app
 
 
+def app_of_module(module: ModuleType) -> App:
+    """What a module that is imported already can see. AppError when two things have one name."""
+    app = App((module.__name__,))
+    _collect(app, module, {})
+    return app
+
+
 # ---- finding and importing -----------------------------------------------------------------------------------------
 
 

@@ -35,5 +35,9 @@ class Schedule:
         self.now_us, _, action, arguments = heappop(self._heap)
         return action, arguments
 
+    def next_us(self) -> int | None:
+        """When the next event happens; None: there is none."""
+        return self._heap[0][0] if self._heap else None
+
     def __len__(self) -> int:
         return len(self._heap)
