@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +74,17 @@ def test_no_time_to_wait_is_no_wait(pair: tuple[Router, Dealer, Waiter]) -> None
     _, _, waiter = pair
     waiter.wait(0)
     waiter.wait(-5)
+
+
+def test_a_wake_after_the_end_touches_nothing(tmp_path: Path) -> None:
+    """A thread may still read a store when its process ends: the number of the pipe may be another file's by then."""
+    waiter = Waiter()
+    waiter.close()
+    with (
+        (tmp_path / "other").open("wb", buffering=0) as other,
+        (tmp_path / "another").open("wb", buffering=0) as another,
+    ):
+        waiter.wake()
+        assert other.tell() == another.tell() == 0
+    waiter.wake()
+    waiter.close()

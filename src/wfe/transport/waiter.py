@@ -7,6 +7,7 @@ that a bounded turn left behind end the next wait at once.
 from __future__ import annotations
 
 import os
+import threading
 
 import zmq
 
@@ -14,12 +15,16 @@ from wfe.transport.sockets import Dealer, Router
 
 
 class Waiter:
-    """`wait` belongs to the loop's thread, `wake` to any. A wake-up before a wait ends that wait at once."""
+    """`wait` belongs to the loop's thread, `wake` to any. A wake-up before a wait ends that wait at once; one after
+    `close` does nothing (the numbers of the pipe may be another file's by then).
+    """
 
     def __init__(self, *sockets: Router | Dealer) -> None:
         self._read_fd, self._write_fd = os.pipe()
         os.set_blocking(self._read_fd, False)
         os.set_blocking(self._write_fd, False)
+        self._closing = threading.Lock()
+        self._closed = False
         self._poller = zmq.Poller()
         self._poller.register(self._read_fd, zmq.POLLIN)
         for socket in sockets:
@@ -33,11 +38,18 @@ class Waiter:
 
     def wake(self) -> None:
         """Ends the present wait, or the next one."""
-        try:
-            os.write(self._write_fd, b"\0")
-        except BlockingIOError:
-            return  # the pipe is full of wake-ups already
+        with self._closing:
+            if self._closed:
+                return
+            try:
+                os.write(self._write_fd, b"\0")
+            except BlockingIOError:
+                return  # the pipe is full of wake-ups already
 
     def close(self) -> None:
-        os.close(self._read_fd)
-        os.close(self._write_fd)
+        """Idempotent."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                os.close(self._read_fd)
+                os.close(self._write_fd)
