@@ -14,16 +14,18 @@ from wfe.core.canonical import decode as decode_definition
 from wfe.core.compile import compile_plan
 from wfe.core.plan import Plan
 from wfe.core.schemas import SchemaValidator, compile_schema, input_schema
-from wfe.errors import DataCorrupt
+from wfe.errors import DataCorrupt, DefinitionError
 from wfe.journal.store import PartitionStore
 from wfe.limits import REQUEST_RESEND_MS
 from wfe.model.event import DefinitionStored
+from wfe.observe import get_logger
 from wfe.partition.entry import Entry, decode_state, rebuild
 from wfe.partition.partition import Partition
 from wfe.shard.core import Found, ShardCore, encode
 from wfe.wire.frames import Kind, header
 from wfe.wire.messages import Resolve, Resolved
 
+_log = get_logger("shard")
 Then = Callable[[Any, int], None]
 """``then(found, now_ms)``."""
 
@@ -63,6 +65,10 @@ class Compiled:
     version: int
     validator: SchemaValidator
     has_defaults: bool
+
+
+Definition = Compiled | DefinitionError | None
+"""What is asked for by name or hash; the error of one that does not compile; None: the server has none of that name."""
 
 
 class _StoredRun(NamedTuple):
@@ -164,7 +170,7 @@ class Loader:
     # ---- definitions ------------------------------------------------------------------------------------------------
 
     def definition(self, wanted: NameWanted, then: Then, now_ms: int) -> None:
-        """Go on with the `Compiled` definition, or None when the server has none of that name."""
+        """Go on with the `Definition`."""
         # A name without a version means the current one, which may have changed since: always ask.
         digest = wanted.hash or (self._names.get((wanted.workflow, wanted.version), "") if wanted.version else "")
         if digest in self.definitions:
@@ -188,16 +194,22 @@ class Loader:
         wanted = NameWanted(answer.workflow, answer.version, answer.hash)
         if wanted not in self._waiting:
             return
-        found = None
-        if answer.found_hash:
-            if answer.found_hash not in self.definitions:
-                self.compile(answer.found_hash, answer.definition, answer.found_version)
-            found = replace(self.definitions[answer.found_hash], version=answer.found_version)
-            if wanted.workflow:
-                self._names[wanted.workflow, answer.found_version] = answer.found_hash
+        found = self._answered(answer) if answer.found_hash else None
+        if isinstance(found, Compiled) and wanted.workflow:
+            self._names[wanted.workflow, answer.found_version] = answer.found_hash
         self._asked_ms.pop(wanted, None)
         for then in self._waiting.pop(wanted):
             then(found, now_ms)
+
+    def _answered(self, answer: Resolved) -> Compiled | DefinitionError:
+        try:
+            if answer.found_hash not in self.definitions:
+                self.compile(answer.found_hash, answer.definition, answer.found_version)
+        except Exception as error:  # noqa: BLE001  another wfe may have validated it: its runs alone must wait
+            self._core.counters["definitions_refused"] += 1
+            _log.exception("a definition does not compile", definition=answer.found_hash)
+            return DefinitionError([f"definition {answer.found_hash} does not compile: {error}"])
+        return replace(self.definitions[answer.found_hash], version=answer.found_version)
 
     def compile(self, digest: str, body: bytes, version: int = 0) -> Compiled:
         """Compile a definition and keep it."""

@@ -11,28 +11,29 @@ from __future__ import annotations
 from collections import deque
 from functools import partial
 
-import msgspec
 from msgspec import Raw
 
 from wfe.core import decide
+from wfe.errors import UnknownWorkflow, WfeError
 from wfe.limits import MAIL_LETTERS_MAX
-from wfe.model.command import ChildBegun, ChildOver, Command, Control
 from wfe.model.event import MailTaken
 from wfe.model.ids import partition_of
-from wfe.model.mail import ChildControl, ChildEnded, ChildStart, ChildStarted, MailBody
+from wfe.model.mail import ChildControl, ChildEnded, ChildStart, ChildStarted
 from wfe.model.policy import ErrorInfo
+from wfe.observe import get_logger
 from wfe.partition.entry import Entry
 from wfe.partition.mailbox import accept_mail, settle_mail
 from wfe.partition.partition import Partition
 from wfe.shard.core import Found, ShardCore, encode
-from wfe.shard.loading import Compiled, Loader, NameWanted
+from wfe.shard.letters import Unreadable, command_of, read
+from wfe.shard.loading import Compiled, Definition, Loader, NameWanted
 from wfe.shard.sending import Line, Sending
 from wfe.shard.starts import Origin, Starts
 from wfe.shard.turns import Turns
 from wfe.wire.frames import Kind, header
 from wfe.wire.messages import Mail, MailAck, StartOutcome, StartRun
 
-_decode_body = msgspec.msgpack.Decoder(MailBody).decode
+_log = get_logger("shard")
 
 
 class Mailroom:
@@ -124,12 +125,37 @@ class Mailroom:
             self._waiting[line] = None
 
     def _take(self, partition: Partition, letter: Mail, now_ms: int) -> None:
-        body = _decode_body(letter.body)
+        try:
+            body = read(letter)
+        except Unreadable as error:
+            self._step_over(partition, letter, error, now_ms)
+            return
         if isinstance(body, ChildStart):
             wanted = NameWanted(body.workflow, body.version, "")
             self._loader.definition(wanted, partial(self._start, partition, letter, body), now_ms)
         else:
-            self._loader.run(partition, body.run_id, partial(self._deliver, partition, letter, body), now_ms)
+            self._load(partition, letter, body, now_ms)
+
+    def _load(
+        self, partition: Partition, letter: Mail, body: ChildEnded | ChildStarted | ChildControl, now_ms: int
+    ) -> None:
+        self._loader.run(partition, body.run_id, partial(self._deliver, partition, letter, body), now_ms)
+
+    def _step_over(self, partition: Partition, letter: Mail, error: Unreadable, now_ms: int) -> None:
+        """A letter that nobody can read must not block those behind it; whoever waits for it hears that it failed."""
+        self._refused(letter, str(error))
+        if error.instead is None:
+            self._taken(partition, letter)
+        elif error.start:
+            partition.post(partition_of(error.instead.run_id), error.instead)
+            self._taken(partition, letter)
+        else:
+            self._load(partition, letter, error.instead, now_ms)
+
+    def _refused(self, letter: Mail, reason: str) -> None:
+        self._core.counters["mail_refused"] += 1
+        _log.error("a letter was stepped over", sender=letter.sender, receiver=letter.receiver, seq=letter.seq,
+                   reason=reason)  # fmt: skip
 
     def _deliver(
         self,
@@ -140,15 +166,19 @@ class Mailroom:
         now_ms: int,
     ) -> None:
         if isinstance(found, Entry) and not found.ended:
-            command = _command(found, letter, body)
+            command = command_of(found, letter, body)
             deferred = None if body == ChildControl(body.run_id, "resume") else command
-            self._turns.run(found, now_ms, partial(decide.apply, command=command), deferred)
+            try:
+                self._turns.run(found, now_ms, partial(decide.apply, command=command), deferred)
+            except WfeError as error:
+                self._refused(letter, str(error))
         self._taken(partition, letter)
 
-    def _start(self, partition: Partition, letter: Mail, body: ChildStart, found: Compiled | None, now_ms: int) -> None:
-        if found is None:
+    def _start(self, partition: Partition, letter: Mail, body: ChildStart, found: Definition, now_ms: int) -> None:
+        if not isinstance(found, Compiled):
             named = f"{body.workflow}@{body.version}" if body.version else body.workflow
-            self._impossible(partition, body, "UnknownWorkflow", f"no workflow {named!r} is registered")
+            error = found or UnknownWorkflow(f"no workflow {named!r} is registered")
+            self._impossible(partition, body, type(error).__name__, str(error))
             self._taken(partition, letter)
             return
 
@@ -173,16 +203,6 @@ class Mailroom:
         error = ErrorInfo(_type_name(kind), message, types=(_type_name(kind),))
         ended = ChildEnded(body.parent, body.parent_node, body.parent_act, body.run_id, "failed", error=error)
         partition.post(partition_of(body.parent), ended)
-
-
-def _command(entry: Entry, letter: Mail, body: ChildEnded | ChildStarted | ChildControl) -> Command:
-    """What a letter says to a run."""
-    if isinstance(body, ChildControl):
-        return Control(body.action, f"mail-{letter.sender}-{letter.seq}")
-    key = body.act * entry.plan.stride + body.node
-    if isinstance(body, ChildStarted):
-        return ChildBegun(key, body.child, body.started)
-    return ChildOver(key, body.child, body.status, body.output, body.error)
 
 
 def _type_name(code: str) -> str:

@@ -24,7 +24,7 @@ from wfe.partition.partition import Partition
 from wfe.partition.views import entry_view, history_events, run_view
 from wfe.shard.askers import Askers
 from wfe.shard.core import Found, ShardCore
-from wfe.shard.loading import Compiled, Loader, NameWanted
+from wfe.shard.loading import Compiled, Definition, Loader, NameWanted
 from wfe.shard.starts import Origin, Starts
 from wfe.shard.turns import Turns
 from wfe.wire.frames import Header, Kind
@@ -97,10 +97,10 @@ class Requests:
             raise ProtocolError(f"{len(starts)} starts in one frame")
         wanted = NameWanted("", 0, header.definition)
 
-        def compiled(found: Compiled | None, later_ms: int) -> None:
-            if found is None:
-                error = UnknownWorkflow(f"definition {header.definition} of {header.workflow!r} is not registered")
-                self._core.refuse(client, header.request, error)
+        def compiled(found: Definition, later_ms: int) -> None:
+            if not isinstance(found, Compiled):
+                unknown = UnknownWorkflow(f"definition {header.definition} of {header.workflow!r} is not registered")
+                self._core.refuse(client, header.request, found or unknown)
                 return
             self._start_all(client, header, partition, found, starts, later_ms)
 
@@ -203,10 +203,11 @@ class Requests:
         partition: Partition,
         query: HistoryQuery,
         run: RunState,
-        found: Compiled | None,
+        found: Definition,
     ) -> None:
-        if found is None:
-            self._core.refuse(client, request, UnknownWorkflow(f"definition {run.definition} is not registered"))
+        if not isinstance(found, Compiled):
+            unknown = UnknownWorkflow(f"definition {run.definition} is not registered")
+            self._core.refuse(client, request, found or unknown)
         else:
             self._send_history(client, request, partition, query, run, found.plan)
 

@@ -11,7 +11,9 @@ from msgspec import Raw
 from support.shard_cases import TASKS, chain, waiting
 from support.shards import Host, decode, encode
 from wfe.limits import MAIL_BYTES_MAX, MAIL_LETTERS_MAX, MAIL_RESEND_MAX_MS, MIB, REQUEST_RESEND_MS
-from wfe.model.mail import ChildControl, ChildEnded, ChildStart
+from wfe.model.definition import Definition, SubWorkflow
+from wfe.model.mail import ChildControl, ChildEnded, ChildStart, MailBody
+from wfe.shard import loading
 from wfe.wire import messages as m
 from wfe.wire.frames import Kind, decode_header, header
 
@@ -163,3 +165,86 @@ def test_letters_that_wait_for_a_definition_wait_once_however_often_they_come(ho
     tell(host, Kind.MAIL, frame)
     host.turn()
     assert acks(host) == [3]
+
+
+class TestUnreadable:
+    """A letter that nobody can read is stepped over, and whoever waits for it hears of that."""
+
+    PARENT = Definition("parent", nodes=(SubWorkflow(id="sub", workflow="waiting"),))
+
+    def take(self, host: Host, *bodies: Any) -> list[int]:
+        begin = host.shard.core.partitions[0].record.taken.get(FAR, 0) + 1
+        tell(host, Kind.MAIL, [mail(begin + i, body) for i, body in enumerate(bodies)])
+        for _ in range(5):
+            host.turn()
+        return acks(host)
+
+    @pytest.mark.parametrize(
+        "body", ["no letter", [99, "x"], [3], [2, "no run", 0, 0, "child", 7], ChildControl("x" * 5000, "cancel")]
+    )
+    def test_those_behind_it_are_taken(self, host: Host, body: Any):
+        run_id = host.start("waiting").run_id
+        assert self.take(host, body, ChildControl(run_id, "cancel"))[-1] == 2
+        assert host.get(run_id).status == "cancelled"
+        assert host.shard.core.counters["mail_refused"] == 1
+
+    def test_an_order_that_nobody_knows_is_refused(self, host: Host):
+        run_id = host.start("waiting").run_id
+        assert self.take(host, ChildControl(run_id, "dance"), ChildControl(run_id, "cancel"))[-1] == 2
+        assert host.get(run_id).status == "cancelled"
+        assert host.shard.core.counters["mail_refused"] == 1
+
+    def test_the_parent_of_a_start_hears_that_it_failed(self, host: Host):
+        parent = host.run_id(FAR)
+        start = ChildStart(host.run_id(0), "waiting", 0, Raw(encode({})), "default", parent=parent, parent_node=4)
+        fields = decode(encode(start))
+        fields[3] = "no version"
+        tell(host, Kind.MAIL, [mail(1, fields)])
+        host.turn()
+        (frame,) = (parts for parts in host.mail if decode_header(parts[0]).kind == Kind.MAIL)
+        (letter,) = decode(frame[1], type=list[m.Mail])
+        answer = decode(letter.body, type=MailBody)
+        assert (answer.run_id, answer.node, answer.child, answer.status) == (parent, 4, start.run_id, "failed")
+        assert answer.error.type == "Protocol"
+
+    def test_a_parent_whose_childs_end_cannot_be_read_fails(self, host: Host):
+        host.definitions["parent"] = self.PARENT
+        run_id = host.start("parent").run_id
+        child = next(w.detail for w in host.get(run_id).waiting_for)
+        self.take(host, [2, run_id, 0, 0, child, 7])
+        assert host.outcomes[run_id].error.type == "Protocol"
+
+
+class TestDefinitionsThatDoNotCompile:
+    def test_a_start_is_refused_with_the_reason_and_others_go_on(self, host: Host, monkeypatch: pytest.MonkeyPatch):
+        real = loading.compile_plan
+
+        def broken(definition: Definition, digest: str) -> Any:
+            if definition.workflow == "chain":
+                raise KeyError("a kind of a newer wfe")
+            return real(definition, digest)
+
+        monkeypatch.setattr(loading, "compile_plan", broken)
+        assert host.start("chain", 1).error.code == "definition"
+        assert host.start("waiting").created
+
+    def test_a_child_fails_and_its_parent_hears_of_it(self, host: Host):
+        host.definitions["parent"] = TestUnreadable.PARENT
+        resolve = host._resolve
+
+        def broken(question: m.Resolve) -> None:
+            if question.workflow != "waiting":
+                resolve(question)
+            else:
+                answer = m.Resolved(question.workflow, question.version, question.hash, "0" * 32, 1, b"{}")
+                host.shard.on_back([header(Kind.RESOLVED), encode(answer)], host.now_ms)
+
+        host._resolve = broken  # type: ignore[method-assign]
+        parent, start = host.run_id(FAR), host.run_id(0)
+        letter = ChildStart(start, "waiting", 0, Raw(encode({})), "default", parent=parent)
+        tell(host, Kind.MAIL, [mail(1, letter)])
+        for _ in range(3):
+            host.turn()
+        (frame,) = (parts for parts in host.mail if decode_header(parts[0]).kind == Kind.MAIL)
+        answer = decode(decode(frame[1], type=list[m.Mail])[0].body, type=MailBody)
+        assert (answer.run_id, answer.error.type) == (parent, "DefinitionError")
