@@ -86,7 +86,10 @@ class Topology:
 
     def endpoints(self) -> list[ShardEndpoint]:
         """What workers are told."""
-        return [ShardEndpoint(s.index, s.epoch, s.ipc, s.tcp, s.serving and not s.draining) for s in self.shards]
+        return [
+            ShardEndpoint(s.index, s.epoch, s.ipc, s.tcp, s.serving and not s.draining, s.partitions)
+            for s in self.shards
+        ]
 
     def status(self, shard: Shard, restarts: int, now_ms: int) -> ShardStatus:
         stalled = shard.serving and now_ms - shard.heard_ms > STALLED_MS

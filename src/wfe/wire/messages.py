@@ -62,13 +62,17 @@ class Hello(Struct, array_like=True):
 
 
 class ShardEndpoint(Struct, array_like=True):
-    """Where workers reach a shard. ``ipc`` is usable only on the same host; ``epoch`` changes with each shard start."""
+    """Where workers reach a shard. ``ipc`` is usable only on the same host; ``epoch`` changes with each shard start.
+
+    ``partitions``: those that it owns, for what a worker got from a former owner.
+    """
 
     index: int
     epoch: int
     ipc: str
     tcp: str
     up: bool = True
+    partitions: list[int] = []
 
 
 class Welcome(Struct, array_like=True):

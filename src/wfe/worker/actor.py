@@ -36,6 +36,7 @@ from wfe.wire.messages import (
 )
 from wfe.worker.credit import Pace, plan
 from wfe.worker.link import LinkState, ShardLink, encode
+from wfe.worker.owners import follow_partitions
 
 COORDINATOR = -1
 """The link to the coordinator; links to shards have the shard's index."""
@@ -247,19 +248,23 @@ class WorkerActor:
 
     def _on_topology(self, shards: list[ShardEndpoint], now_ms: int) -> None:
         known = {shard.index for shard in shards}
-        for index, link in self._links.items():
+        for endpoint in shards:
+            if endpoint.index not in self._links:
+                send = partial(self._network.send, endpoint.index)
+                self._links[endpoint.index] = ShardLink(endpoint, send, home=False)
+        follow_partitions(self._links, self._in_flight, shards, now_ms)
+        for index, link in list(self._links.items()):
             if index not in known:  # what it has given is kept: a server that starts may not know all its shards yet
                 link.down()
+                if not link.unacknowledged() and all(holder is not link for holder, _ in self._in_flight.values()):
+                    del self._links[index]
         home = self._identity.index % len(shards) if shards else 0
         for place, endpoint in enumerate(sorted(shards, key=lambda shard: shard.index)):
             self._on_endpoint(endpoint, now_ms, home=place == home)
         self._lend(now_ms)
 
     def _on_endpoint(self, endpoint: ShardEndpoint, now_ms: int, *, home: bool) -> None:
-        link = self._links.get(endpoint.index)
-        if link is None:
-            send = partial(self._network.send, endpoint.index)
-            link = self._links[endpoint.index] = ShardLink(endpoint, send, home=home)
+        link = self._links[endpoint.index]
         link.home = home
         if not endpoint.up:
             link.down()

@@ -169,6 +169,15 @@ class ShardLink:
         while self._unacked and self._unacked[0][0] <= seq:
             self._unacked.popleft()
 
+    def take_results(self, which: Callable[[TaskResult], bool]) -> list[TaskResult]:
+        """Gives away unacknowledged results that another shard is to hear of; the frames keep their numbers."""
+        taken: list[TaskResult] = []
+        for place, (seq, frame) in enumerate(self._unacked):
+            if moved := [result for result in frame if which(result)]:
+                taken += moved
+                self._unacked[place] = (seq, [result for result in frame if not which(result)])
+        return taken
+
     def unacknowledged(self) -> int:
         return sum(len(frame) for _, frame in self._unacked)
 
