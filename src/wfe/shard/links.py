@@ -48,7 +48,3 @@ class Link:
     def booked_seq(self) -> int:
         """The last result frame up to which every result has been decided."""
         return min(self.late) - 1 if self.late else self.results_seq
-
-
-def _nothing(_body: bytes) -> None:
-    """The decoder of kinds whose body says nothing: it may be empty, or null."""

@@ -40,10 +40,10 @@ from wfe.wire.messages import (
 )
 
 _log = get_logger("shard")
-_DISPATCH = header(Kind.DISPATCH)
 _RESULTS_ACK = header(Kind.RESULTS_ACK)
-_LOAD = header(Kind.LOAD)
 _DONE = 0
+_NOWHERE = -1
+"""No place of a run."""
 _CREDIT_MAX = 1 << 40
 """Far above what workers lend (`CREDIT_BYTES_MAX`), far below what a frame can say."""
 
@@ -145,7 +145,7 @@ class Workers:
             if self.links.get(link.peer) is not link:
                 return
             if isinstance(found, Entry):
-                key = ref.activation * found.plan.stride + ref.node
+                key = _place(found, ref)
                 lease = found.leases.get(key)
                 if found.run.open.get(key) == ref.attempt and (lease is None or lease.worker == link.worker):
                     if lease is None:
@@ -153,6 +153,7 @@ class Workers:
                     link.unconfirmed.pop(lease, None)
                     link.held[lease] = None
                     return
+            self._core.counters["claims_stale"] += 1
             self._cancels.setdefault(link.peer, []).append(ref)
 
         self._loader.run(partition, ref.run_id, claim, now_ms)
@@ -190,7 +191,7 @@ class Workers:
         entry = partition.entries.get(ref.run_id) if partition is not None else None
         if entry is None:
             return None
-        lease = entry.leases.get(ref.activation * entry.plan.stride + ref.node)
+        lease = entry.leases.get(_place(entry, ref))
         return lease if lease is not None and lease.attempt == ref.attempt else None
 
     def _on_recall(self, link: Link, _: object, now_ms: int) -> None:
@@ -251,11 +252,8 @@ class Workers:
         return then
 
     def _result(self, link: Link, entry: Entry, result: TaskResult, now_ms: int) -> None:
-        plan = entry.plan
-        if not 0 <= result.node < plan.stride - 1:
-            self._core.counters["results_stale"] += 1
-            return
-        key = result.activation * plan.stride + result.node
+        stride = entry.plan.stride
+        key = result.activation * stride + result.node if 0 <= result.node < stride - 1 else _NOWHERE
         lease = entry.leases.get(key)
         previous = NULL
         if lease is not None and lease.attempt == result.attempt:
@@ -383,3 +381,9 @@ class Workers:
             self._cancels.clear()
         if self._core.ready.size:
             self._dispatcher.run(self.links.values(), now_ms)
+
+
+def _place(entry: Entry, ref: TaskRef) -> int:
+    """The place that a worker names: a node number that there is not must never mean a node of the next activation."""
+    stride = entry.plan.stride
+    return ref.activation * stride + ref.node if 0 <= ref.node < stride - 1 else _NOWHERE

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec import Raw
+
 from support.shard_cases import TASKS, chain, host
 from support.shards import Host, decode, encode
 from wfe.limits import LEASE_MS
-from wfe.model.definition import Definition, Task
+from wfe.model.definition import Definition, Map, Task
 from wfe.wire import messages as m
 from wfe.wire.frames import Kind, decode_header, header
 
@@ -247,3 +249,25 @@ def test_a_paused_run_dispatches_nothing_until_it_is_resumed():
     shard.ask(Kind.CONTROL, 0, m.ControlRun(run_id, "resume", "c2"))
     shard.settle()
     assert shard.output(run_id) == 4
+
+
+def test_a_reference_to_a_node_that_does_not_exist_never_means_a_node_of_the_next_activation():
+    item = Task(id="i", task="inc", with_={"x": "${item}"})
+    shard = host(Definition("many", nodes=(Map(id="m", items="[1, 2, 3]", do=(item,)),)))
+    shard.start("many")
+    specs = shard.dispatched()
+    stride = 3
+    aliases = [m.TaskRef(s.run_id, s.node + stride, s.activation - 1, s.attempt) for s in specs]
+    aliases += [m.TaskRef(s.run_id, s.node - stride, s.activation + 1, s.attempt) for s in specs]
+    shard.hello(held=[m.TaskRef(s.run_id, s.node, s.activation, s.attempt) for s in specs])
+    beats = [m.TaskBeat(ref, Raw(encode("left by another"))) for ref in aliases]
+    shard.worker_frame(Kind.HEARTBEAT, m.WorkerHeartbeat(1, 3, beats))
+    shard.results([m.TaskResult(ref.run_id, ref.node, ref.activation, ref.attempt, 0) for ref in aliases])
+    shard.turn()
+    assert shard.shard.core.counters["results_stale"] == len(aliases)
+    entry = shard.shard.core.partition_for(specs[0].run_id).entries[specs[0].run_id]
+    assert [lease.previous for lease in entry.leases.values()] == [None, None, None]
+    shard.hello(b"w2", held=aliases)
+    shard.turn()
+    assert shard.shard.core.counters["claims_stale"] == len(aliases)
+    assert Kind.CANCEL_TASKS in shard.worker_kinds()
