@@ -2,7 +2,7 @@
 
 Nodes are named by their position in the immutable definition (`definition.walk` order). ``act`` is the activation of
 the frame that holds the node: 0 for the run's root, else a number that the map drew for its item (or the loop for its
-iteration). Those of some kinds of node are in `event_kinds`. Tags are never
+iteration). Those of some kinds of node are in `event_kinds`, those of nets in `event_nets`. Tags are never
 reused, fields are only appended with a default; a changed meaning is a new event.
 """
 
@@ -12,9 +12,12 @@ from typing import TypeAlias
 
 from msgspec import Raw, Struct
 
-from wfe.model.event_base import NULL, Event
+from wfe.model.event_base import Event
 from wfe.model.event_kinds import KindEvent
+from wfe.model.event_nets import NetEvent
 from wfe.model.policy import ErrorInfo
+
+NULL = Raw(b"\xc0")
 
 # ---- events of a run ------------------------------------------------------------------------------------------------
 
@@ -281,6 +284,7 @@ RunEvent: TypeAlias = (
     | RunQuarantined
     | KindEvent
     | CommandDeferred
+    | NetEvent
 )
 
 

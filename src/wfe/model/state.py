@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from msgspec import Raw, Struct
 
+from wfe.model.marking import Marking
 from wfe.model.policy import ErrorInfo
 
 NULL = Raw(b"\xc0")
@@ -155,6 +156,8 @@ class RunState(Struct, array_like=True):
     compensating: Compensating | None = None
     deferred: list[Raw] = []
     """Commands that met a defect, encoded; applied again at resume."""
+    nets: dict[int, Marking] = {}
+    """Place of a block (or of a frame itself) that is a net -> its marking, while it is open."""
 
 
 def channel_of(name: str, correlation: str) -> str:
