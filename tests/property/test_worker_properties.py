@@ -158,6 +158,9 @@ class World:
     def open(self, link: int, endpoint: ShardEndpoint) -> None:
         self.to_shard[link].clear()
 
+    def close(self, link: int) -> None:
+        self.to_shard[link].clear()
+
     def send(self, link: int, parts: list[bytes]) -> bool:
         if link != COORDINATOR:
             self.to_shard[link].append(parts)

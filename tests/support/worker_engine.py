@@ -58,6 +58,7 @@ class Engine:
         self.now_ms = 1_000
         self.connected = True
         self.opened: list[int] = []
+        self.closed: list[int] = []
         self.sent: list[tuple[int, int, Any]] = []
         self.requests: dict[int, int] = {}
         self.started: list[TaskSpec] = []
@@ -69,6 +70,9 @@ class Engine:
     # Network and TaskRunner
     def open(self, link: int, endpoint: ShardEndpoint) -> None:
         self.opened.append(link)
+
+    def close(self, link: int) -> None:
+        self.closed.append(link)
 
     def send(self, link: int, parts: list[bytes]) -> bool:
         if not self.connected:

@@ -126,9 +126,12 @@ class WorkerNode(Node):
     def open(self, link: int, endpoint: ShardEndpoint) -> None:
         self._connect(link, endpoint.tcp)
 
-    def _connect(self, link: int, address: str) -> None:
+    def close(self, link: int) -> None:
         if (known := self._links.pop(link, None)) is not None:
             known.close()
+
+    def _connect(self, link: int, address: str) -> None:
+        self.close(link)
 
         def on_frame(_peer: bytes, parts: list[bytes]) -> None:
             if self._links.get(link) is dealer:

@@ -63,6 +63,10 @@ class Network(Protocol):
         """Connects to a shard, with a fresh identity; an earlier connection of this link is closed."""
         ...
 
+    def close(self, link: int) -> None:
+        """The shard is no more: no connection to it is wanted, if there is one."""
+        ...
+
     def send(self, link: int, parts: list[bytes]) -> bool:
         """Never blocks. False: the frame was dropped."""
         ...
@@ -244,6 +248,8 @@ class WorkerActor:
             self._runner.cancel(TaskRef(*key))
         self._in_flight.clear()
         self._held_bytes = 0
+        for index in self._links:
+            self._network.close(index)
         self._links.clear()
 
     def _on_topology(self, shards: list[ShardEndpoint], now_ms: int) -> None:
@@ -258,6 +264,7 @@ class WorkerActor:
                 link.down()
                 if not link.unacknowledged() and all(holder is not link for holder, _ in self._in_flight.values()):
                     del self._links[index]
+                    self._network.close(index)
         home = self._identity.index % len(shards) if shards else 0
         for place, endpoint in enumerate(sorted(shards, key=lambda shard: shard.index)):
             self._on_endpoint(endpoint, now_ms, home=place == home)

@@ -60,6 +60,7 @@ def test_what_is_held_and_not_acknowledged_goes_to_the_new_owners_when_there_are
     assert held == {0: [], 1: [run_in(3)]}
     assert ended == {1: [run_in(3)]}
     assert sorted(engine.actor.links) == [0, 1], "links to shards that are no more are dropped"
+    assert sorted(engine.closed) == [2, 3]
     engine.welcome_from(1)
     engine.ack(1, 1)
     engine.end(result(run_in(3), attempt=2))
