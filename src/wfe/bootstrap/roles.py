@@ -6,6 +6,7 @@ prints an app's definitions, so that the coordinator never imports user code; ``
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from contextlib import ExitStack
@@ -15,7 +16,8 @@ import msgspec
 
 from wfe.bootstrap.parents import die_with_parent, parent_watch, read_options
 from wfe.config import AppOptions, ServeOptions, ShardOptions, WorkerOptions, mask_secrets
-from wfe.errors import UnknownTask, WfeError
+from wfe.coordinator.supervision import EXIT_STARVED
+from wfe.errors import TooFewDescriptors, UnknownTask, WfeError
 
 EXIT_REFUSED = 2
 _Options = TypeVar("_Options", ServeOptions, ShardOptions, WorkerOptions, AppOptions)
@@ -23,6 +25,16 @@ _Options = TypeVar("_Options", ServeOptions, ShardOptions, WorkerOptions, AppOpt
 
 def main(role: str) -> int:
     """Runs a role to its end; the exit code."""
+    try:
+        return _run(role)
+    except Exception as error:
+        if getattr(error, "errno", None) not in (errno.EMFILE, errno.ENFILE):
+            raise
+        print(f"wfe: {error}: let this process open more files (ulimit -n, LimitNOFILE=)", file=sys.stderr)
+        return EXIT_STARVED
+
+
+def _run(role: str) -> int:
     match role:
         case "shard":
             return _shard()
@@ -94,10 +106,11 @@ def _worker() -> int:
     _configure(options, "worker")
     from wfe.authoring.apps import load_app
     from wfe.bootstrap.world import connect_worker, new_loop
+    from wfe.worker.builtin import with_builtin
     from wfe.worker.process import main
 
     try:
-        tasks = load_app(options.apps).tasks
+        tasks = with_builtin(load_app(options.apps).tasks)
     except WfeError as error:
         return _refused(error)
     return main(options, tasks, connect_worker, new_loop=new_loop)
@@ -131,4 +144,4 @@ def _read_app() -> int:
 
 def _refused(error: WfeError) -> int:
     print(f"wfe: {error}", file=sys.stderr)
-    return EXIT_REFUSED
+    return EXIT_STARVED if isinstance(error, TooFewDescriptors) else EXIT_REFUSED

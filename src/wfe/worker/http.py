@@ -180,7 +180,7 @@ async def _read(request: HttpRequest, answer: httpx2.Response) -> HttpResponse:
 
 def _check_status(request: HttpRequest, response: HttpResponse) -> None:
     status = response.status
-    if status in request.accept or (status < 400 and not request.accept):
+    if status < 400 or status in request.accept:
         return
     told = response.body if isinstance(response.body, str) else msgspec.json.encode(response.body).decode()
     message = f"{request.method.upper()} {request.url} answers {status}: {told[:500]}"
