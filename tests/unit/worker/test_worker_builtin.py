@@ -50,5 +50,5 @@ def test_a_plugin_that_cannot_be_imported_is_named(plugin: Path) -> None:
 
 def test_a_plugin_that_names_no_task_is_refused(plugin: Path) -> None:
     (plugin / "wfe_greeter_plugin.py").write_text("hello = 1\n")
-    with pytest.raises(AppError, match="no function with @wfe.task"):
+    with pytest.raises(AppError, match=r"no function with @wfe.task"):
         plugin_tasks()
