@@ -29,7 +29,8 @@
     |   |-- DataInUse            another server holds the directory
     |   |-- DataFormat           written by a newer version
     |   |-- DataCorrupt          a record fails its checksum (names the record)
-    |   `-- DataFull             no space left
+    |   |-- DataFull             no space left
+    |   `-- TooFewDescriptors    the operator's: files of the data directory that the system does not let be opened
     |-- BackupError              the server's or the disk's: a backup that was given up (what it left is no backup)
     |-- Fenced                   another process owns the partitions now; this one must stop
     `-- TaskSignal               raised inside tasks, by the author or for him
@@ -228,6 +229,12 @@ class DataFull(DataError):
     """No space is left for the log or a store."""
 
     code = "data_full"
+
+
+class TooFewDescriptors(DataError):
+    """The process may not open as many files as it needs. Raise its limit (``ulimit -n``, LimitNOFILE=)."""
+
+    code = "descriptors"
 
 
 class BackupError(WfeError):

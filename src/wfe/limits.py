@@ -45,6 +45,8 @@ TAG_CHARS_MAX: Final = 400
 """A tag's name or value."""
 MAP_ITEMS_MAX: Final = 100_000
 """Items of one map; paging lifts this in a later stage."""
+TURN_EVENTS_MAX: Final = 1_000
+"""A run that brought about so many events in one turn lets others have theirs: loops go on in the next one."""
 SUBFLOW_DEPTH_MAX: Final = 50
 SIGNALS_BUFFERED_MAX: Final = 10_000
 COMMANDS_REMEMBERED_MAX: Final = 64
@@ -169,6 +171,9 @@ SOCKET_HANDSHAKE_MS: Final = 5_000
 SOCKET_HEARTBEAT_MS: Final = 5_000
 SOCKET_SILENCE_MS: Final = 15_000
 """A connection without any sign of life for this long is closed, so that its identity is free again."""
+DESCRIPTORS_SPARE: Final = 16
+"""With fewer left to open a process takes no local connections: ZeroMQ ends it when it cannot accept one."""
+DESCRIPTORS_LOOK_MS: Final = 250
 SOCKET_RECONNECT_MS: Final = 50
 SOCKET_RECONNECT_MAX_MS: Final = 1_000
 ZERO_COPY_BYTES: Final = 64 * KIB

@@ -272,6 +272,26 @@ except DataFull as error:
 """
 
 
+STARVE = """
+import os, resource, sys
+from pathlib import Path
+import wfe.lmdb.log
+from wfe.errors import TooFewDescriptors
+held = os.dup(0)
+resource.setrlimit(resource.RLIMIT_NOFILE, (held + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+try:
+    wfe.lmdb.log.LmdbLog(Path(sys.argv[1]))
+except TooFewDescriptors as error:
+    print(error)
+"""
+
+
+def test_too_few_descriptors_are_told_from_other_errors(tmp_path: Path) -> None:
+    LmdbLog(tmp_path).close()
+    done = subprocess.run([sys.executable, "-c", STARVE, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert "ulimit -n" in done.stdout, done.stderr
+
+
 def test_a_disk_without_room_is_told_from_other_errors_and_loses_nothing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FILL, str(tmp_path)], capture_output=True, text=True, check=False)
     written, named = done.stdout.split()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -51,6 +54,41 @@ def test_a_frame_travels_to_the_router_and_its_answer_back(router: Router, deale
     assert (peer, parts) == (dealer.identity, [b"header", b"body"])
     assert router.send(peer, [b"answer"])
     assert receive(dealer) == [(b"", [b"answer"])]
+
+
+STARVED = """
+import os, resource, sys, threading
+from wfe.transport.sockets import Dealer, Router
+router = Router("ipc://" + sys.argv[1], "tcp://127.0.0.1:0")
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0) + 3, limit[1]))
+router.mind_descriptors()
+print("starved", flush=True)
+sys.stdin.readline()
+resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+router.mind_descriptors()
+print(router.poll(20_000) and [parts for _, parts in router.recv_many()], flush=True)
+"""
+
+
+def test_a_router_without_descriptors_lives_and_takes_peers_once_there_are_some(tmp_path: Path) -> None:
+    """ZeroMQ ends its process when it cannot accept a local connection, so the router takes its local address back."""
+    address = str(tmp_path / "front")
+    command = [sys.executable, "-c", STARVED, address]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "starved\n"
+        dealers = [Dealer(f"ipc://{address}") for _ in range(8)]
+        assert not any(dealer.wait_connected(100) for dealer in dealers)
+        assert process.poll() is None
+        process.stdin.write("enough\n")
+        process.stdin.flush()
+        send_when_connected(dealers[0], [b"hello"])
+        assert process.stdout.readline() == "[[b'hello']]\n"
+        for dealer in dealers:
+            dealer.close(0)
+    assert process.returncode == 0
 
 
 def test_a_frame_for_an_unknown_peer_is_answered_with_false_and_counted(router: Router) -> None:

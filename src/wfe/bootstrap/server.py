@@ -30,6 +30,7 @@ from wfe.journal.catalogue import Catalogue
 from wfe.lmdb.archive import DirectoryArchive
 from wfe.lmdb.layout import DataLock, catalogue_path, open_catalogue, shards_with_logs
 from wfe.transport.aio import Attached
+from wfe.transport.descriptors import raise_descriptor_limit
 from wfe.transport.endpoints import ipc_endpoint, listen_address, runtime_directory
 from wfe.transport.sockets import Router, close_context
 from wfe.worker.deadlines import DeadlineBoard
@@ -64,6 +65,7 @@ def _serve(options: ServeOptions, stack: ExitStack) -> int:
     if options.http:
         _log.warning("nothing listens on --http: the HTTP gateway comes in a later version", http=options.http)
     listen = listen_address(options.listen)
+    raise_descriptor_limit()
     data = Path(options.data).resolve()
     options = msgspec.structs.replace(options, data=str(data))
     if options.shards > options.partitions and not catalogue_path(data).exists():

@@ -2,8 +2,10 @@
 
 Pure logic: time comes in, processes are started through a callable. Invariants: a child has at most one process; a new
 one starts only after the old one was waited for; a shard that ended more than `RESTART_INTENSITY` times within
-`RESTART_PERIOD_MS` is *down* and stays so; an end that was planned does not count. A worker is never down: a few tasks
-that kill their process must not end the execution of everybody else's, so it comes back, ever more slowly.
+`RESTART_PERIOD_MS` is *down* and stays so; an end that was planned does not count, nor does a start for which the
+system had no descriptors, processes or memory: nobody crashed, and it is tried again until there are some. A worker is
+never down: a few tasks that kill their process must not end the execution of everybody else's, so it comes back, ever
+more slowly.
 """
 
 from __future__ import annotations
@@ -13,6 +15,10 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 from wfe.limits import RESTART_BACKOFF_MAX_MS, RESTART_BACKOFF_MS, RESTART_INTENSITY, RESTART_PERIOD_MS
+
+EXIT_STARVED = 4
+"""A child's exit code: it could not open what it needs because there were too few descriptors."""
+_STARVED_SHIFT_MAX = 8
 
 
 class ChildState(StrEnum):
@@ -28,7 +34,19 @@ class ChildState(StrEnum):
 class Child:
     """One supervised process, across its restarts. ``restarts`` counts all of them, planned ones included."""
 
-    __slots__ = ("due_ms", "index", "name", "pid", "planned", "recent", "restarts", "role", "state", "worker")
+    __slots__ = (
+        "due_ms",
+        "index",
+        "name",
+        "pid",
+        "planned",
+        "recent",
+        "restarts",
+        "role",
+        "starved",
+        "state",
+        "worker",
+    )
 
     def __init__(self, role: str, index: int) -> None:
         self.name = f"{role}-{index}"
@@ -41,6 +59,8 @@ class Child:
         self.worker = ""
         """The worker id of the running process; "" for a shard."""
         self.recent: deque[int] = deque()
+        self.starved = 0
+        """Starts in a row for which the system lacked something."""
 
 
 class Supervisor:
@@ -58,11 +78,11 @@ class Supervisor:
         return [c for c in self.children.values() if c.state is ChildState.RUNNING and role in ("", c.role)]
 
     def start(self, child: Child, now_ms: int) -> None:
-        """Starts the child's process; when the system refuses, that counts as an end."""
+        """Starts the child's process; when the system refuses, later."""
         try:
             child.pid = self._spawn(child)
         except OSError:
-            self._ended(child, now_ms)
+            self._starved(child, now_ms)
         else:
             child.state = ChildState.RUNNING
 
@@ -76,6 +96,8 @@ class Supervisor:
         if planned:
             child.state, child.due_ms = ChildState.BACKOFF, now_ms
             child.restarts += 1
+        elif code == EXIT_STARVED:
+            self._starved(child, now_ms)
         else:
             self._ended(child, now_ms)
 
@@ -92,7 +114,14 @@ class Supervisor:
             if child.state is not ChildState.RUNNING:
                 child.state = ChildState.STOPPED
 
+    def _starved(self, child: Child, now_ms: int) -> None:
+        wait_ms = min(RESTART_BACKOFF_MS << min(child.starved, _STARVED_SHIFT_MAX), RESTART_BACKOFF_MAX_MS)
+        child.starved += 1
+        child.restarts += 1
+        child.state, child.due_ms = ChildState.BACKOFF, now_ms + wait_ms
+
     def _ended(self, child: Child, now_ms: int) -> None:
+        child.starved = 0
         recent = child.recent
         while recent and recent[0] <= now_ms - RESTART_PERIOD_MS:
             recent.popleft()

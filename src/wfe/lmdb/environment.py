@@ -18,8 +18,12 @@ from typing import Final
 import lmdb
 
 from wfe.config import Durability
-from wfe.errors import DataCorrupt, DataError, DataFull, WfeError
+from wfe.errors import DataCorrupt, DataError, DataFull, TooFewDescriptors, WfeError
 from wfe.limits import MIB
+
+if sys.platform != "win32":
+    # Here and not where it is needed: there nothing can be opened any more, modules included.
+    import resource
 
 DATA_FILE: Final = "data.mdb"
 FULL_BYTES: Final = MIB
@@ -28,6 +32,7 @@ SPARSE: Final = sys.platform == "linux"
 """Elsewhere a large map costs address space or disk (Windows allocates the file), so maps are smaller there."""
 OTHER_MAP_BYTES_MAX: Final = 1024 * MIB
 
+_FEW_TEXTS: Final = tuple(os.strerror(code) for code in (errno.EMFILE, errno.ENFILE))
 _FULL_TEXTS: Final = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT))
 
 
@@ -121,6 +126,10 @@ def error_of(error: Exception, path: Path, action: str) -> DataError:
         return DataFull(f"cannot {action} {path}: it has reached its largest size (the map is full)")
     if isinstance(error, (lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.VersionMismatchError)):
         return DataCorrupt(f"cannot {action} {path}: {text}; restore a backup", str(path / DATA_FILE))
+    if any(few in text for few in _FEW_TEXTS):
+        return TooFewDescriptors(
+            f"cannot {action} {path}: {text}; let this process open more files (ulimit -n, LimitNOFILE=)"
+        )
     full = isinstance(error, lmdb.DiskError) or any(full in text for full in _FULL_TEXTS)
     if full or (isinstance(error, lmdb.Error) and _free_bytes(path) < FULL_BYTES):
         return DataFull(f"cannot {action} {path}: no space left on its disk; make room and start again")
@@ -133,8 +142,6 @@ def _free_bytes(path: Path) -> int:
         stat = os.statvfs(path)
         free = stat.f_bavail * stat.f_frsize
         if sys.platform != "win32":
-            import resource
-
             limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
             if limit != resource.RLIM_INFINITY:
                 free = min(free, limit - (path / DATA_FILE).stat().st_size)

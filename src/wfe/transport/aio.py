@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from wfe.limits import DRAIN_FRAMES_MAX
+from wfe.limits import DESCRIPTORS_LOOK_MS, DRAIN_FRAMES_MAX
 
 OnFrames = Callable[[list[tuple[bytes, list[bytes]]]], None]
 
@@ -26,6 +26,8 @@ class Pollable(Protocol):
     def recv_many(self, limit: int) -> list[tuple[bytes, list[bytes]]]: ...
 
     def send(self, peer: bytes, parts: list[bytes]) -> bool: ...
+
+    def mind_descriptors(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -49,6 +51,7 @@ class Attached:
         self._closed = False
         loop.add_reader(socket.fd, self._drain)
         self._look_again()
+        self._minding = loop.call_later(DESCRIPTORS_LOOK_MS / 1_000, self._mind)
 
     def send(self, peer: bytes, parts: list[bytes]) -> bool:
         """See the socket's own ``send``; False after `close`."""
@@ -63,8 +66,13 @@ class Attached:
         """Detaches from the loop and closes the socket. Idempotent."""
         if not self._closed:
             self._closed = True
+            self._minding.cancel()
             self._loop.remove_reader(self._socket.fd)
             self._socket.close()
+
+    def _mind(self) -> None:
+        self._minding = self._loop.call_later(DESCRIPTORS_LOOK_MS / 1_000, self._mind)
+        self._socket.mind_descriptors()
 
     def _look_again(self) -> None:
         if not self._scheduled:

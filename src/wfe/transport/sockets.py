@@ -14,6 +14,7 @@ import zmq
 
 from wfe.errors import ConfigError
 from wfe.limits import (
+    DESCRIPTORS_SPARE,
     DRAIN_FRAMES_MAX,
     FRAME_BYTES_MAX,
     FRAME_PARTS_MAX,
@@ -26,6 +27,7 @@ from wfe.limits import (
     SOCKET_SILENCE_MS,
     ZERO_COPY_BYTES,
 )
+from wfe.transport.descriptors import descriptors_left
 
 _NOBLOCK = int(zmq.NOBLOCK)
 _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
@@ -68,6 +70,9 @@ class _Socket:
         """Lets a poller wait for frames of this socket."""
         poller.register(self._socket, zmq.POLLIN)
 
+    def mind_descriptors(self) -> None:
+        """Call it every DESCRIPTORS_LOOK_MS; see `Router`."""
+
     def close(self, linger_ms: int = SOCKET_LINGER_MS) -> None:
         """Closes; what is still queued is delivered in the background for at most ``linger_ms``. Idempotent."""
         self.closed = True
@@ -109,6 +114,9 @@ class Router(_Socket):
 
     ``endpoints`` become the bound addresses (a port 0 is replaced by the port that was chosen). ConfigError when an
     address is taken or cannot be bound.
+
+    ZeroMQ ends its process when it has no descriptor for a local (ipc) connection that it accepts; over TCP it goes on.
+    So local addresses are taken back while descriptors are few: whoever is connected stays, others try again.
     """
 
     def __init__(self, *endpoints: str, context: zmq.Context[zmq.Socket[bytes]] | None = None) -> None:
@@ -118,6 +126,7 @@ class Router(_Socket):
         self._socket.setsockopt(zmq.ROUTER_HANDOVER, 0)
         self._socket.setsockopt(zmq.BACKLOG, 1024)
         self.endpoints: list[str] = []
+        self._withdrawn: list[str] = []
         try:
             for endpoint in endpoints:
                 self.endpoints.append(self._bind(endpoint))
@@ -136,6 +145,21 @@ class Router(_Socket):
                 ) from error
             raise ConfigError(f"cannot listen on {endpoint}: {error.strerror or error}") from error
         return bytes(self._socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
+
+    def mind_descriptors(self) -> None:
+        """Takes local addresses back while descriptors are few, and offers them again when there are enough."""
+        local = [endpoint for endpoint in self.endpoints if endpoint.startswith("ipc://")]
+        if not local or self.closed:
+            return
+        left = descriptors_left()
+        if left < DESCRIPTORS_SPARE and not self._withdrawn:
+            for endpoint in local:
+                self._socket.unbind(endpoint)
+            self._withdrawn = local
+        elif left >= 2 * DESCRIPTORS_SPARE and self._withdrawn:
+            for endpoint in self._withdrawn:
+                self._socket.bind(endpoint)
+            self._withdrawn = []
 
     def recv_many(self, limit: int = DRAIN_FRAMES_MAX) -> list[Frame]:
         """At most ``limit`` frames that have arrived, each with its sender."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 
 import zmq
 
+from wfe.limits import DESCRIPTORS_LOOK_MS
 from wfe.transport.sockets import Dealer, Router
 
 
@@ -27,11 +29,17 @@ class Waiter:
         self._closed = False
         self._poller = zmq.Poller()
         self._poller.register(self._read_fd, zmq.POLLIN)
+        self._sockets = sockets
+        self._look_s = 0.0
         for socket in sockets:
             socket.register(self._poller)
 
     def wait(self, timeout_ms: int) -> None:
         """Until a frame waits, somebody calls `wake`, or the time is over (below zero counts as zero)."""
+        if (now_s := time.monotonic()) >= self._look_s:
+            self._look_s = now_s + DESCRIPTORS_LOOK_MS / 1_000
+            for socket in self._sockets:
+                socket.mind_descriptors()
         for source, _ in self._poller.poll(max(0, timeout_ms)):
             if source == self._read_fd:
                 os.read(self._read_fd, 4_096)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from support.coordinator_world import CLIENT, WORKER, World, decode
 from wfe.config import WorkerOptions
-from wfe.coordinator.supervision import Child, ChildState, Supervisor
+from wfe.coordinator.supervision import EXIT_STARVED, Child, ChildState, Supervisor
 from wfe.limits import (
     DRAIN_MS,
     HEARTBEAT_MS,
@@ -207,15 +207,25 @@ def test_a_stuck_worker_is_killed_once_and_replaced_without_counting_as_a_failur
     assert world.actor.supervisor.children["worker-0"].state is ChildState.RUNNING
 
 
-def test_a_process_that_the_system_refuses_counts_as_an_end() -> None:
-    world = World(shards=1)
+def test_a_process_that_the_system_refuses_is_tried_again_until_it_starts() -> None:
+    """Out of descriptors, processes or memory: nobody crashed, so this counts for no restart intensity."""
+    world = World(shards=1).serving()
     world.effects.refuse_spawn = True
-    world.start()
-    world.pass_time(1)
+    crash(world, "shard-0")
+    world.pass_time(10 * RESTART_PERIOD_MS)
+    assert state_of(world).shards[0].state == "restarting"
     world.effects.refuse_spawn = False
-    world.pass_time(RESTART_BACKOFF_MS)
-    assert names(world) == ["shard-0"]
-    assert state_of(world).shards[0].restarts == 2
+    world.pass_time(RESTART_BACKOFF_MAX_MS)
+    assert names(world) == ["shard-0", "shard-0"]
+
+
+def test_a_shard_that_had_too_few_descriptors_is_tried_again_until_there_are_some() -> None:
+    world = World(shards=1).serving()
+    for _ in range(3 * RESTART_INTENSITY):
+        started = len(names(world))
+        crash(world, "shard-0", EXIT_STARVED)
+        world.pass_time(RESTART_BACKOFF_MAX_MS)
+        assert len(names(world)) == started + 1
 
 
 def test_a_shard_that_lives_in_silence_is_stalled_not_dead() -> None:
