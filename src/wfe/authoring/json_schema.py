@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from wfe.authoring.yaml_forms import RETRY_KEYS
-from wfe.authoring.yaml_kinds import COMMON, KINDS, OTHERWISE, TOP, Key
+from wfe.authoring.yaml_keys import Key
+from wfe.authoring.yaml_kinds import COMMON, GRAPH_KEYS, KINDS, OTHERWISE, TOP
 from wfe.core.schemas import DIALECT, TYPE_NAMES
 
 JsonSchema = dict[str, Any]
@@ -24,12 +25,28 @@ _DESCRIPTIONS = {
     "branch": "Several nodes as one, in order.",
     "catch": "Nodes whose failure of these types ends the block instead of the run.",
     "map": "Runs its nodes once for each item of a list.",
+    "loop": "Repeats its nodes: while a condition holds, until one does, or for each item in order.",
+    "race": "Nodes that start together; the first to end wins, the others are withdrawn.",
+    "lock": "Its nodes run while these locks are held.",
+    "graph": "Nodes ordered by edges alone; a node may fire many times.",
     "sleep": "Waits: a duration, or ${expression}.",
     "sleep_until": "Waits until a time: an expression.",
     "signal": "Waits for an outside message of this name.",
+    "webhook": "Waits for an HTTP call of this name.",
+    "approval": "Waits for a person to approve or reject.",
     "workflow": "Runs another workflow and awaits its result.",
     "start": "Starts another workflow and does not wait; the value is its run id.",
+    "http": "Makes an HTTP call: GET https://...",
+    "custom": "A node type that a plugin contributes.",
     "set": "Computes a value.",
+    "decision": "Its value is the name of the first case whose condition holds.",
+    "transform": "Filters, enriches, maps and reduces a list.",
+    "state": "A value that assign changes.",
+    "assign": "Changes a state: some of its fields, or all of it.",
+    "emit": "Publishes an event of this type.",
+    "break_if": "Ends the loop around it if the condition holds.",
+    "compensate_with": "From here on this task is called if the run fails or is cancelled.",
+    "compensate": "Runs the compensations registered so far, last first.",
     "end": "Ends the run with this value.",
     "fail": "Fails with an error of this type.",
 }
@@ -63,7 +80,8 @@ def definition_schema() -> JsonSchema:
     return {
         "$schema": DIALECT,
         "title": "A wfe workflow",
-        **_object(TOP, "A workflow as data; a file may hold several documents."),
+        **_object({**TOP, **GRAPH_KEYS}, "A workflow as data; a file may hold several documents."),
+        "dependentRequired": {name: ["edges"] for name in GRAPH_KEYS if name != "edges"},
         "$defs": definitions,
     }
 

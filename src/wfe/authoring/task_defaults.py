@@ -56,6 +56,14 @@ class TaskDefaults:
             defaults["returns"] = self._returns(task, own_types)
         return {**defaults, **fields}
 
+    def complete_handler(self, fields: dict[str, Any], tree: MappingTree, report: Reporter) -> dict[str, Any]:
+        """The same for a ``compensate_with``, which has no heartbeat and no result that anybody sees."""
+        task = self._find(fields, tree, report)
+        if task is None:
+            return fields
+        self._check_arguments(task, fields.get("with_", {}), tree, report)
+        return {"task_version": task.version, "retry": task.retry, "timeout_ms": task.timeout_ms, **fields}
+
     def _find(self, fields: dict[str, Any], tree: MappingTree, report: Reporter) -> RegisteredTask | None:
         name = fields["task"]
         version = fields.get("task_version")
@@ -63,7 +71,7 @@ class TaskDefaults:
         if task is None and self._tasks:
             message = f"no task of this app is called {name!r}: a worker of another app must offer it"
             hint = did_you_mean(name, [known for known in self._tasks if "@" not in known])
-            report.warning(tree.entries["task"].mark, message, hint)
+            report.warning(_name_mark(tree), message, hint)
         return task if task is not None and version in (None, task.version) else None
 
     @staticmethod
@@ -80,7 +88,7 @@ class TaskDefaults:
                 report.problem(marks.get(name, tree.mark), f"{task.name}() has no parameter {name!r}", hint)
         missing = [param.name for param in params if param.required and param.name not in given]
         if missing:
-            mark = tree.keys.get("with", tree.entries["task"].mark)
+            mark = tree.keys.get("with", _name_mark(tree))
             plural = "s" if len(missing) > 1 else ""
             report.problem(mark, f"{task.name}() lacks the argument{plural} {', '.join(missing)}")
 
@@ -97,6 +105,11 @@ class TaskDefaults:
             return None
         self._schemas.types.update(own.types)
         return schema
+
+
+def _name_mark(tree: MappingTree) -> Mark:
+    """Where a node names its task."""
+    return next(tree.entries[name].mark for name in ("task", "compensate_with") if name in tree.entries)
 
 
 def _params(task: RegisteredTask) -> tuple[Param, ...] | None:

@@ -15,14 +15,26 @@ import msgspec
 from wfe.authoring.node_ids import NodeIds
 from wfe.authoring.task_defaults import TaskDefaults
 from wfe.authoring.yaml_forms import Misread, describe
-from wfe.authoring.yaml_kinds import COMMON, KINDS, LATER_KEYS, LATER_KINDS, LATER_TOP, OTHERWISE, TOP, Key, base_id
+from wfe.authoring.yaml_keys import DO, Key
+from wfe.authoring.yaml_kinds import (
+    COMMON,
+    GRAPH_ID,
+    GRAPH_KEYS,
+    HINTS,
+    KINDS,
+    LATER_KEYS,
+    LATER_TOP,
+    OTHERWISE,
+    TOP,
+    base_id,
+)
 from wfe.authoring.yaml_tree import Mapping as MappingTree
 from wfe.authoring.yaml_tree import Mark, Scalar, Sequence, TextError, Tree, read_documents
 from wfe.core.findings import Finding, Severity, did_you_mean
 from wfe.core.validate import validate
 from wfe.errors import DefinitionError
 from wfe.limits import DEFINITION_DEPTH_MAX
-from wfe.model.definition import Branch, Definition, Node, Schema, Task, When
+from wfe.model.definition import Branch, CompensateWith, Definition, Graph, Node, Schema, Task, When
 from wfe.model.registered import RegisteredTask
 
 
@@ -56,6 +68,10 @@ class Reading:
     def ok(self) -> bool:
         """Whether there is no error among the findings."""
         return all(finding.severity != "error" for finding in self.findings)
+
+
+_NODE_KEYS = ("do", "parallel", "branch", "race", "graph")
+"""Keys whose value may be a list of nodes."""
 
 
 def read_definitions(text: str, file: str, tasks: Mapping[str, RegisteredTask] | None = None) -> list[Definition]:
@@ -123,7 +139,7 @@ class _DocumentReader:
         own = self._fields(types, {"types": TOP["types"]}, "a workflow", "", later=LATER_TOP)
         self.own_types = own.get("types", {})
         rest = MappingTree({k: v for k, v in tree.entries.items() if k != "types"}, tree.keys, tree.mark)
-        fields = self._fields(rest, TOP, "a workflow", "", later=LATER_TOP)
+        fields = self._workflow(rest)
         if any(finding.severity == "error" for finding in self.findings):
             return None
         all_types = self.own_types if self.defaults is None else self.defaults.types(self.own_types)
@@ -131,6 +147,28 @@ class _DocumentReader:
         for finding in validate(definition):
             self._judged(finding)
         return definition if all(finding.severity != "error" for finding in self.findings) else None
+
+    def _workflow(self, tree: MappingTree) -> dict[str, Any]:
+        """The fields of a definition. With ``edges`` beside its nodes, they are one graph."""
+        alone = next((name for name in GRAPH_KEYS if name in tree.entries), None)
+        if alone is None or "nodes" not in tree.entries:
+            return self._fields(tree, TOP, "a workflow", "", later=LATER_TOP)
+        if "edges" not in tree.entries:
+            self.problem(tree.keys[alone], f"{alone!r} needs edges beside it: without them the nodes are no graph")
+        inside = {name: entry for name, entry in tree.entries.items() if name in GRAPH_KEYS}
+        inside["do"] = tree.entries["nodes"]
+        self.place("nodes[0]", tree.keys["nodes"])
+        graph = self._fields(
+            MappingTree(inside, tree.keys, tree.mark),
+            {**GRAPH_KEYS, "do": DO},
+            "a workflow",
+            "nodes[0]",
+            later=LATER_TOP,
+        )
+        others = {name: entry for name, entry in tree.entries.items() if name not in {*inside, "nodes"}}
+        keys = {name: key for name, key in TOP.items() if name != "nodes"}
+        fields = self._fields(MappingTree(others, tree.keys, tree.mark), keys, "a workflow", "", later=LATER_TOP)
+        return {**fields, "nodes": (Graph(id=GRAPH_ID, **graph),)} if "do" in graph else fields
 
     def _look_ahead(self, tree: MappingTree) -> None:
         """What is needed before the nodes are read: names of types, and all names that ids must not take."""
@@ -142,16 +180,20 @@ class _DocumentReader:
             self.types = frozenset(types.entries)
         params = tree.entries.get("params")
         taken = set(params.entries) if isinstance(params, MappingTree) else set()
+        if "edges" in tree.entries:
+            taken.add(GRAPH_ID)
         todo: list[Tree] = [tree.entries["nodes"]] if "nodes" in tree.entries else []
         while todo:
             part = todo.pop()
             if isinstance(part, Sequence):
                 todo += part.items
             elif isinstance(part, MappingTree):
-                item = part.entries.get("as") or (Scalar("item", part.mark) if "map" in part.entries else None)
-                names = [entry.value for entry in (part.entries.get("id"), item) if isinstance(entry, Scalar)]
-                taken.update(name for name in names if isinstance(name, str))
-                todo += [part.entries[key] for key in ("do", "parallel", "branch") if key in part.entries]
+                named = [part.entries.get("id")]
+                if "loop" in part.entries or ("map" in part.entries and "transform" not in part.entries):
+                    named += [part.entries.get("as", Scalar("item", part.mark)), part.entries.get("index")]
+                names = [entry.value for entry in named if isinstance(entry, Scalar)]
+                taken.update(name for name in names if isinstance(name, str) and name)
+                todo += [part.entries[key] for key in _NODE_KEYS if key in part.entries]
         self.ids = NodeIds(taken)
         if self.tasks is not None:
             self.defaults = TaskDefaults(self.tasks)
@@ -206,20 +248,24 @@ class _DocumentReader:
             fields["branches"] = (Branch(fields.pop("cond"), fields.pop("do")),)
         if kind.struct is Task and self.defaults is not None:
             fields = self.defaults.complete(fields, tree, self.own_types, self)
+        if kind.struct is CompensateWith and self.defaults is not None:
+            fields = self.defaults.complete_handler(fields, tree, self)
         node: Node = kind.struct(**fields)
         return node
 
     def _kind(self, tree: MappingTree) -> str | None:
+        """The kind of a node. Some kinds are keys of others, too: ``set`` is one of ``assign``."""
         kinds = [key for key in tree.entries if key in KINDS]
-        if len(kinds) == 1:
-            return kinds[0]
+        fitting = [kind for kind in kinds if set(kinds) <= set(KINDS[kind].keys)]
+        if len(fitting) == 1:
+            return fitting[0]
         if kinds:
             both = " and ".join(repr(kind) for kind in kinds)
             self.problem(tree.keys[kinds[1]], f"a node has one kind, and this one has {both}", "make it two nodes")
             return None
         for key in tree.entries:
-            if key in LATER_KINDS:
-                self.problem(tree.keys[key], f"{key!r} nodes come in a later version of wfe")
+            if key in HINTS:
+                self.problem(tree.keys[key], f"there are no {key!r} nodes", HINTS[key])
                 return None
         hint = next((hint for key in tree.entries if (hint := did_you_mean(key, KINDS))), None)
         self.problem(tree.mark, f"the node has no kind: one of {', '.join(KINDS)}", hint)
@@ -289,12 +335,12 @@ class _DocumentReader:
         self, tree: MappingTree, name: str, keys: Mapping[str, Key], what: str, later: frozenset[str]
     ) -> None:
         mark = tree.keys[name]
-        if name in later or name in LATER_KINDS:
+        if name in later:
             self.problem(mark, f"{name!r} comes in a later version of wfe")
             return
         elsewhere = any(name in kind.keys for kind in KINDS.values())
         message = f"{name!r} is not a key of {what}" if elsewhere else f"unknown key {name!r} of {what}"
-        self.problem(mark, message, did_you_mean(name, keys) or f"it takes: {', '.join(keys)}")
+        self.problem(mark, message, HINTS.get(name) or did_you_mean(name, keys) or f"it takes: {', '.join(keys)}")
 
     # ---- places and findings ---------------------------------------------------------------------------------------
 

@@ -9,9 +9,10 @@ from msgspec import UNSET
 
 from wfe.authoring.node_ids import NodeIds
 from wfe.authoring.yaml_forms import EXPRESSION
-from wfe.authoring.yaml_kinds import COMMON, TOP, Key, base_id, kind_of
+from wfe.authoring.yaml_keys import IN_KEY, Key
+from wfe.authoring.yaml_kinds import COMMON, GRAPH_ID, GRAPH_KEYS, TOP, base_id, kind_of
 from wfe.authoring.yaml_tree import ScalarError, plain_value
-from wfe.model.definition import Branch, Definition, Map, Node, When, children, walk
+from wfe.model.definition import Branch, Definition, Graph, Loop, Map, Node, When, children, walk
 
 _WIDTH = 120
 
@@ -30,28 +31,40 @@ def write_many(definitions: list[Definition]) -> str:
 
 def to_plain(definition: Definition) -> dict[str, Any]:
     """The YAML form of a definition as plain data: what the text holds."""
-    implied = _implied_ids(definition)
+    graph = _whole_graph(definition)
+    nodes = definition.nodes if graph is None else graph.do
+    implied = _implied_ids(definition, nodes, {GRAPH_ID} if graph is not None else set())
     plain = _keys(definition, {name: key for name, key in TOP.items() if name != "nodes"})
-    nodes = _block(definition.nodes, implied)
     result = plain.pop("output", UNSET), plain.pop("returns", UNSET)
-    plain["nodes"] = nodes
+    plain["nodes"] = _block(nodes, implied)
+    if graph is not None:
+        plain |= {"edges": [], **_keys(graph, GRAPH_KEYS)}
     for name, value in zip(("output", "returns"), result, strict=True):
         if value is not UNSET:
             plain[name] = value
     return plain
 
 
-def _implied_ids(definition: Definition) -> frozenset[str]:
+def _whole_graph(definition: Definition) -> Graph | None:
+    """The graph that all nodes are in, if its edges can stand beside ``nodes``: what the reader makes of that."""
+    only = definition.nodes[0] if len(definition.nodes) == 1 else None
+    if isinstance(only, Graph) and only.id == GRAPH_ID and list(_keys(only, COMMON)) == ["id"]:
+        return only
+    return None
+
+
+def _implied_ids(definition: Definition, block: tuple[Node, ...], taken: set[str]) -> frozenset[str]:
     """Ids that need not be written, because the reader chooses the same.
 
     An id that is written takes its name away from the others, so it is tried with all of them, then with those that
     turned out to be needed, until nothing changes.
     """
-    nodes = list(walk(definition.nodes))
-    items = {node.as_ for node in nodes if isinstance(node, Map)}
+    nodes = list(walk(block))
+    items = {node.as_ for node in nodes if isinstance(node, (Map, Loop))}
+    items |= {node.index for node in nodes if isinstance(node, Loop) and node.index}
     explicit: set[str] = set()
     while True:
-        ids = NodeIds({*definition.params, *items, *explicit})
+        ids = NodeIds({*definition.params, *items, *taken, *explicit})
         wrong = set()
         for node in nodes:
             if node.id in explicit:
@@ -83,12 +96,12 @@ def _node(node: Node, implied: frozenset[str]) -> list[dict[str, Any]]:
     if isinstance(node, When):
         return [_branch(node, index, branch, common, implied) for index, branch in enumerate(node.branches)]
     name, kind = kind_of(node)
-    inner = [name] if name in ("parallel", "branch") else ["do"]
-    plain = _keys(node, {key: value for key, value in kind.keys.items() if key not in inner})
+    inner = name if kind.keys[name] is IN_KEY else "do"
+    plain = _keys(node, {key: value for key, value in kind.keys.items() if key != inner})
     if children(node):
         block = _block(children(node)[0], implied)
-        if inner == [name]:
-            return [{name: block, **common} if not common else {**common, name: block}]
+        if inner == name:
+            return [{**common, name: block, **plain}]
         output = plain.pop("output", UNSET)
         first = plain.pop(name)
         plain = {name: first, **common, **plain, "do": block}

@@ -1,9 +1,9 @@
 """The one byte form of a definition, and its hash: what addresses a definition in the catalogue.
 
-Pure. Two definitions with the same meaning have the same bytes: keys are sorted (but for ``params``, whose order is
-part of the meaning: positional arguments bind by it), values that equal their default are omitted, numbers have the
-form that decoding gives them, and ``version`` is left out, because it names a graph and is not part of one. `decode`
-reads the bytes back.
+Pure. Two definitions with the same meaning have the same bytes: keys are sorted (but for ``params``, as positional
+arguments bind by their order, and the cases of a decision, of which the first that holds counts), values that equal
+their default are omitted, numbers have the form that decoding gives them, and ``version`` is left out, because it names
+a graph and is not part of one. `decode` reads the bytes back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from msgspec import NODEFAULT, UNSET, Struct
 from msgspec.structs import FieldInfo
 
-from wfe.model.definition import Definition
+from wfe.model.definition import Decision, Definition
 
 HASH_CHARS = 32
 _decoder = msgspec.json.Decoder(Definition)
@@ -50,7 +50,7 @@ def _tree(value: Any) -> Any:
             part = getattr(value, name)
             # msgspec's own omit_defaults goes by identity, which numbers lose on the way through a text.
             if part is not UNSET and not (type(part) is type(default) and part == default):
-                found[encoded] = _tree(part)
+                found[encoded] = part if isinstance(value, Decision) and name == "cases" else _tree(part)
         return dict(sorted(found.items()))
     if isinstance(value, dict):
         return {key: _tree(part) for key, part in sorted(value.items())}

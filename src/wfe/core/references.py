@@ -31,7 +31,7 @@ from wfe.model.definition import (
     When,
 )
 
-Expected = Literal["any", "condition", "list", "duration", "time", "text"]
+Expected = Literal["any", "condition", "list", "items", "duration", "time", "text"]
 """What kind of value a site must give."""
 NOW = "now()"
 """The name under which an expression asks for the time."""
@@ -181,7 +181,7 @@ class SiteReader:
                         place = f"{where}.branches[{index}].cond"
                         yield from self.expression(node.id, place, branch.cond, "condition")
             case Map():
-                yield from self.expression(node.id, f"{where}.items", node.items, "list")
+                yield from self.expression(node.id, f"{where}.items", node.items, "items")
                 if node.output is not UNSET:
                     yield from self.template(node.id, f"{where}.output", node.output, at_end=True)
             case Sleep():

@@ -61,7 +61,8 @@ ERROR_SCHEMA: Schema = {
 """What a catch block's value looks like."""
 _WANTED: dict[Expected, tuple[Schema, str]] = {
     "condition": ({"type": "boolean"}, "a condition must be true or false"),
-    "list": ({"type": "array"}, "a map needs a list of items"),
+    "list": ({"type": "array"}, "a list of items is needed"),
+    "items": ({"type": ["array", "integer"]}, "a map needs a list of items, or how many"),
     "duration": ({"type": ["string", "number"]}, 'a duration is text such as "2d", or seconds'),
     "time": ({"type": ["string", "number"]}, "a time to sleep until is a timestamp"),
 }

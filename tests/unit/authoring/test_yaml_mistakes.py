@@ -48,10 +48,75 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "no kind": (HEAD + "- {id: a}", "f.yaml:4:3: the node has no kind"),
     "kind misspelt": (HEAD + "- {tsk: a}", "did you mean 'task'?"),
     "two kinds": (HEAD + "- {task: a, end: 1}", "f.yaml:4:13: a node has one kind, and this one has 'task' and 'end'"),
-    "later kind": (HEAD + "- {approval: manager}", "f.yaml:4:4: 'approval' nodes come in a later version"),
-    "later loop": (HEAD + "- {while: n > 1, do: [{task: a}]}", "f.yaml:4:4: 'while' nodes come in a later version"),
-    "later compensation": (HEAD + "- {compensate_with: a}", "'compensate_with' nodes come in a later version"),
-    "later key": (HEAD + "- {task: a, join: or}", "f.yaml:4:13: 'join' comes in a later version"),
+    "another word": (
+        HEAD + "- {while: n > 1, do: [{task: a}]}",
+        "f.yaml:4:4: there are no 'while' nodes; write {loop: {while: condition}, do: [...]}",
+    ),
+    "another word as key": (
+        HEAD + "- {task: a, until: n > 1}",
+        "f.yaml:4:13: 'until' is not a key of a task node; write {loop:",
+    ),
+    "later key": (HEAD + "- {task: a, limits: [x]}", "f.yaml:4:13: 'limits' comes in a later version"),
+    "loop of what": (HEAD + "- {loop: n > 1, do: [{task: a}]}", "f.yaml:4:10: loop: a loop is {while: condition}"),
+    "key of a loop": (
+        HEAD + "- {loop: {untl: n > 1}, do: [{task: a}]}",
+        "f.yaml:4:11: loop: unknown key 'untl' of loop; did you mean 'until'?",
+    ),
+    "condition of a loop twice": (
+        HEAD + "- {loop: {until: n > 1}, until: n > 2, do: [{task: a}]}",
+        "f.yaml:4:33: until: the until is already given",
+    ),
+    "join misspelt": (HEAD + "- {task: a, join: al}", "f.yaml:4:19: join: a join is all, any, each, or, {n: 2}"),
+    "join without number": (HEAD + "- {task: a, join: {rest: drain}}", "f.yaml:4:19: join: a join is all, any"),
+    "key of a join": (HEAD + "- {task: a, join: {thread: 2, rest: drain}}", "unknown key 'rest' of a thread join"),
+    "rest of a join": (
+        HEAD + "- {task: a, join: {n: 2, rest: drian}}",
+        "f.yaml:4:32: join: rest is drain, block or cancel, not 'drian'; did you mean 'drain'?",
+    ),
+    "split": (
+        HEAD + "- {task: a, split: 3}",
+        "f.yaml:4:20: split: split is and, xor, or or deferred, not the number 3",
+    ),
+    "edge without arrow": (
+        HEAD + "- {graph: [{task: a}, {task: b}], edges: [a b]}",
+        "f.yaml:4:43: an edge is text such as \"a -> b\", or {from: a, to: b}, not 'a b'",
+    ),
+    "edge that is a list": (HEAD + "- {graph: [{task: a}], edges: [[a]]}", "f.yaml:4:32: an edge is text"),
+    "edge without end": (
+        HEAD + "- {graph: [{task: a}], edges: [{from: a}]}",
+        "f.yaml:4:32: an edge needs the key 'to'",
+    ),
+    "edges as mapping": (HEAD + "- {graph: [{task: a}], edges: {a: b}}", "f.yaml:4:31: edges: a list of edges is"),
+    "regions without edges": (
+        "workflow: flow\nregions: {x: [a]}\nnodes: [{task: a}]",
+        "f.yaml:2:1: 'regions' needs edges beside it",
+    ),
+    "boundary of nothing": (
+        HEAD + "- {task: a, boundary: [{port: late}]}",
+        "f.yaml:4:24: a boundary event has a timer or a signal, exactly one of them",
+    ),
+    "boundary without port": (
+        HEAD + "- {task: a, boundary: [{timer: 5m}]}",
+        "f.yaml:4:24: a boundary event needs the key 'port'",
+    ),
+    "escalation": (
+        HEAD + "- {approval: m, escalate: [{after: soon, to: boss}]}",
+        "f.yaml:4:36: 'soon' is not a duration",
+    ),
+    "trigger": ("workflow: flow\ntriggers: [{hook: x}]\nnodes: [{task: a}]", "f.yaml:2:13: unknown key 'hook'"),
+    "lock capacity": ("workflow: flow\nlocks: {db: 0}\nnodes: [{task: a}]", "f.yaml:2:13: the capacity of a lock"),
+    "compensate takes nothing": (HEAD + "- {compensate: now}", "f.yaml:4:16: compensate: compensate takes no value"),
+    "request": (HEAD + "- {http: [GET]}", 'f.yaml:4:10: http: a request is text such as "GET https://..."'),
+    "method twice": (
+        HEAD + "- {http: 'GET https://a.b', method: GET}",
+        "f.yaml:4:37: method: the method is already given",
+    ),
+    "case": (HEAD + "- {decision: {a: '${n}'}}", "f.yaml:4:18: decision: a bare expression is wanted"),
+    "reduce": (
+        HEAD + "- {transform: '[n]', reduce: {initial: 0}}",
+        "f.yaml:4:30: reduce: reduce needs the key 'value'",
+    ),
+    "set of an assign": (HEAD + "- {state: 1, id: s}\n- {assign: s, set: 3}", "f.yaml:5:20: set: this is a mapping"),
     "later top": (
         "workflow: flow\non: {cron: '* * * * *'}\nnodes: [{task: a}]",
         "f.yaml:2:1: 'on' comes in a later version",

@@ -6,6 +6,7 @@ import json
 from typing import get_args
 
 import pytest
+from yaml_meanings import BLOCKS, NETS, SEVERAL, STEPS
 
 from wfe.authoring.yaml_kinds import KINDS
 from wfe.authoring.yaml_reader import read_definitions
@@ -134,14 +135,28 @@ MEANINGS: list[tuple[str, Node]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "node"), MEANINGS)
-def test_a_node_means(text: str, node: Node):
-    assert nodes_of(text) == (node,)
+ALL_MEANINGS: list[tuple[str, tuple[Node, ...]]] = [
+    *((text, (node,)) for text, node in (*MEANINGS, *BLOCKS, *NETS, *STEPS)),
+    *SEVERAL,
+]
+
+
+@pytest.mark.parametrize(("text", "nodes"), ALL_MEANINGS)
+def test_a_text_means(text: str, nodes: tuple[Node, ...]):
+    assert nodes_of(text) == nodes
+
+
+@pytest.mark.parametrize("nodes", [nodes for _, nodes in ALL_MEANINGS])
+def test_what_is_written_means_the_same(nodes: tuple[Node, ...]):
+    definition = Definition(
+        workflow="flow", params={"order": {"type": "object"}, "n": {"type": "integer"}}, nodes=nodes
+    )
+    assert read_definitions(write_yaml(definition), "again.yaml") == [definition]
 
 
 def test_every_kind_of_node_has_a_form_and_an_example_here():
     assert {kind.struct for kind in KINDS.values()} == set(get_args(Node))
-    shown = {key for text, _ in MEANINGS for key in KINDS if f"{key}:" in text}
+    shown = {key for text, _ in ALL_MEANINGS for key in KINDS if f"{key}:" in text}
     assert shown == set(KINDS)
 
 

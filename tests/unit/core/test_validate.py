@@ -198,7 +198,7 @@ CASES: dict[str, tuple[Definition, str, str]] = {
     "default": (flow(task("a"), params={"x": {**INT, "default": "3"}}), "params.x.default", "does not fit"),
     "condition": (flow(when("n + 1", task("a"))), "nodes[0].branches[0].cond", "must be true or false"),
     "if": (flow(typed("a", {"type": "string"}), task("b", if_="a")), "nodes[1].if", "must be true or false"),
-    "items": (flow(Map(id="m", items="n", do=(task("a"),))), "nodes[0].items", "needs a list"),
+    "items": (flow(Map(id="m", items="n > 1", do=(task("a"),))), "nodes[0].items", "needs a list"),
     "sleep type": (flow(Sleep(id="s", duration="[n]")), "nodes[0].duration", "a duration is text"),
     "operands": (flow(task("a", x="${n + 'x'}")), "nodes[0].with.x", ""),
     "item type": (flow(Map(id="m", items="['a']", do=(task("a", x="${item - 1}"),))), "nodes[0].do[0].with.x", ""),

@@ -16,6 +16,18 @@ _SHAPES = {
     "set": "parallelogram",
     "end": "doublecircle",
     "fail": "octagon",
+    "webhook": "house",
+    "approval": "house",
+    "http": "box",
+    "custom": "box",
+    "decision": "diamond",
+    "transform": "parallelogram",
+    "state": "cylinder",
+    "assign": "cylinder",
+    "break_if": "diamond",
+    "emit": "cds",
+    "compensate_with": "invhouse",
+    "compensate": "invhouse",
 }
 
 
@@ -85,7 +97,7 @@ def _inner(box: Box, *, top: bool) -> str:
     """The node inside a cluster at which an arrow to or from the cluster is tied: clusters cannot be an arrow's end."""
     while box.groups and box.groups[0].boxes:
         group = max(box.groups, key=lambda group: len(group.boxes))
-        box = group.first[0] if top else group.last[-1]
+        box = (group.first or group.boxes)[0] if top else (group.last or group.boxes)[-1]
     return box.name
 
 

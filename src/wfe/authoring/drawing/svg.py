@@ -37,6 +37,22 @@ _COLORS = {  # fill, border
     "branch": ("#ffffff", "#a9b4c4"),
     "catch": ("#fff7f6", "#d08a83"),
     "map": ("#f6fbf6", "#86b58a"),
+    "loop": ("#f6fbf6", "#86b58a"),
+    "race": ("#fffdf5", "#cdb26a"),
+    "lock": ("#f7f5fb", "#9c8fc0"),
+    "graph": ("#fafbfd", "#8a8f98"),
+    "webhook": ("#fff3e0", "#d9822b"),
+    "approval": ("#fff3e0", "#d9822b"),
+    "http": ("#e8f0fe", "#4a78c8"),
+    "custom": ("#e8f0fe", "#4a78c8"),
+    "decision": ("#f1f3f5", "#6b7583"),
+    "transform": ("#e8f5e9", "#4c9a52"),
+    "state": ("#f3f7e9", "#8aa34c"),
+    "assign": ("#f3f7e9", "#8aa34c"),
+    "break_if": ("#f1f3f5", "#6b7583"),
+    "emit": ("#e0f2f1", "#2a8c82"),
+    "compensate_with": ("#fdf3f2", "#b9716a"),
+    "compensate": ("#fdf3f2", "#b9716a"),
 }
 _STYLE = (
     "text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1f2630}"

@@ -5,7 +5,7 @@ Pure; never evaluates Python text. Text goes through `lexer`, `parser` (tree: `n
 who write expressions, `typing` those who check them.
 """
 
-from wfe.core.expressions.compiler import NOW, Lookup
+from wfe.core.expressions.compiler import NOW, Lookup, Metered
 from wfe.core.expressions.expression import Expression, compile_expression
 from wfe.core.expressions.lexer import RESERVED
 from wfe.core.expressions.parser import parse
@@ -22,6 +22,7 @@ __all__ = [
     "Expression",
     "ExpressionError",
     "Lookup",
+    "Metered",
     "Template",
     "compile_expression",
     "compile_template",

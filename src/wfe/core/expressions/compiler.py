@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 from wfe import limits
 from wfe.core.expressions import closures as make
 from wfe.core.expressions import nodes as ast
-from wfe.core.expressions.closures import UNSET, Closure, Frame
+from wfe.core.expressions.closures import STEPS, UNSET, Closure, Frame, charge
 from wfe.core.expressions.functions import IMPLEMENTATIONS
+from wfe.core.expressions.signatures import MARKING
 from wfe.core.expressions.values import OPERATORS, a_type, get_index, negate
 from wfe.errors import ExpressionError
 
@@ -31,6 +32,19 @@ _UNMETERED = frozenset({"size", "first", "last", "type", "dyn"})
 _PAIRED = frozenset({"contains", "indexOf"})
 
 
+class Metered:
+    """A lookup for evaluations that share one budget of steps: ``left`` counts down."""
+
+    __slots__ = ("left", "lookup")
+
+    def __init__(self, lookup: Lookup, left: int) -> None:
+        self.lookup = lookup
+        self.left = left
+
+    def __call__(self, name: str) -> Any:
+        return self.lookup(name)
+
+
 class Compiled(NamedTuple):
     """``run`` evaluates with a lookup; ``makes_times``: the result may hold values that are no JSON; ``builds``: it may
     hold one value many times over, so its size must be checked."""
@@ -40,6 +54,13 @@ class Compiled(NamedTuple):
     builds: bool
 
 
+def marking_name(call: ast.Call) -> str:
+    """The name under which ``active("a")`` and ``done("a")`` ask the lookup: true or false is expected."""
+    (id_,) = call.arguments
+    assert isinstance(id_, ast.Literal), "the parser takes nothing else"
+    return f"{call.function}({id_.value!s})"
+
+
 def compile_tree(root: ast.Node) -> Compiled:
     """Closures for a tree that `parse` made."""
     compiler = _Compiler(root)
@@ -47,7 +68,14 @@ def compile_tree(root: ast.Node) -> Compiled:
     frame_tail: Frame = [limits.EXPRESSION_STEPS_MAX, *[UNSET] * (compiler.slots - 2)]
 
     def run(lookup: Lookup) -> Any:
-        return closure([lookup, *frame_tail])
+        frame = [lookup, *frame_tail]
+        if type(lookup) is not Metered:
+            return closure(frame)
+        frame[STEPS] = lookup.left
+        charge(frame, 0)
+        value = closure(frame)
+        lookup.left = frame[STEPS]
+        return value
 
     return Compiled(run, compiler.makes_times, compiler.builds)
 
@@ -132,6 +160,9 @@ class _Compiler:
         if node.function == "now":
             self.makes_times = True
             return lambda frame: make.moment(frame[0](NOW))
+        if node.function in MARKING:
+            question = marking_name(node)
+            return lambda frame: frame[0](question)
         self.makes_times |= node.function in ("timestamp", "duration", "bytes")
         self.builds |= node.function in ("flatten", "split")
         whole = node.arguments if node.target is None else (node.target, *node.arguments)

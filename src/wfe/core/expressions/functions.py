@@ -35,6 +35,7 @@ from wfe.core.expressions.values import (
     type_name,
 )
 from wfe.errors import ExpressionError
+from wfe.model.registered import SECRET_KEY
 
 # Text
 
@@ -307,4 +308,5 @@ IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {
     "ceil": _whole("ceil", math.ceil),
     "div": true_divide,
     "format": format_text,
+    "secret": lambda name: {SECRET_KEY: name},
 }

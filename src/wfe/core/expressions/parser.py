@@ -11,7 +11,7 @@ from typing import cast, get_args
 from wfe import limits
 from wfe.core.expressions import nodes as ast
 from wfe.core.expressions.lexer import INT_MAX, KEYWORDS, RESERVED, Token, refuse, tokenize
-from wfe.core.expressions.signatures import check_call
+from wfe.core.expressions.signatures import LITERAL_ONLY, check_call
 
 MACROS = frozenset(get_args(ast.Macro))
 PRECEDENCE = {"||": 1, "&&": 2}
@@ -188,6 +188,8 @@ class _Parser:
         problem = check_call(name, len(arguments), method=False)
         if problem:
             refuse(problem, self.text, position)
+        if name in LITERAL_ONLY and type(getattr(arguments[0], "value", None)) is not str:
+            refuse(f'{name}() takes {LITERAL_ONLY[name]} in quotes, as in {name}("a")', self.text, position)
         return ast.Call(name, arguments, None, position)
 
     def _method(self, target: ast.Node, name: str, position: int) -> ast.Node:

@@ -1,7 +1,8 @@
 """The functions of the expression language as one table: names, numbers of arguments, and types where they are fixed.
 
 Pure data. To add a function: a row here, its implementation in `functions.py` (`IMPLEMENTATIONS`; a test compares the
-two), a line in docs/expressions.md. Three are not plain functions and live in the compiler: merge, is_none, now.
+two), a line in docs/expressions.md. Those that are not plain functions live in the compiler: merge, is_none, now,
+and the two that ask about the marking of a net.
 """
 
 from __future__ import annotations
@@ -84,7 +85,14 @@ SIGNATURES: dict[str, Signature] = {
     "merge": Signature((1, MANY), None),
     "is_none": Signature((1, 1), None, (), "boolean"),
     "now": Signature((0, 0), None),
+    "secret": Signature((1, 1), None, (_TEXT,)),
+    "active": Signature((1, 1), None, (_TEXT,), "boolean"),
+    "done": Signature((1, 1), None, (_TEXT,), "boolean"),
 }
+MARKING = frozenset({"active", "done"})
+"""What ``enabled_while`` asks about the nodes of its net; the name of ``active("a")`` in a lookup is ``active(a)``."""
+LITERAL_ONLY = {"secret": "the name of a secret", **dict.fromkeys(MARKING, "the id of a node")}
+"""Functions whose one argument stands in the definition: what they name is known before any run."""
 
 
 def check_call(name: str, count: int, *, method: bool) -> str | None:
