@@ -11,6 +11,7 @@ the kernel kills it when the lane is gone (Linux).
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -24,6 +25,7 @@ from queue import SimpleQueue
 
 import psutil
 
+from wfe import observe
 from wfe.errors import WfeError
 from wfe.wire.messages import NULL, TaskResult
 from wfe.worker.failure import error_info, failure
@@ -33,6 +35,11 @@ from wfe.worker.job import Job
 CANCEL_GRACE_S = 1.0
 """A cancelled attempt may clean up for this long before its process is killed."""
 STOP_GRACE_S = 2.0
+SPAWN_RETRY_S = 0.5
+"""How often a process is tried again that the system had no descriptors, processes or memory for."""
+_LATER = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+
+_logger = observe.get_logger("wfe.worker")
 
 
 class ProcessDied(WfeError):
@@ -46,9 +53,13 @@ class Child:
 
     def __init__(self, log_level: str, log_format: str) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-P", "-m", "wfe.worker.child", str(theirs.fileno())]
-            self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        try:
+            with theirs:
+                command = [sys.executable, "-P", "-m", "wfe.worker.child", str(theirs.fileno())]
+                self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        except OSError:
+            ours.close()
+            raise
         self.pipe = Pipe(ours)
         self.pipe.send(Prepare([path or os.getcwd() for path in sys.path], log_level, log_format))
 
@@ -101,7 +112,7 @@ class ProcessPool:
         self._lanes: list[Lane] = []
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._open_jobs = 0
-        self._closed = False
+        self._closing = threading.Event()
 
     def start(self, job: Job) -> None:
         self._open_jobs += 1
@@ -128,7 +139,7 @@ class ProcessPool:
 
     def close(self) -> None:
         """Ends all children: idle ones are asked, busy ones killed. Waits for them (at most STOP_GRACE_S each)."""
-        self._closed = True
+        self._closing.set()
         for lane in self._lanes:
             if lane.job is not None and lane.child is not None:
                 lane.child.kill()
@@ -170,13 +181,13 @@ class ProcessPool:
     # ---- the lanes' side ----
 
     def _serve(self, lane: Lane) -> None:
-        while (job := self._queue.get()) is not None and not self._closed:
+        while (job := self._queue.get()) is not None and not self._closing.is_set():
             if job.settled:
                 continue
             lane.job = job
             try:
                 result = self._attempt(lane, job)
-            except Exception as error:  # noqa: BLE001  a spawn that fails is the attempt's failure; the lane stays
+            except Exception as error:  # noqa: BLE001  a spawn that cannot succeed is the attempt's failure; the lane stays
                 result = job.failed(error_info(error, job.spec.node_id), time.monotonic_ns())
             lane.job = None
             with suppress(RuntimeError):  # the loop has closed: nobody waits for the result
@@ -184,9 +195,26 @@ class ProcessPool:
         if lane.child is not None:
             lane.child.stop()
 
+    def _spawn(self, job: Job) -> Child | None:
+        """A child; None when the job was cancelled before the system had what it takes."""
+        told = False
+        while not (job.cancelled or self._closing.is_set()):
+            try:
+                return Child(*self._log)
+            except OSError as error:
+                if error.errno not in _LATER:
+                    raise
+                if not told:
+                    _logger.warning("no process can be started for a task: it waits", reason=str(error))
+                told = True
+            self._closing.wait(SPAWN_RETRY_S)
+        return None
+
     def _attempt(self, lane: Lane, job: Job) -> TaskResult:
         if lane.child is None:
-            lane.child = Child(*self._log)
+            lane.child = self._spawn(job)
+        if lane.child is None:
+            return job.withdrawn(time.monotonic_ns())
         child, registered = lane.child, job.function.registered
         job.start(time.monotonic_ns())
         self._loop.call_soon_threadsafe(self._arm, lane, job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from pathlib import Path
 
@@ -56,6 +57,41 @@ async def test_a_process_that_dies_fails_the_task_and_the_next_one_gets_another(
     after = value(await runs(worker_tasks.pid_and_count))
     assert after[0] != before[0]
     assert after[1] == 1
+
+
+class Refusals:
+    """Stands in for `processes.Child` and refuses a number of processes, as the system does when it lacks something."""
+
+    def __init__(self, error: int, times: int) -> None:
+        self._error, self._times, self._child = error, times, processes.Child
+        self.count = 0
+
+    def __call__(self, *arguments: str) -> processes.Child:
+        if self.count < self._times:
+            self.count += 1
+            raise OSError(self._error, os.strerror(self._error))
+        return self._child(*arguments)
+
+
+async def test_a_process_for_which_the_system_has_no_descriptors_is_waited_for(runs, monkeypatch):
+    monkeypatch.setattr(processes, "SPAWN_RETRY_S", 0.01)
+    monkeypatch.setattr(processes, "Child", refusals := Refusals(errno.EMFILE, 3))
+    assert value(await runs(worker_tasks.doubled, x=4)) == 8
+    assert refusals.count == 3
+
+
+async def test_a_task_that_waits_for_its_process_can_be_cancelled(runs, monkeypatch):
+    monkeypatch.setattr(processes, "SPAWN_RETRY_S", 0.01)
+    monkeypatch.setattr(processes, "Child", refusals := Refusals(errno.EAGAIN, 1_000_000))
+    run = runs.start(worker_tasks.doubled, x=4)
+    await eventually(lambda: refusals.count)
+    runs.cancel(run)
+    assert (await runs.ended(run)).status == 2
+
+
+async def test_a_process_that_can_never_be_started_fails_its_task(runs, monkeypatch):
+    monkeypatch.setattr(processes, "Child", Refusals(errno.ENOENT, 1))
+    assert failed(await runs(worker_tasks.doubled, x=4)).type == "FileNotFoundError"
 
 
 async def test_a_process_that_overruns_is_killed_with_what_it_started(runs, tmp_path):
