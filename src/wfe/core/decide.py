@@ -35,6 +35,7 @@ from wfe.model.event import (
     SignalArrived,
     TaskDone,
     TaskFailed,
+    TaskHandedOut,
     TaskReopened,
     TimerExpired,
 )
@@ -121,6 +122,13 @@ def task_lost(turn: Turn, key: int, attempt: int, *, spent: bool, previous: Raw 
         turn.ready.append(key)
     advance(turn)
     return True
+
+
+def hand_out(turn: Turn, key: int, attempt: int) -> None:
+    """A task that must not run twice goes to a worker next: whoever recovers the run must know."""
+    if turn.run.open.get(key) == attempt:
+        act, index = divmod(key, turn.plan.stride)
+        turn.emit(TaskHandedOut(index, act, attempt))
 
 
 def _final(turn: Turn, key: int, attempt: int, kind: str, message: str, attempts: int) -> None:

@@ -313,7 +313,7 @@ def _run_ended(run: RunState, plan: Plan, event: ev.RunEnded, enabled: Enabled) 
     for table in (
         run.frames, run.groups, run.homes, run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous,
         run.timers, run.waits, run.signals, run.children, run.faults, run.held, run.expired,
-        run.deferred,
+        run.deferred, run.handed_out,
     ):  # fmt: skip
         table.clear()
 
@@ -339,6 +339,10 @@ def _run_quarantined(run: RunState, plan: Plan, event: ev.RunQuarantined, enable
 
 def _command_deferred(run: RunState, plan: Plan, event: ev.CommandDeferred, enabled: Enabled) -> None:
     run.deferred.append(event.command.copy())
+
+
+def _task_handed_out(run: RunState, plan: Plan, event: ev.TaskHandedOut, enabled: Enabled) -> None:
+    run.handed_out[event.act * plan.stride + event.node] = event.attempt
 
 
 def _command_applied(run: RunState, plan: Plan, event: ev.CommandApplied, enabled: Enabled) -> None:
@@ -378,6 +382,7 @@ EVOLVE: dict[type, Evolve] = {
     ev.RunResumed: _run_resumed,
     ev.RunQuarantined: _run_quarantined,
     ev.CommandDeferred: _command_deferred,
+    ev.TaskHandedOut: _task_handed_out,
     ev.CommandApplied: _command_applied,
     ev.TimerExpired: _timer_expired,
 }

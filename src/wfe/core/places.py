@@ -55,6 +55,8 @@ def forget(run: RunState, key: int) -> None:
         run.losses.pop(key, None)
     if run.previous:
         run.previous.pop(key, None)
+    if run.handed_out:
+        run.handed_out.pop(key, None)
 
 
 def withdraw(run: RunState, plan: Plan, act: int, first: int, stop: int) -> None:
@@ -67,7 +69,10 @@ def withdraw(run: RunState, plan: Plan, act: int, first: int, stop: int) -> None
         key_act, node = divmod(key, stride)
         return first <= node < stop if key_act == act else key_act in within
 
-    for table in (run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous, run.waits, run.children):
+    for table in (
+        run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous, run.waits, run.children,
+        run.handed_out,
+    ):  # fmt: skip
         for key in [k for k in table if inside(k)]:
             del table[key]
     for timer in [t for t in run.timers if t != RUN_DEADLINE and inside(t // 2)]:

@@ -254,6 +254,14 @@ class CommandDeferred(Event, frozen=True, array_like=True, tag=28):
     command: Raw
 
 
+class TaskHandedOut(Event, frozen=True, array_like=True, tag=29):
+    """An attempt that must not run twice is about to be given to a worker: from now on it may have begun."""
+
+    node: int
+    act: int
+    attempt: int
+
+
 RunEvent: TypeAlias = (
     RunStarted
     | TasksOpened
@@ -284,6 +292,7 @@ RunEvent: TypeAlias = (
     | RunQuarantined
     | KindEvent
     | CommandDeferred
+    | TaskHandedOut
     | NetEvent
 )
 

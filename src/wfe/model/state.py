@@ -156,6 +156,8 @@ class RunState(Struct, array_like=True):
     compensating: Compensating | None = None
     deferred: list[Raw] = []
     """Commands that met a defect, encoded; applied again at resume."""
+    handed_out: dict[int, int] = {}
+    """Place of a task that must not run twice -> the attempt that a worker may have begun."""
     nets: dict[int, Marking] = {}
     """Place of a block (or of a frame itself) that is a net -> its marking, while it is open."""
 

@@ -169,8 +169,8 @@ class Shard:
             self._fire(now_ms)
         self.recovery.on_tick(now_ms)
         self.workers.on_tick(now_ms)
-        if self.workers.has_oversize:
-            self.workers.fail_oversize(now_ms)
+        if self.workers.has_unsent:
+            self.workers.settle_unsent(now_ms)
         self.mailroom.on_tick(now_ms)
         self.loader.on_tick(now_ms)
         touched = self.commit(now_ms)
@@ -190,7 +190,7 @@ class Shard:
     def has_work(self) -> bool:
         """Whether another turn has something to do at once."""
         core = self.core
-        waiting = core.mail_in or core.acks_in or core.touched or self.workers.has_oversize
+        waiting = core.mail_in or core.acks_in or core.touched or self.workers.has_unsent
         return bool(waiting or any(p.events or p.new_mail for p in core.partitions.values()))
 
     def next_wake_ms(self, now_ms: int) -> int:

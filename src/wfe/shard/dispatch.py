@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 
+from wfe.core import decide
 from wfe.core.values import splice
 from wfe.limits import FRAME_MESSAGES_MAX, LOSSES_SUSPECT, TASK_INPUT_BYTES_MAX
 from wfe.model.definition import Task
@@ -34,6 +36,8 @@ class Dispatcher:
         self._aside: list[tuple[Entry, int]] = []
         self.oversize: list[tuple[Entry, int, int]] = []
         """Attempts whose input fits into no frame: they fail in the next batch."""
+        self.unmarked: list[tuple[Entry, int, int]] = []
+        """Attempts that must not run twice: they leave once it is durable that a worker may have begun them."""
         self._waiting: Counter[TaskKind] = Counter()
         """Suspects in the queue that no worker could take at the last run, by kind of task."""
 
@@ -80,6 +84,9 @@ class Dispatcher:
                 self._aside.append((entry, key))
                 continue
             spec = _spec(entry, key, attempt)
+            if spec is None:
+                self.unmarked.append((entry, key, attempt))
+                continue
             if len(spec.input) > TASK_INPUT_BYTES_MAX:
                 self.oversize.append((entry, key, attempt))
                 continue
@@ -107,6 +114,14 @@ class Dispatcher:
             link.held[lease] = None
         self._core.counters["tasks_dispatched"] += len(specs)
         return True
+
+    def mark(self, now_ms: int) -> None:
+        """Write down what is to leave after this batch's commit, and put it in front of its queue."""
+        tasks, self.unmarked = self.unmarked, []
+        for entry, key, attempt in reversed(tasks):
+            if entry.run.open.get(key) == attempt and entry.run.status != PAUSED:
+                self._turns.run(entry, now_ms, partial(decide.hand_out, key=key, attempt=attempt))
+                self._put_back([(entry, key)])
 
     def _put_back(self, items: list[tuple[Entry, int]]) -> None:
         """What did not fit into a frame stays at the front of its queue."""
@@ -163,13 +178,15 @@ class Dispatcher:
         self._core.workers.send(link.peer, [_LOAD, encode(ShardLoad(waiting, link.dispatch_seq))])
 
 
-def _spec(entry: Entry, key: int, attempt: int) -> TaskSpec:
-    """A task as a worker gets it."""
+def _spec(entry: Entry, key: int, attempt: int) -> TaskSpec | None:
+    """A task as a worker gets it; None when that it leaves must be written down first."""
     run, plan = entry.run, entry.plan
     act, index = divmod(key, plan.stride)
     node = plan.nodes[index]
     task = node.node
     assert isinstance(task, Task)
+    if not task.redeliver and run.handed_out.get(key) != attempt:
+        return None
     made = run.inputs.get(key) if run.inputs else None
     if made is None:
         made = splice(run, plan, node.scope, act, node.input)

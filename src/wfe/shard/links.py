@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from wfe.partition.entry import Lease
-from wfe.wire.messages import WorkerHello
+from wfe.model.definition import Task
+from wfe.partition.entry import Entry, Lease
+from wfe.wire.messages import TaskRef, WorkerHello
+
+NOWHERE = -1
+"""No place of a run."""
 
 
 class Link:
@@ -48,3 +52,15 @@ class Link:
     def booked_seq(self) -> int:
         """The last result frame up to which every result has been decided."""
         return min(self.late) - 1 if self.late else self.results_seq
+
+
+def runs_once(lease: Lease) -> bool:
+    """Whether a task must not run twice."""
+    task = lease.entry.plan.nodes[lease.key % lease.entry.plan.stride].node
+    return isinstance(task, Task) and not task.redeliver
+
+
+def place_of(entry: Entry, ref: TaskRef) -> int:
+    """The place that a worker names: a node number that there is not must never mean a node of the next activation."""
+    stride = entry.plan.stride
+    return ref.activation * stride + ref.node if 0 <= ref.node < stride - 1 else NOWHERE

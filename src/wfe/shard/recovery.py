@@ -200,14 +200,18 @@ class Recovery:
         return bool(self._expected) and self._expected <= self._workers.hellos
 
     def _give_out(self, entry: Entry, now_ms: int) -> None:
-        """Open the tasks that no worker claimed under new attempt numbers, which count nowhere."""
+        """Open the tasks that no worker claimed under new attempt numbers, which count nowhere.
+
+        One that must not run twice and may have begun is lost with its worker.
+        """
         unclaimed, entry.unclaimed = entry.unclaimed, {}
         for key, attempt in unclaimed.items():
             if entry.run.open.get(key) == attempt and key not in entry.leases:
                 self._reopen(entry, key, attempt, now_ms)
 
     def _reopen(self, entry: Entry, key: int, attempt: int, now_ms: int) -> None:
-        self._turns.apply(entry, now_ms, TaskLost(key, attempt, spent=False))
+        begun = entry.run.handed_out.get(key) == attempt
+        self._turns.apply(entry, now_ms, TaskLost(key, attempt, spent=begun))
 
 
 def _nothing(found: object, now_ms: int) -> None:

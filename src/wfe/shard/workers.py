@@ -23,7 +23,7 @@ from wfe.observe import get_logger
 from wfe.partition.entry import Entry, Lease
 from wfe.shard.core import ShardCore, encode, error_reply
 from wfe.shard.dispatch import Dispatcher
-from wfe.shard.links import Link
+from wfe.shard.links import NOWHERE, Link, place_of, runs_once
 from wfe.shard.loading import Loader
 from wfe.shard.turns import Turns
 from wfe.wire.frames import Kind, decode_header, header
@@ -42,8 +42,6 @@ from wfe.wire.messages import (
 _log = get_logger("shard")
 _RESULTS_ACK = header(Kind.RESULTS_ACK)
 _DONE = 0
-_NOWHERE = -1
-"""No place of a run."""
 _CREDIT_MAX = 1 << 40
 """Far above what workers lend (`CREDIT_BYTES_MAX`), far below what a frame can say."""
 
@@ -145,7 +143,7 @@ class Workers:
             if self.links.get(link.peer) is not link:
                 return
             if isinstance(found, Entry):
-                key = _place(found, ref)
+                key = place_of(found, ref)
                 lease = found.leases.get(key)
                 if found.run.open.get(key) == ref.attempt and (lease is None or lease.worker == link.worker):
                     if lease is None:
@@ -191,7 +189,7 @@ class Workers:
         entry = partition.entries.get(ref.run_id) if partition is not None else None
         if entry is None:
             return None
-        lease = entry.leases.get(_place(entry, ref))
+        lease = entry.leases.get(place_of(entry, ref))
         return lease if lease is not None and lease.attempt == ref.attempt else None
 
     def _on_recall(self, link: Link, _: object, now_ms: int) -> None:
@@ -253,7 +251,7 @@ class Workers:
 
     def _result(self, link: Link, entry: Entry, result: TaskResult, now_ms: int) -> None:
         stride = entry.plan.stride
-        key = result.activation * stride + result.node if 0 <= result.node < stride - 1 else _NOWHERE
+        key = result.activation * stride + result.node if 0 <= result.node < stride - 1 else NOWHERE
         lease = entry.leases.get(key)
         previous = NULL
         if lease is not None and lease.attempt == result.attempt:
@@ -285,12 +283,16 @@ class Workers:
         self.turns.file(entry, turn)
 
     @property
-    def has_oversize(self) -> bool:
-        """Whether there are tasks that could not be sent, and so fail in the next batch."""
-        return bool(self._dispatcher.oversize)
+    def has_unsent(self) -> bool:
+        """Whether there are tasks that could not be sent yet, or never can: the next batch says so."""
+        return bool(self._dispatcher.oversize or self._dispatcher.unmarked)
 
-    def fail_oversize(self, now_ms: int) -> None:
-        """Tasks whose arguments are each small enough, but together fit into no frame."""
+    def settle_unsent(self, now_ms: int) -> None:
+        """What must not run twice is written down before it leaves; what fits into no frame fails.
+
+        Arguments may each be small enough, but not together.
+        """
+        self._dispatcher.mark(now_ms)
         tasks, self._dispatcher.oversize = self._dispatcher.oversize, []
         message = f"the arguments have more than {TASK_INPUT_BYTES_MAX} bytes together: pass paths or URLs instead"
         error = ErrorInfo("PayloadTooLarge", message, types=("PayloadTooLarge",), fatal=True)
@@ -339,7 +341,8 @@ class Workers:
         self._cancels.pop(link.peer, None)
         leases = [*link.unconfirmed, *link.held]
         for position, lease in enumerate(leases):
-            self._lost(lease, now_ms, spent=spent and position < link.slots)
+            # What must not run twice may have begun, whatever its position: coroutines are not bound by slots.
+            self._lost(lease, now_ms, spent=(spent and position < link.slots) or runs_once(lease))
 
     def on_known_workers(self, known: KnownWorkers, now_ms: int) -> None:
         """The coordinator saw processes end."""
@@ -381,9 +384,3 @@ class Workers:
             self._cancels.clear()
         if self._core.ready.size:
             self._dispatcher.run(self.links.values(), now_ms)
-
-
-def _place(entry: Entry, ref: TaskRef) -> int:
-    """The place that a worker names: a node number that there is not must never mean a node of the next activation."""
-    stride = entry.plan.stride
-    return ref.activation * stride + ref.node if 0 <= ref.node < stride - 1 else _NOWHERE
