@@ -12,13 +12,13 @@ from types import CoroutineType
 from typing import Any
 
 from wfe.authoring import fields
-from wfe.authoring.canvas import Canvas, OpenBlock
+from wfe.authoring.canvas import Canvas
+from wfe.authoring.open_blocks import OpenBlock
 from wfe.authoring.places import Place
 from wfe.authoring.refs import RefProxy, RefState, state_of
 from wfe.authoring.results import MapResult
 from wfe.authoring.templates import constant_ast, template
 from wfe.core.expressions import nodes
-from wfe.core.expressions.unparse import unparse
 from wfe.model import definition as model
 from wfe.wire.payload import strip_ref
 
@@ -71,6 +71,7 @@ def draw_map(
     canvas.check_entered()
     as_ = canvas.open_item()
     block = canvas.enter(None, "map")
+    block.scope.serial = max_parallel == 1
     canvas.note_place(map_id, block.scope.place)
     item = RefProxy(RefState(canvas, nodes.Name(as_), item_type, canvas.closed_in()))
     try:
@@ -132,13 +133,13 @@ def _items(canvas: Canvas, items: Any) -> tuple[str, Any]:
             inner = state_of(part)
             if inner is not None:
                 canvas.check_usable(inner)
-        return unparse(constant_ast(canvas, plain)), kinds.pop() if len(kinds) == 1 else Any
-    canvas.check_usable(state)
+        return canvas.written(constant_ast(canvas, plain)), kinds.pop() if len(kinds) == 1 else Any
+    text = canvas.expression(state)
     if fields.kind(state.type) not in ("list", "unknown"):
         raise canvas.fail(
             f"wf.map takes a list of items, and {state.text} is a {fields.type_name(fields.plain(state.type))}"
         )
-    return state.text, fields.item_type(state.type)
+    return text, fields.item_type(state.type)
 
 
 def _tolerance(canvas: Canvas, tolerate: int | str | None) -> tuple[int | None, float | None]:

@@ -9,10 +9,12 @@ from typing import Any
 from wfe.authoring.argument_types import check_argument
 from wfe.authoring.canvas import Canvas
 from wfe.authoring.places import Place
-from wfe.authoring.refs import RefProxy, state_of
+from wfe.authoring.refs import RefProxy
 from wfe.authoring.templates import template
+from wfe.authoring.wiring import ids_of_nodes
 from wfe.errors import GraphError
 from wfe.model import definition as model
+from wfe.model.net import Join
 from wfe.model.policy import RetryPolicy
 from wfe.model.registered import RegisteredTask, RegisteredWorkflow
 from wfe.wire.payload import Param, params_of, return_type_of
@@ -24,6 +26,8 @@ class CallOptions:
 
     id: str | None = None
     after: tuple[Any, ...] | None = None
+    join: Join | None = None
+    cancels: tuple[Any, ...] | None = None
     retry: RetryPolicy | None = None
     timeout_ms: int | None = None
     priority: int | None = None
@@ -61,12 +65,15 @@ def call_task(
 ) -> RefProxy:
     """Draws a task node."""
     with_ = arguments(canvas, task.name, signature.params, args, kwargs)
-    after = after_ids(canvas, options.after)
+    after = ids_of_nodes(canvas, options.after, "after=")
+    cancels = ids_of_nodes(canvas, options.cancels, "cancels=") or ()
     node_id = canvas.node_id(task.name, options.id)
     canvas.add(
         model.Task(
             id=node_id,
             after=after,
+            join=options.join,
+            cancels=cancels,
             task=task.name,
             task_version=task.version,
             with_=with_,
@@ -91,12 +98,15 @@ def call_workflow(
 ) -> RefProxy:
     """Draws a sub-workflow that is awaited; it runs the version that is current then."""
     with_ = arguments(canvas, workflow.name, signature.params, args, kwargs)
-    after = after_ids(canvas, options.after)
+    after = ids_of_nodes(canvas, options.after, "after=")
+    cancels = ids_of_nodes(canvas, options.cancels, "cancels=") or ()
     node_id = canvas.node_id(workflow.name, options.id)
     canvas.add(
         model.SubWorkflow(
             id=node_id,
             after=after,
+            join=options.join,
+            cancels=cancels,
             workflow=workflow.name,
             with_=with_,
             timeout_ms=options.timeout_ms,
@@ -126,26 +136,3 @@ def arguments(
     for key, value in bound.items():
         check_argument(canvas, f"{name}({key}=...)", value, known[key].type)
     return {param.name: template(canvas, bound[param.name]) for param in params if param.name in bound}
-
-
-def after_ids(canvas: Canvas, after: tuple[Any, ...] | None) -> tuple[str, ...] | None:
-    """Node ids from ids and Refs."""
-    if after is None:
-        return None
-    ids: list[str] = []
-    for entry in after:
-        state = state_of(entry)
-        if state is not None:
-            canvas.check_same(state)
-            if not state.node_ids:
-                raise canvas.fail(f"after= takes nodes, and {state.text} is a parameter")
-            ids += sorted(state.node_ids)
-        elif isinstance(entry, str):
-            if entry not in canvas.places:
-                raise canvas.fail(
-                    f"after= names no node above: {entry!r} (known: {', '.join(canvas.places) or 'none'})"
-                )
-            ids.append(entry)
-        else:
-            raise canvas.fail(f"after= takes values of nodes or node ids, not {entry!r}")
-    return tuple(dict.fromkeys(ids))

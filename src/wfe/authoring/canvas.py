@@ -8,92 +8,23 @@ that no ``except`` or ``suppress`` of the author can hide it; a node enters the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from wfe.authoring import fields
 from wfe.authoring.current import CURRENT, current_canvas
 from wfe.authoring.node_ids import NodeIds
+from wfe.authoring.open_blocks import LEAVABLE, OpenBlock, PendingBlock, PendingWhen, Scope, ScopeKind, Spot, Unentered
 from wfe.authoring.places import Place, caller
 from wfe.authoring.refs import RefProxy, RefState
+from wfe.authoring.states import States, ast_of
 from wfe.authoring.types import SchemaSet
 from wfe.core.checks import RESERVED_NAMES
 from wfe.core.expressions import RESERVED, nodes
+from wfe.core.expressions.rewrite import substitute
+from wfe.core.expressions.unparse import unparse
 from wfe.errors import GraphError
 from wfe.limits import DEFINITION_DEPTH_MAX, DEFINITION_NODES_MAX
 from wfe.model import definition as model
-
-ScopeKind = Literal["root", "when", "otherwise", "catch", "parallel", "branch", "map"]
-_LEAVABLE: frozenset[ScopeKind] = frozenset(("root", "parallel", "branch"))
-
-
-@dataclass(slots=True, eq=False)
-class Scope:
-    """A block of the drawing, as far as values are concerned: they may not leave some kinds of block (rule 5)."""
-
-    kind: ScopeKind
-    place: Place
-    open: bool = True
-
-    def describe(self) -> str:
-        """How messages name the block."""
-        name = "the body of wf.map" if self.kind == "map" else f"the `with wf.{self.kind}(...)` block"
-        return f"{name} at line {self.place.line}"
-
-
-@dataclass(slots=True, eq=False)
-class PendingWhen:
-    """A choice whose arms are still being drawn: ``otherwise`` adds to the one right above it."""
-
-    id: str
-    branches: list[tuple[str | None, OpenBlock]] = field(default_factory=list)
-    closed: bool = False
-
-    def freeze(self, frozen: Callable[[OpenBlock], tuple[model.Node, ...]]) -> model.When:
-        """The node."""
-        return model.When(
-            id=self.id, branches=tuple(model.Branch(condition, frozen(block)) for condition, block in self.branches)
-        )
-
-
-@dataclass(slots=True, eq=False)
-class PendingBlock:
-    """A node with one block, which may still get what `Canvas.keep` puts into it."""
-
-    id: str
-    block: OpenBlock
-    make: Callable[[tuple[model.Node, ...]], model.Node]
-
-    def freeze(self, frozen: Callable[[OpenBlock], tuple[model.Node, ...]]) -> model.Node:
-        """The node."""
-        return self.make(frozen(self.block))
-
-
-@dataclass(slots=True, eq=False)
-class OpenBlock:
-    """A block that nodes are being added to. ``kept``: nodes that belong before the node of this index."""
-
-    scope: Scope
-    nodes: list[model.Node | PendingWhen | PendingBlock] = field(default_factory=list)
-    kept: list[tuple[int, model.Node]] = field(default_factory=list)
-    computes: bool = False
-    """Whether expressions were made in it, of which a later ``wf.merge`` may make nodes."""
-
-
-class Spot(NamedTuple):
-    """A place in a drawing: before which node of which block, and how deep that is."""
-
-    depth: int
-    before: int
-    block: OpenBlock
-
-
-@dataclass(slots=True, eq=False)
-class Unentered:
-    """A block that was made, and that no ``with`` has entered yet."""
-
-    what: str
-    place: Place
 
 
 class Canvas:
@@ -114,6 +45,11 @@ class Canvas:
         self._unentered: list[Unentered] = []
         self._blocks = [OpenBlock(Scope("root", place))]
         self._kept: dict[int, tuple[object, str]] = {}
+        self.states = States()
+        self.locks: dict[str, int | None] = {}
+        """Names of locks: how many may hold each of the run's own; None: it is shared with other runs."""
+        self.won: list[tuple[Scope, str]] = []
+        """Races and their winners that the open when blocks are about."""
         self._token = CURRENT.set(self)
 
     def close(self) -> None:
@@ -142,23 +78,56 @@ class Canvas:
         )
 
     def check_usable(self, state: RefState) -> None:
-        """A Ref may not be used outside the when, otherwise, catch or map block that its value was made in."""
+        """A Ref may not be used outside the when, otherwise, catch, map, loop or race that its value was made in."""
         self.check_same(state)
         if state.not_inside is not None and state.not_inside.open:
+            kind = state.not_inside.kind
             raise self.fail(
-                f"{state.text} is known once its `with wf.catch(...)` block has ended: use it below the block"
+                f"{state.text} is known once its `with wf.{kind}(...)` block has ended: use it below the block"
             )
         for scope in state.scopes:
-            if scope.open:
+            if scope.open or self.has_won(scope, state):
                 continue
             if scope.kind == "map":
                 raise self.fail(
                     f"{state.text} was made in {scope.describe()}: return it from the body: wf.map gives the results"
                 )
+            if scope.kind == "race":
+                raise self.fail(
+                    f"{state.text} was made in {scope.describe()}, and another child may have won: use it inside "
+                    "`with wf.when(r.won(value)):`, or wf.merge(value, ..., default), the first that exists"
+                )
+            if scope.kind == "loop":
+                raise self.fail(
+                    f"{state.text} was made in {scope.describe()}, once in each iteration: keep it in wf.state(...), "
+                    "or use wf.merge(value, default) for the last one"
+                )
             raise self.fail(
                 f"{state.text} was made in {scope.describe()}, which a run may not take: outside of it use "
                 "wf.merge(value, ..., default), the first that exists"
             )
+
+    def has_won(self, scope: Scope, state: RefState) -> bool:
+        """Whether this is inside `wf.when(r.won(x))`, and the value was made by the child that made x."""
+        return any(
+            race is scope and all(scope.owners.get(node_id, winner) == winner for node_id in state.node_ids)
+            for race, winner in self.won
+        )
+
+    def expression(self, state: RefState) -> str:
+        """The text of a Ref's expression for a node that is drawn here; it is checked to be usable."""
+        self.check_usable(state)
+        return self.written(ast_of(state))
+
+    def written(self, ast: nodes.Node) -> str:
+        """An expression as text. What the winner of a race made is optional to whoever reads the definition."""
+        optional = {
+            node_id: nodes.Call("merge", (nodes.Name(node_id),))
+            for race, winner in self.won
+            for node_id, child in race.owners.items()
+            if child == winner
+        }
+        return unparse(substitute(ast, optional))
 
     def check_condition(self, state: RefState, what: str) -> None:
         """A condition is a bool, as far as its type says."""
@@ -217,8 +186,8 @@ class Canvas:
     ) -> RefProxy:
         """The Ref of a node's value, bound to the blocks that are open now (or to ``scopes``)."""
         bound = self.closed_in() if scopes is None else scopes
-        name, ids = nodes.Name(node_id), frozenset((node_id,))
-        return RefProxy(RefState(self, name, type_, bound, not_inside, ids, spot=self.spot(), lost_with=bound))
+        name, ids, born = nodes.Name(node_id), frozenset((node_id,)), self.states.changes
+        return RefProxy(RefState(self, name, type_, bound, not_inside, ids, False, self.spot(), bound, born))
 
     def spot(self) -> Spot:
         """Where the drawing has got to."""
@@ -227,17 +196,39 @@ class Canvas:
 
     def keep(self, value: object, made: model.Template, spot: Spot) -> str:
         """The id of a node, put where the value was made, that has it if the run gets there."""
+
+        def make() -> str:
+            node_id = self.node_id("value")
+            self.put(model.Set(id=node_id, value=made), spot)
+            return node_id
+
+        return self.once(value, make)
+
+    def once(self, value: object, make: Callable[[], str]) -> str:
+        """The id of the node that keeps this very value, made at its first need."""
         known = self._kept.get(id(value))
         if known is None:
-            node_id = self.node_id("value")
-            self.note_place(node_id, caller())
-            spot.block.kept.append((spot.before, model.Set(id=node_id, value=made)))
-            known = self._kept[id(value)] = (value, node_id)
+            known = self._kept[id(value)] = (value, make())
         return known[1]
+
+    def path(self) -> tuple[tuple[Scope, int], ...]:
+        """The open blocks from the root, each with the number of its child that is being drawn."""
+        inner = [block.scope.spot.before for block in self._blocks[1:] if block.scope.spot is not None]
+        return tuple(zip((block.scope for block in self._blocks), (*inner, len(self.block.nodes)), strict=True))
+
+    def put(self, node: model.Node, spot: Spot) -> None:
+        """Puts a node where something was drawn before."""
+        self.note_place(node.id, caller())
+        spot.block.kept.append((spot.before, node))
 
     def closed_in(self) -> frozenset[Scope]:
         """The open blocks that a value made here may not leave."""
-        return frozenset(block.scope for block in self._blocks if block.scope.kind not in _LEAVABLE)
+        return frozenset(block.scope for block in self._blocks if block.scope.kind not in LEAVABLE)
+
+    def forget_won(self, proves: tuple[tuple[Scope, str], ...]) -> None:
+        """A when block about a race has ended."""
+        if proves:
+            del self.won[-len(proves) :]
 
     # ---- blocks ----------------------------------------------------------------------------------------------------
 
@@ -254,7 +245,9 @@ class Canvas:
             self._unentered.remove(waiting)
         if len(self._blocks) > DEFINITION_DEPTH_MAX:
             raise self.fail(f"blocks are nested deeper than {DEFINITION_DEPTH_MAX}: use a sub-workflow")
-        block = OpenBlock(Scope(kind, waiting.place if waiting else caller()))
+        before = len(self.block.nodes) - (kind == "otherwise")  # a further arm of the choice right above
+        spot = Spot(len(self._blocks), before, self.block)
+        block = OpenBlock(Scope(kind, waiting.place if waiting else caller(), spot=spot))
         self._blocks.append(block)
         return block
 

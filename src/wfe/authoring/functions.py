@@ -12,6 +12,7 @@ from wfe.authoring import fields
 from wfe.authoring.canvas import Canvas
 from wfe.authoring.merging import kept, refs_in
 from wfe.authoring.refs import RefProxy, RefState, join, state_of
+from wfe.authoring.states import ast_of
 from wfe.authoring.templates import constant_ast
 from wfe.core.expressions import nodes
 from wfe.core.expressions.expression import compile_expression
@@ -68,8 +69,9 @@ class Functions:
         """The opposite of a condition."""
         canvas = self._active()
         state = self._condition(condition, "wf.not_(...)")
-        ast = state.ast.operand if isinstance(state.ast, nodes.Unary) and state.ast.operator == "!" else None
-        return cast(bool, join(canvas, [state], ast or nodes.Unary("!", state.ast), bool))
+        ast = ast_of(state)
+        opposite = ast.operand if isinstance(ast, nodes.Unary) and ast.operator == "!" else nodes.Unary("!", ast)
+        return cast(bool, join(canvas, [state], opposite, bool))
 
     def is_none(self, value: object) -> bool:
         """Whether a value is None or missing."""

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, cast, overload
 from wfe.authoring import blocks, fields
 from wfe.authoring.bodies import draw_map
 from wfe.authoring.calls import arguments
-from wfe.authoring.canvas import Canvas, PendingWhen
+from wfe.authoring.canvas import Canvas
+from wfe.authoring.control import Control
 from wfe.authoring.current import current_canvas
-from wfe.authoring.functions import Functions
-from wfe.authoring.later import Later
+from wfe.authoring.open_blocks import PendingWhen
 from wfe.authoring.refs import state_of
 from wfe.authoring.results import UNSET_ARGUMENT, ErrorInfo, MapResult
 from wfe.authoring.retry import Duration, duration_ms, error_names
+from wfe.authoring.services import Services
 from wfe.authoring.templates import template, time_text
 from wfe.core.findings import did_you_mean
 from wfe.model import definition as model
@@ -30,7 +31,7 @@ R = TypeVar("R")
 D = TypeVar("D")
 
 
-class Graph(Functions, Later):
+class Graph(Control, Services):
     """Handed to the workflow's function as its first parameter, ``wf``."""
 
     __slots__ = ("_canvas",)
@@ -58,8 +59,7 @@ class Graph(Functions, Later):
     def when(self, condition: bool, *, id: str | None = None) -> blocks.BlockContext[None]:
         """``with wf.when(order.total > 1000):`` draws what runs if the condition holds."""
         canvas = self._active()
-        state = self._condition(condition, "wf.when(...)")
-        return blocks.when_block(canvas, blocks.condition_text(canvas, state, "wf.when(...)"), id)
+        return blocks.when_block(canvas, self._condition(condition, "wf.when(...)"), id)
 
     def otherwise(self, condition: bool = True) -> blocks.BlockContext[None]:
         """``with wf.otherwise():`` right below a when block: else; with a condition: elif."""
@@ -72,9 +72,7 @@ class Graph(Functions, Later):
             raise canvas.fail("this wf.otherwise can never be reached: the one above it has no condition")
         if condition is True:
             return blocks.otherwise_block(canvas, choice, None)
-        state = self._condition(condition, "wf.otherwise(...)")
-        text = blocks.condition_text(canvas, state, "wf.otherwise(...)")
-        return blocks.otherwise_block(canvas, choice, text)
+        return blocks.otherwise_block(canvas, choice, self._condition(condition, "wf.otherwise(...)"))
 
     def catch(self, *errors: type[BaseException] | str, id: str | None = None) -> blocks.BlockContext[ErrorInfo]:
         """Like contextlib.suppress: errors of these types (or names) end the block, not the run. Gives ErrorInfo."""
@@ -88,10 +86,10 @@ class Graph(Functions, Later):
         return blocks.group_block(self._active(), "parallel", id)
 
     def branch(self, *, id: str | None = None) -> blocks.BlockContext[None]:
-        """Several lines, in their order, as one child of a parallel block."""
+        """Several lines, in their order, as one child of a parallel block or a race."""
         canvas = self._active()
-        if canvas.block.scope.kind != "parallel":
-            raise canvas.fail("wf.branch() stands directly inside `with wf.parallel():`")
+        if canvas.block.scope.kind not in ("parallel", "race"):
+            raise canvas.fail("wf.branch() stands directly inside `with wf.parallel():` or `with wf.race() as r:`")
         return blocks.group_block(canvas, "branch", id)
 
     # ---- fan-out ---------------------------------------------------------------------------------------------------
@@ -163,8 +161,7 @@ class Graph(Functions, Later):
         how: dict[str, Any] = {}
         state = state_of(duration if until is None else until)
         if state is not None:
-            canvas.check_usable(state)
-            how["duration" if until is None else "until"] = state.text
+            how["duration" if until is None else "until"] = canvas.expression(state)
         elif duration is not None:
             how["duration_ms"] = duration_ms(duration, "wf.sleep(...)")
         else:
@@ -172,17 +169,39 @@ class Graph(Functions, Later):
         canvas.add(model.Sleep(id=canvas.node_id("sleep", id), **how))
 
     @overload
-    def wait_signal(self, name: str, *, timeout: Duration | None = None, id: str | None = None) -> Any: ...
-    @overload
-    def wait_signal(self, name: str, cls: type[T], *, timeout: Duration | None = None, id: str | None = None) -> T: ...
-    @overload
     def wait_signal(
-        self, name: str, cls: type[T], *, timeout: Duration | None = None, default: D, id: str | None = None
-    ) -> T | D: ...
-    @overload
-    def wait_signal(
-        self, name: str, *, timeout: Duration | None = None, default: Any, id: str | None = None
+        self,
+        name: str,
+        *,
+        timeout: Duration | None = None,
+        default: Any = ...,
+        correlate: object = None,
+        transient: bool = False,
+        id: str | None = None,
     ) -> Any: ...
+    @overload
+    def wait_signal(
+        self,
+        name: str,
+        cls: type[T],
+        *,
+        timeout: Duration | None = None,
+        correlate: object = None,
+        transient: bool = False,
+        id: str | None = None,
+    ) -> T: ...
+    @overload
+    def wait_signal(
+        self,
+        name: str,
+        cls: type[T],
+        *,
+        timeout: Duration | None = None,
+        default: D,
+        correlate: object = None,
+        transient: bool = False,
+        id: str | None = None,
+    ) -> T | D: ...
     def wait_signal(
         self,
         name: str,
@@ -190,9 +209,15 @@ class Graph(Functions, Later):
         *,
         timeout: Duration | None = None,
         default: Any = UNSET_ARGUMENT,
+        correlate: object = None,
+        transient: bool = False,
         id: str | None = None,
     ) -> Any:
-        """Waits for an outside message and gives its payload. Sent early: queued. Late: the default, else TimedOut."""
+        """Waits for an outside message and gives its payload. Sent early: queued. Late: the default, else TimedOut.
+
+        ``correlate``: only a signal that was sent with this correlation counts. ``transient``: one that comes while
+        nobody waits for it is lost.
+        """
         canvas = self._active()
         if not isinstance(name, str) or not name:
             raise canvas.fail("wf.wait_signal takes the signal's name as plain text, known while drawing")
@@ -206,6 +231,8 @@ class Graph(Functions, Later):
                 signal=name,
                 schema=canvas.schema_of(cls, f"the payload of the signal {name!r}"),
                 timeout_ms=None if timeout is None else duration_ms(timeout, "wf.wait_signal(timeout=...)"),
+                correlate=None if correlate is None else template(canvas, correlate),
+                transient=transient,
                 **({"default": template(canvas, default)} if given else {}),
             )
         )

@@ -9,11 +9,13 @@ from __future__ import annotations
 import datetime
 import difflib
 import enum
+from dataclasses import replace
 from typing import Any
 
 from wfe.authoring import fields
 from wfe.authoring.canvas import Canvas
 from wfe.authoring.refs import RefProxy, RefState, SecretProxy, join, state_of
+from wfe.authoring.states import ast_of
 from wfe.authoring.templates import constant_ast
 from wfe.core.expressions import RESERVED, nodes
 from wfe.core.expressions.unparse import unparse
@@ -32,7 +34,7 @@ class Operand:
         self.state = state_of(value)
         if self.state is not None:
             canvas.check_same(self.state)
-            self.ast, self.type, self.is_time = self.state.ast, self.state.type, self.state.is_time
+            self.ast, self.type, self.is_time = ast_of(self.state), self.state.type, self.state.is_time
             self.kind = fields.kind(self.type)
             return
         if isinstance(value, SecretProxy):
@@ -62,7 +64,7 @@ def attribute(self: RefProxy, name: str) -> Any:
         if isinstance(member, type) and issubclass(member, enum.Enum):
             return _enum_attribute(canvas, state, member, name)
         if fields.kind(member) == "unknown":
-            return join(canvas, [state], _member(state.ast, name))
+            return join(canvas, [state], _member(ast_of(state), name))
         declared = fields.fields_of(member) or {}
         known += declared
         if name in declared:
@@ -70,7 +72,7 @@ def attribute(self: RefProxy, name: str) -> Any:
     if found:
         types = {fields.type_name(field.type): field.type for field in found}
         type_ = found[0].type if len(types) == 1 else Any
-        return join(canvas, [state], _member(state.ast, found[0].key), type_)
+        return join(canvas, [state], _member(ast_of(state), found[0].key), type_)
     raise canvas.fail(_no_field(state, name, known))
 
 
@@ -82,6 +84,11 @@ def _no_field(state: RefState, name: str, known: list[str]) -> str:
         return f"{type_name} has no field {name!r}; {hint}"
     if fields.kind(state.type) == "map":
         return f"{state.text} is a {type_name}: its entries are read as {state.text}[{name!r}], methods only in a task"
+    if fields.kind(state.type) == "list" and name in ("append", "extend", "insert"):
+        return (
+            f"{state.text} is a list, which is never changed in place: make a new one, x + [item], "
+            "and where it lives in a state, s.x = s.x + [item]"
+        )
     return (
         f"{type_name} has no fields, and methods need a value ({state.text}.{name}): "
         "compute it in a task, or write it as an expression with wf.expr(...)"
@@ -91,7 +98,7 @@ def _no_field(state: RefState, name: str, known: list[str]) -> str:
 def _enum_attribute(canvas: Canvas, state: RefState, type_: type[enum.Enum], name: str) -> Any:
     if name == "value":
         kinds = {type(member.value) for member in type_}
-        return join(canvas, [state], state.ast, kinds.pop() if len(kinds) == 1 else Any)
+        return join(canvas, [state], ast_of(state), kinds.pop() if len(kinds) == 1 else Any)
     raise canvas.fail(f"an enum travels as its value: {state.text} has .value, not {name!r}")
 
 
@@ -120,11 +127,11 @@ def item(self: RefProxy, key: Any) -> Any:
         raise canvas.fail(f"{state.text} has keys of text, not {key!r}")
     ast = index.ast
     if type(key) is int and key < 0 and kind in ("list", "unknown"):
-        ast = nodes.Binary("-", nodes.Call("size", (state.ast,)), nodes.Literal(-key))
+        ast = nodes.Binary("-", nodes.Call("size", (ast_of(state),)), nodes.Literal(-key))
     if type(key) is int and kind == "map":
         ast = nodes.Literal(str(key))
     type_ = fields.element_type(state.type, key) if type(key) is int else fields.item_type(state.type)
-    return join(canvas, _states(state, index.state), nodes.Index(state.ast, ast), type_)
+    return join(canvas, _states(state, index.state), nodes.Index(ast_of(state), ast), type_)
 
 
 def compare(operator: str, left: Any, right: Any) -> Any:
@@ -214,10 +221,13 @@ def logic(operator: str, left: Any, right: Any) -> Any:
             )
         canvas.check_condition(state, f"`{symbol}`")
         states.append(state)
-        same = isinstance(state.ast, nodes.Logic) and state.ast.operator == operator
-        operands += state.ast.operands if same and isinstance(state.ast, nodes.Logic) else [state.ast]
+        part = ast_of(state)
+        operands += part.operands if isinstance(part, nodes.Logic) and part.operator == operator else [part]
     ast = nodes.Logic("&&" if operator == "&&" else "||", tuple(operands))
-    return join(canvas, states, ast, bool)
+    made = join(canvas, states, ast, bool)
+    if operator == "||":
+        return made
+    return RefProxy(replace(made.__wfe_ref__, proves=tuple(proof for state in states for proof in state.proves)))
 
 
 def _canvas(left: Any, right: Any) -> Canvas:

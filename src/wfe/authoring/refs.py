@@ -16,7 +16,8 @@ from wfe.core.expressions import nodes
 from wfe.core.expressions.unparse import unparse
 
 if TYPE_CHECKING:
-    from wfe.authoring.canvas import Canvas, Scope, Spot
+    from wfe.authoring.canvas import Canvas
+    from wfe.authoring.open_blocks import Scope, Spot
 
 T = TypeVar("T")
 
@@ -59,6 +60,12 @@ class RefState:
     """Where in the drawing it was made."""
     lost_with: frozenset[Scope] = frozenset()
     """Blocks without which it has no value by itself: those of the nodes that it cannot do without."""
+    born: int = 0
+    """How many changes of states were drawn before it was made."""
+    handle: bool = False
+    """Whether it is a state itself, whose fields may be set."""
+    proves: tuple[tuple[Scope, str], ...] = ()
+    """Of a condition: races and the children that have won if it holds."""
 
     @property
     def text(self) -> str:
@@ -121,7 +128,8 @@ def join(
         node_ids |= part.node_ids
         not_inside = not_inside or part.not_inside
     lost_with = frozenset() if _does_without(ast) else lost_with
-    return RefProxy(RefState(canvas, ast, type_, scopes, not_inside, node_ids, is_time, canvas.spot(), lost_with))
+    born = canvas.states.changes
+    return RefProxy(RefState(canvas, ast, type_, scopes, not_inside, node_ids, is_time, canvas.spot(), lost_with, born))
 
 
 def _does_without(ast: nodes.Node) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from wfe.authoring.assignments import set_entry, set_field
 from wfe.authoring.refs import RefProxy, SecretProxy, state_of
 
 _BLOCKS = "use `with wf.when(...)` / `with wf.otherwise()`, and `&`, `|`, wf.not_(...) to combine conditions"
@@ -11,13 +12,13 @@ _TEXT = "use wf.format(...) to make text, or pass the Ref to a task"
 _TASK = "compute it in a task, or write it as an expression with wf.expr(...)"
 _MAP = "use wf.map(body, items) for one activation per item"
 _OTHER = f"a Ref has == != < <= > >= + - * / and, for conditions, & and |; {_TASK}"
-_NEW = "values are never changed: make a new one in a task or as a dataclass"
+_NEW = "values are never changed: make a new one in a task or as a dataclass, or keep what changes in wf.state(...)"
 _ENTER = "only wf's blocks are entered, with a plain `with`: `with wf.when(...)`"
 _BINARY = {"floordiv": "//", "mod": "%", "pow": "**", "matmul": "@", "lshift": "<<", "rshift": ">>", "xor": "^"}
 
 REFUSED: dict[str, tuple[str, str]] = {
     "__bool__": ("a truth value (if, while, and, or, not, assert, in, a < b < c)", _BLOCKS),
-    "__iter__": ("iteration or unpacking", _MAP),
+    "__iter__": ("iteration or unpacking", f"{_MAP}; a longer list is x + [item]"),
     "__aiter__": ("iteration", _MAP),
     "__next__": ("next()", _TASK),
     "__reversed__": ("reversed()", _TASK),
@@ -82,6 +83,8 @@ def install() -> None:
     for name, (construct, instead) in REFUSED.items():
         setattr(RefProxy, name, _refuse_ref(construct, instead))
         setattr(SecretProxy, name, _refuse_secret(construct))
+    RefProxy.__setattr__ = set_field  # type: ignore[method-assign, assignment]
+    setattr(RefProxy, "__setitem__", set_entry)  # noqa: B010 (a checker sees no such method on the class)
     for name in _SECRET_TOO:
         setattr(SecretProxy, f"__{name}__", _refuse_secret("an operator"))
     SecretProxy.__getattr__ = _secret_attribute  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What nodes other than tasks give: the types that authors see for the values of catch, tolerant maps and approvals."""
+"""What nodes other than tasks give: the types of catch, tolerant maps, approvals, HTTP calls."""
 
 from __future__ import annotations
 
@@ -28,11 +28,20 @@ class MapResult(Struct, Generic[T], frozen=True):
 
 
 class Approval(Struct, frozen=True):
-    """A person's decision."""
+    """A person's decision. ``data``: what the approval's form asked for."""
 
     approved: bool
     by: str = ""
     comment: str = ""
+    data: Any = None
+
+
+class HttpResponse(Struct, Generic[T], frozen=True):
+    """The answer to an HTTP call. ``body`` is the decoded JSON, else text."""
+
+    status: int
+    headers: dict[str, str]
+    body: T
 
 
 class Unset:

@@ -18,6 +18,7 @@ from wfe.model.registered import RegisteredTask, RunIn
 
 if TYPE_CHECKING:
     from wfe.authoring.calls import Signature
+    from wfe.authoring.wiring import JoinWords
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,20 +60,27 @@ class TaskFunction(Generic[P, R]):
         *,
         id: str | None = None,
         after: object = None,
-        join: object = None,
+        join: JoinWords | None = None,
         cancels: object = None,
         retry: Retry | None = None,
         timeout: Duration | None = None,
         priority: int | None = None,
         limits: Iterable[str] = (),
     ) -> Callable[P, R]:
-        """The task with options for one node; ``after=[...]`` (values of nodes, or ids) replaces the order of lines."""
-        from wfe.authoring.calls import CallOptions, call_task
+        """The task with options for one node; ``after=[...]`` (values of nodes, or ids) replaces the order of lines.
 
-        refuse_later(join=join, cancels=cancels, limits=tuple(limits))
+        ``join``: how many of those it waits for: "all", "any", a number, ... ``cancels=[...]`` (values of nodes, or
+        ids, or "run"): what is withdrawn when it ends.
+        """
+        from wfe.authoring.calls import CallOptions, call_task
+        from wfe.authoring.wiring import join_option, several
+
+        refuse_later(limits=tuple(limits))
         options = CallOptions(
             id=id,
-            after=after_option(after),
+            after=several(after),
+            join=join_option(join),
+            cancels=several(cancels),
             retry=policy_of(retry, "with_options(retry=...)"),
             timeout_ms=optional_ms(timeout, "with_options(timeout=...)"),
             priority=_priority(priority),
@@ -85,6 +93,7 @@ class TaskFunction(Generic[P, R]):
             return cast(R, call_task(canvas, self.__wfe_task__, self.signature, args, kwargs, options))
 
         configured.__wfe_call__ = True  # type: ignore[attr-defined]
+        configured.__wfe_configured__ = (self, options)  # type: ignore[attr-defined]
         return configured
 
     def __get__(self, instance: object, owner: type | None = None) -> TaskFunction[P, R]:
@@ -191,13 +200,6 @@ def refuse_later(**options: object) -> None:
     for name, value in options.items():
         if value is not None and value != ():
             raise mistake(f"{name}= comes in a later version of wfe; leave it out")
-
-
-def after_option(after: object) -> tuple[Any, ...] | None:
-    """``after`` as given (one value or several) in one form; None: the order of the lines."""
-    if after is None:
-        return None
-    return tuple(after) if isinstance(after, (list, tuple)) else (after,)
 
 
 def _priority(priority: int | None) -> int | None:

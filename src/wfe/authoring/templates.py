@@ -15,9 +15,9 @@ import msgspec
 from wfe.authoring.canvas import Canvas
 from wfe.authoring.fields import field_names
 from wfe.authoring.refs import REPR_MARK, RefProxy, SecretProxy, state_of
+from wfe.authoring.states import ast_of
 from wfe.core.expressions import nodes
 from wfe.core.expressions.unparse import constant as literal_ast
-from wfe.core.expressions.unparse import unparse
 from wfe.errors import ExpressionError, InvalidInput
 from wfe.model.definition import Template
 from wfe.model.registered import SECRET_KEY
@@ -35,8 +35,7 @@ def template(canvas: Canvas, value: Any) -> Template:
 def _template(canvas: Canvas, value: Any) -> Template:
     state = state_of(value)
     if state is not None:
-        canvas.check_usable(state)
-        return "${" + state.text + "}"
+        return "${" + canvas.expression(state) + "}"
     if isinstance(value, SecretProxy):
         return {SECRET_KEY: value.__wfe_secret__[1]}
     if isinstance(value, dict):
@@ -123,7 +122,7 @@ def constant_ast(canvas: Canvas, value: Any) -> nodes.Node:
     state = state_of(value)
     if state is not None:
         canvas.check_same(state)
-        return state.ast
+        return ast_of(state)
     if isinstance(value, SecretProxy):
         raise canvas.fail("a secret can only be handed to a task, not be part of an expression")
     if isinstance(value, datetime.datetime):
@@ -161,4 +160,4 @@ def time_text(canvas: Canvas, value: Any, what: str) -> str:
             raise canvas.fail(f"{what}: {value!r} is not a time such as 2026-01-31T08:00:00Z") from error
     if not isinstance(moment, datetime.datetime):
         raise canvas.fail(f"{what} takes a datetime, not {value!r}")
-    return unparse(constant_ast(canvas, moment))
+    return canvas.written(constant_ast(canvas, moment))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec
 from wfe.authoring.current import current_canvas
 from wfe.authoring.places import Place
 from wfe.authoring.retry import Duration, Retry, mistake, optional_ms
-from wfe.authoring.tasks import after_option, refuse_later
+from wfe.authoring.tasks import refuse_later
 from wfe.errors import GraphError
 from wfe.limits import TAGS_MAX
 from wfe.model.registered import RegisteredWorkflow
@@ -20,6 +20,7 @@ from wfe.model.registered import RegisteredWorkflow
 if TYPE_CHECKING:
     from wfe.authoring.calls import Signature
     from wfe.authoring.graph import Graph
+    from wfe.authoring.wiring import JoinWords
     from wfe.model.definition import Definition
 
 P = ParamSpec("P")
@@ -91,7 +92,7 @@ class WorkflowFunction(Generic[P, R]):
         *,
         id: str | None = None,
         after: object = None,
-        join: object = None,
+        join: JoinWords | None = None,
         cancels: object = None,
         retry: Retry | None = None,
         timeout: Duration | None = None,
@@ -100,12 +101,17 @@ class WorkflowFunction(Generic[P, R]):
     ) -> Callable[P, R]:
         """The sub-workflow with options for one node."""
         from wfe.authoring.calls import CallOptions, call_workflow
+        from wfe.authoring.wiring import join_option, several
 
-        refuse_later(join=join, cancels=cancels, limits=tuple(limits))
+        refuse_later(limits=tuple(limits))
         if retry is not None or priority is not None:
             raise mistake("retry= and priority= go on tasks: a sub-workflow's own tasks have theirs")
         options = CallOptions(
-            id=id, after=after_option(after), timeout_ms=optional_ms(timeout, "with_options(timeout=...)")
+            id=id,
+            after=several(after),
+            join=join_option(join),
+            cancels=several(cancels),
+            timeout_ms=optional_ms(timeout, "with_options(timeout=...)"),
         )
 
         def configured(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -30,6 +30,12 @@ class Order(msgspec.Struct):
     due: datetime.datetime | None = None
 
 
+class Progress(msgspec.Struct):
+    count: int = 0
+    names: list[str] = []
+    item: Item | None = None
+
+
 class Model(pydantic.BaseModel):
     id: str
     total: float
@@ -47,6 +53,10 @@ def charge(order: Order) -> str: ...
 
 @wfe.task
 def pack(item: Item) -> str: ...
+
+
+@wfe.task
+def count(n: float) -> int: ...
 
 
 @wfe.task

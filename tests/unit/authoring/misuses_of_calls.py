@@ -81,7 +81,7 @@ def a_retry_that_is_none(wf: wfe.Graph, order: Order):
 
 
 def a_join(wf: wfe.Graph, order: Order):
-    ping.with_options(join="any")()  # MISTAKE: later version
+    ping.with_options(join="first")()  # MISTAKE: "any" (the first)
 
 
 # ---- map, waits, ends
@@ -213,51 +213,9 @@ async def a_real_await(wf: wfe.Graph, order: Order):
 
 async def a_timer_await(wf: wfe.Graph, order: Order):
     ping()
-    await asyncio.sleep(1)  # MISTAKE: event loop
+    await asyncio.sleep(1)  # MISTAKE: use wf.sleep
 
 
 async def an_async_for(wf: wfe.Graph, order: Order):
     async for item in order.items:  # MISTAKE: wf.map
         pack(item)
-
-
-# ---- later
-
-
-def a_loop(wf: wfe.Graph, order: Order):
-    with wf.loop():  # MISTAKE: later version
-        ping()
-
-
-def a_state(wf: wfe.Graph, order: Order):
-    state = wf.state(order)  # MISTAKE: later version
-
-
-def a_race(wf: wfe.Graph, order: Order):
-    with wf.race() as race:  # MISTAKE: later version
-        ping()
-
-
-def an_approval(wf: wfe.Graph, order: Order):
-    wf.approval("manager", timeout="2d")  # MISTAKE: later version
-
-
-def a_compensation(wf: wfe.Graph, order: Order):
-    wf.compensate_with(ping, order.id)  # MISTAKE: later version
-
-
-def compensation_now(wf: wfe.Graph, order: Order):
-    wf.compensate()  # MISTAKE: later version
-
-
-def a_lock(wf: wfe.Graph, order: Order):
-    with wf.lock("db"):  # MISTAKE: later version
-        ping()
-
-
-def an_event(wf: wfe.Graph, order: Order):
-    wf.emit("order.paid", order)  # MISTAKE: later version
-
-
-def an_http_call(wf: wfe.Graph, order: Order):
-    wf.http("GET", "http://x")  # MISTAKE: later version

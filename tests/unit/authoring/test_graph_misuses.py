@@ -8,14 +8,21 @@ from collections.abc import Callable
 
 import misuses_of_blocks
 import misuses_of_calls
+import misuses_of_control
+import misuses_of_loops
+import misuses_of_services
 import misuses_of_values
 import pytest
 
 import wfe
 
+MODULES = (
+    *(misuses_of_blocks, misuses_of_calls, misuses_of_control),
+    *(misuses_of_loops, misuses_of_services, misuses_of_values),
+)
 CASES = [
     pytest.param(value, id=name)
-    for module in (misuses_of_blocks, misuses_of_calls, misuses_of_values)
+    for module in MODULES
     for name, value in vars(module).items()
     if inspect.isfunction(value) and value.__module__ == module.__name__
 ]
@@ -37,4 +44,4 @@ def test_a_mistake_is_refused_at_its_line(function: Callable[..., object]) -> No
 
 
 def test_there_are_mistakes_of_every_sort() -> None:
-    assert len(CASES) > 100
+    assert len(CASES) > 200
