@@ -142,7 +142,7 @@ BUSY_RETRY_MS: Final = 100
 # Supervision
 RESTART_INTENSITY: Final = 5
 RESTART_PERIOD_MS: Final = 30_000
-"""More than RESTART_INTENSITY restarts within RESTART_PERIOD_MS: the child is down (OTP's terms)."""
+"""More than RESTART_INTENSITY restarts within RESTART_PERIOD_MS: a shard is down (OTP's terms); workers never are."""
 RESTART_BACKOFF_MS: Final = 100
 """The first restart within a period is immediate, the second waits this long, each further one twice as long."""
 RESTART_BACKOFF_MAX_MS: Final = 5_000

@@ -1,4 +1,4 @@
-"""The parent of a worker in a terminal: replaces what is tainted, stuck or dead, and gives up in the end."""
+"""The parent of a worker in a terminal: replaces what is tainted, stuck or dead, for as long as it is wanted."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import threading
 import pytest
 
 from wfe.config import WorkerOptions
-from wfe.limits import RESTART_INTENSITY
+from wfe.limits import RESTART_BACKOFF_MAX_MS, RESTART_INTENSITY, RESTART_PERIOD_MS
 from wfe.worker import supervisor
-from wfe.worker.supervisor import EXIT_DOWN, Supervisor
+from wfe.worker.supervisor import Supervisor
 
 WAIT_S = 30.0
 WAIT_FOR_A_SIGNAL = """
@@ -89,10 +89,40 @@ def test_a_refusal_is_passed_on(tmp_path, code):
     assert len(supervised.children) == 1
 
 
-def test_a_worker_that_dies_too_often_is_given_up(tmp_path):
-    supervised = Supervised(tmp_path, "import os; os.abort()")
-    assert supervised.ended() == EXIT_DOWN
-    assert len(supervised.children) == RESTART_INTENSITY + 1
+def test_a_worker_that_dies_often_is_started_again_ever_more_slowly_and_never_given_up(tmp_path, monkeypatch):
+    waits: list[float] = []
+    clock = [100.0]
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        clock[0] += seconds
+
+    monkeypatch.setattr(supervisor, "LOOK_S", 1e9)
+    monkeypatch.setattr(supervisor.time, "sleep", sleep)
+    monkeypatch.setattr(supervisor.time, "monotonic", lambda: clock[0])
+    keeper = Supervisor(WorkerOptions(slots=2), lambda options: pytest.fail("nothing is started here"), tmp_path)
+    for _ in range(3 * RESTART_INTENSITY):
+        keeper._pause(1)
+    assert waits[:3] == pytest.approx([0.1, 0.2, 0.4])
+    assert max(waits) == pytest.approx(RESTART_BACKOFF_MAX_MS / 1_000)
+    clock[0] += RESTART_PERIOD_MS / 1_000 + 1
+    waits.clear()
+    keeper._pause(1)
+    assert waits == []
+
+
+def test_deaths_and_a_server_that_was_lost_later_end_nothing(tmp_path):
+    supervised = Supervised(tmp_path, "exit(0)", "exit(1)", "exit(3)", "exit(1)", "exit(2)")
+    assert supervised.ended() == 2
+    assert len(supervised.children) == 5
+
+
+def test_a_request_to_stop_ends_the_wait_for_the_next_start(tmp_path):
+    supervised = Supervised(tmp_path, "exit(1)")
+    for _ in range(4):
+        assert supervised.started.acquire(timeout=WAIT_S)
+    supervised.supervisor.stop()
+    assert supervised.ended() is not None
 
 
 def test_a_stuck_worker_is_killed_and_replaced(tmp_path, monkeypatch):

@@ -35,6 +35,8 @@ TICK_S = 0.1
 CONNECTING_TICK_S = 0.02
 """Until every shard has welcomed this worker: a start should not wait for a slow tick."""
 CONNECT_PATIENCE_MS = 30_000
+CONNECT_SILENCE_MS = 1_500
+"""Without a server for this long a worker says so, and goes on trying."""
 LEAVE_S = 5.0
 """Resources get this long to close, and the interpreter to end."""
 SWITCH_INTERVAL_S = 0.001
@@ -130,6 +132,7 @@ class WorkerProcess:
         self._exit: asyncio.Future[int] = loop.create_future()
         self._started_ms = monotonic_ms()
         self._announced = options.local  # the server reports its own
+        self._unreached = False
         self._leaving = False
         self._leave_by_ms = 0
         self._tick_timer: asyncio.TimerHandle | None = None
@@ -177,6 +180,13 @@ class WorkerProcess:
         if actor.refused is not None:
             _logger.error("the server refuses this worker", code=actor.refused.code, reason=actor.refused.message)
             self._finish(EXIT_REFUSED)
+        elif not actor.welcomed and not self._unreached and now_ms - self._started_ms > CONNECT_SILENCE_MS:
+            self._unreached = True
+            _logger.warning(
+                "no server answers there yet: is `wfe serve` running?",
+                address=self._options.connect,
+                trying_for_s=CONNECT_PATIENCE_MS // 1_000,
+            )
         elif not actor.welcomed and now_ms - self._started_ms > CONNECT_PATIENCE_MS:
             _logger.error("the server cannot be reached: is `wfe serve` running there?", address=self._options.connect)
             self._finish(EXIT_UNREACHABLE)

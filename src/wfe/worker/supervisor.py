@@ -2,7 +2,7 @@
 
 Blocking code in the main thread: it waits for the child's end and looks at the deadline board in between. Invariants:
 the parent never runs user code, so it always can kill the child; every process start has a fresh worker id; a child
-that dies too often (OTP's restart intensity) ends the parent, too.
+that dies is replaced, ever more slowly, for as long as nobody asks to stop: there is nobody to escalate to.
 """
 
 from __future__ import annotations
@@ -23,13 +23,18 @@ import msgspec
 
 from wfe import observe
 from wfe.config import WorkerOptions
-from wfe.limits import DRAIN_MS, RESTART_INTENSITY, RESTART_PERIOD_MS
+from wfe.limits import (
+    DRAIN_MS,
+    RESTART_BACKOFF_MAX_MS,
+    RESTART_BACKOFF_MS,
+    RESTART_INTENSITY,
+    RESTART_PERIOD_MS,
+)
 from wfe.worker.deadlines import DeadlineBoard
-from wfe.worker.process import EXIT_REFUSED, EXIT_UNREACHABLE, LEAVE_S
+from wfe.worker.process import CONNECT_PATIENCE_MS, EXIT_REFUSED, EXIT_UNREACHABLE, LEAVE_S
 
 LOOK_S = 0.25
 """How often the board is looked at."""
-EXIT_DOWN = 1
 
 Spawn = Callable[[WorkerOptions], "subprocess.Popen[bytes]"]
 """Starts a worker process in a process group of its own."""
@@ -49,16 +54,16 @@ class Supervisor:
         self._child: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
-        """Until asked to stop, the server refuses the worker, or it dies too often; the exit code."""
+        """Until asked to stop, or the server refuses the worker or was never reached; the exit code."""
+        served = False
         while True:
+            begun_s = time.monotonic()
             code = self._one_child()
-            if self._asked or code in (EXIT_REFUSED, EXIT_UNREACHABLE):
+            if self._asked or code == EXIT_REFUSED or (code == EXIT_UNREACHABLE and not served):
                 return max(code, 0)
+            served = served or code == 0 or time.monotonic() - begun_s > CONNECT_PATIENCE_MS / 1_000
             if code != 0:
-                _logger.warning("the worker process ended, starting another one", code=code)
-                if self._too_often(time.monotonic()):
-                    _logger.error("the worker process dies too often", times=RESTART_INTENSITY)
-                    return EXIT_DOWN
+                self._pause(code)
 
     def stop(self) -> None:
         """Asks the child to finish and leave; the second time it is killed."""
@@ -97,11 +102,19 @@ class Supervisor:
             _logger.warning("the worker process does not leave: it is killed", pid=child.pid)
             kill_group(child)
 
-    def _too_often(self, now_s: float) -> bool:
+    def _pause(self, code: int) -> None:
+        """After a death: the first in a period is followed by a start at once, later ones by growing delays."""
+        now_s = time.monotonic()
         self._deaths.append(now_s)
-        while self._deaths and self._deaths[0] < now_s - RESTART_PERIOD_MS / 1_000:
+        while self._deaths[0] < now_s - RESTART_PERIOD_MS / 1_000:
             self._deaths.popleft()
-        return len(self._deaths) > RESTART_INTENSITY
+        deaths = len(self._deaths)
+        wait_ms = 0 if deaths == 1 else min(RESTART_BACKOFF_MS << (deaths - 2), RESTART_BACKOFF_MAX_MS)
+        say = _logger.error if deaths > RESTART_INTENSITY else _logger.warning
+        say("the worker process ended, another one is started", code=code, deaths=deaths, wait_ms=wait_ms)
+        until_s = now_s + wait_ms / 1_000
+        while not self._asked and (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, LOOK_S))  # nothing that a signal handler may safely set would wake it
 
 
 def supervise(options: WorkerOptions, spawn: Spawn) -> int:
