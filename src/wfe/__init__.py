@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wfe.authoring.refs import Ref as Ref
     from wfe.authoring.results import Approval as Approval
     from wfe.authoring.results import ErrorInfo as ErrorInfo
+    from wfe.authoring.results import HttpResponse as HttpResponse
     from wfe.authoring.results import MapResult as MapResult
     from wfe.authoring.retry import Retry as Retry
     from wfe.authoring.secrets import secret as secret
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
 _HOMES: dict[str, tuple[str, ...]] = {
     "wfe.authoring.graph": ("Graph",),
     "wfe.authoring.refs": ("Ref",),
-    "wfe.authoring.results": ("Approval", "ErrorInfo", "MapResult"),
+    "wfe.authoring.results": ("Approval", "ErrorInfo", "HttpResponse", "MapResult"),
     "wfe.authoring.retry": ("Retry",),
     "wfe.authoring.secrets": ("secret",),
     "wfe.authoring.tasks": ("task",),

@@ -55,6 +55,56 @@ def note(text: str) -> None:
     raise wfe.RetryAfter("30s")
 
 
+@dataclass
+class Progress:
+    count: int = 0
+    best: str | None = None
+
+
+@wfe.task
+def undo(region: str, reason: str = "") -> None:
+    note(region + reason)
+
+
+@wfe.workflow
+def control(wf: wfe.Graph, order: wfe.Ref[Order]) -> wfe.Ref[Progress]:
+    s = wf.state(Progress(count=1))
+    assert_type(s, Progress)
+    with wf.loop(max_iterations=None):
+        s.count += regional("eu")["n"]
+        s.best = order.note
+        wf.sleep("1m")
+        wf.break_if(s.count > 3)
+    with wf.race() as r:
+        page = wf.wait_signal("page", bytes, correlate=order.id)
+        with wf.branch(id="late"):
+            wf.sleep("1h")
+    with wf.when(r.won(page)):
+        assert_type(page, bytes)
+    assert_type(r.won("late"), bool)
+    decided = wf.approval("manager", to="boss", timeout="2d", on_timeout="reject", on_reject="continue")
+    assert_type(decided, wfe.Approval)
+    assert_type(decided.approved, bool)
+    assert_type(decided.by + decided.comment, str)
+    wf.compensate_with(undo, order.id, reason="late")
+    wf.compensate_with(fetch, order.id)
+    wf.compensate_with(undo.with_options(retry=wfe.Retry()), order.id)
+    wf.compensate()
+    with wf.lock("printer", key=order.id), wf.lock(["desk"], per_run=2):
+        wf.emit("order.printed", {"id": order.id})
+    answer = wf.http("GET", "https://example.com", query={"id": order.id}, returns=Progress)
+    assert_type(answer, wfe.HttpResponse[Progress])
+    assert_type(answer.body, Progress)
+    assert_type(wf.http("POST", wf.format("https://{}", order.id), json=order).body, Any)
+    assert_type(wf.decision({"big": order.total > 3}, default="small"), str)
+    note.with_options(after=[page], join="any", cancels=[page, "run"])(order.id)
+    note.with_options(join={"n": 2, "rest": "cancel"})(order.id)
+    regional.with_options(join=2)("eu")
+    sent: Any = wf.custom("mail", to=order.id)
+    note(sent)
+    return s
+
+
 @wfe.workflow
 def regional(wf: wfe.Graph, region: str) -> dict[str, int]:
     note(region)

@@ -53,6 +53,20 @@ def checkout(wf: wfe.Graph, order: wfe.Ref[Order]) -> float:
     price(fetch("u"))  # wrong
     wf.make(Order, id=1, total=1.0, lines=[])  # wrong
     wfe.Retry(max_attempts="3")  # wrong
+    s = wf.state(Order("a", 1.0, []))
+    s.total = "x"  # wrong
+    s.totl = 1.0  # wrong
+    wf.compensate_with(price, 3)  # wrong
+    wf.compensate_with(price)  # wrong
+    wf.compensate_with(price("a"))  # wrong
+    wf.approval("manager", on_timeout="ignore")  # wrong
+    wf.approval("manager", timeout=3)  # wrong
+    wf.loop(max_iterations="3")  # wrong
+    wf.break_if(order)  # wrong
+    with wf.race() as r:
+        r.winner  # wrong
+    wf.http("GET", "https://x", returns=Order).body.nothing  # wrong
+    price.with_options(join="first")("a")  # wrong
     print(text, number)
     return order.id  # wrong
 
