@@ -194,9 +194,9 @@ def _no_delay(delay: Any, *arguments: Any) -> Any:
     return None if delay(*arguments) is None else 0
 
 
-def _reversed(map_value: Any, plan: Any, node: int, group: Any) -> Any:
+def _reversed(map_value: Any, node: Any, group: Any) -> Any:
     results = dict(zip(group.results, reversed(list(group.results.values())), strict=True))
-    return map_value(plan, node, structs.replace(group, results=results))
+    return map_value(node, structs.replace(group, results=results))
 
 
 def _negated(evaluate: Any, *arguments: Any) -> Any:

@@ -97,7 +97,7 @@ class Auditor:
         if book.status in ENDS:
             self.count(book.status)
             self.open_runs -= 1
-            check_run(book)
+            check_run(book, self.runs)
 
     def _shape(self, partition: int, digest: str) -> Shape:
         shape = self._shapes.get(digest)

@@ -91,6 +91,8 @@ class Operator:
         self._world.schedule.after(self._random.randrange(self._pause_us), self._ask)
 
     def _ask(self) -> None:
+        if self._world.calm:
+            return
         self._asked += 1
         self._look(f"backup-{self._asked}")
 

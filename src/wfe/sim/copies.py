@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -11,7 +10,8 @@ from wfe.errors import DataError
 from wfe.ports import Copied
 
 if TYPE_CHECKING:
-    from wfe.sim.disk import LogFile, SimDisk, StoreFile
+    from wfe.sim.disk import SimDisk
+    from wfe.sim.files import LogFile, StoreFile
 
 
 class SimSnapshot:
@@ -19,14 +19,14 @@ class SimSnapshot:
 
     def __init__(self, disk: SimDisk, file: LogFile | StoreFile) -> None:
         self._disk = disk
-        self._file = copied(file)
+        self._file = file.twin()
 
     def copy_to(self, place: str) -> Copied:
         if place in self._disk.names():
             raise DataError(f"cannot write to {place}: it exists (simulated)")
 
         def effect() -> Callable[[], None]:
-            self._disk.put_file(place, copied(self._file))
+            self._disk.put_file(place, self._file.twin())
             return lambda: self._disk.remove_file(place)
 
         self._disk.write(place, self._file.size, effect)
@@ -34,15 +34,6 @@ class SimSnapshot:
 
     def close(self) -> None:
         """It holds nothing of the disk."""
-
-
-def copied(file: LogFile | StoreFile) -> LogFile | StoreFile:
-    """The same content, and nothing to undo."""
-    undo, file.undo = file.undo, []
-    try:
-        return copy.deepcopy(file)
-    finally:
-        file.undo = undo
 
 
 def digest_of(file: LogFile | StoreFile) -> Copied:

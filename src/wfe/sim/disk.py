@@ -10,7 +10,7 @@ Invariants: pure of clocks and of other sources of chance: with the same seed an
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Literal, TypeAlias
@@ -19,13 +19,13 @@ from wfe.config import Durability
 from wfe.errors import DataError, DataFull, Fenced
 from wfe.ports import Op, Random, Snapshot
 from wfe.sim.copies import SimSnapshot
+from wfe.sim.files import ROW_OVERHEAD_BYTES, LogFile, StoreFile, row_bytes
 
 Fault: TypeAlias = Literal["no_space", "error_before", "error_after", "crash_before", "crash_after"]
 """What a write may meet: a full disk; an I/O error, or the end of the process, before or after the effect."""
 
 TRIM_RECORDS: Final = 8
 """Records that one append deletes, as in the LMDB adapter."""
-ROW_OVERHEAD_BYTES: Final = 16
 _CHANCE_BITS: Final = 32
 
 
@@ -182,63 +182,6 @@ class SimDisk:
         return self._random.bits(_CHANCE_BITS) % bound
 
 
-class LogFile:
-    """What a log has on the disk."""
-
-    def __init__(self) -> None:
-        self.epoch = 0
-        self.records: dict[int, bytes] = {}
-        self.size = 0
-        self.undo: list[Callable[[], None]] = []
-
-    def places(self) -> list[int]:
-        return sorted(self.records)
-
-    def read_place(self, place: object) -> bytes:
-        assert isinstance(place, int)
-        return self.records[place]
-
-    def write_place(self, place: object, value: bytes) -> None:
-        assert isinstance(place, int)
-        self.records[place] = value
-
-
-class StoreFile:
-    """What a store has on the disk: per table its rows, and their keys in order."""
-
-    def __init__(self) -> None:
-        self.rows: dict[int, dict[bytes, bytes]] = {}
-        self.keys: dict[int, list[bytes]] = {}
-        self.size = 0
-        self.undo: list[Callable[[], None]] = []
-
-    def put(self, table: int, key: bytes, value: bytes | None) -> bytes | None:
-        """Changes a row and returns its old value."""
-        rows = self.rows.setdefault(table, {})
-        keys = self.keys.setdefault(table, [])
-        old = rows.get(key)
-        if value is not None:
-            if old is None:
-                insort(keys, key)
-            rows[key] = value
-        elif old is not None:
-            del rows[key]
-            del keys[bisect_left(keys, key)]
-        self.size += row_bytes(key, value) - row_bytes(key, old)
-        return old
-
-    def places(self) -> list[tuple[int, bytes]]:
-        return [(table, key) for table, keys in sorted(self.keys.items()) for key in keys]
-
-    def read_place(self, place: object) -> bytes:
-        assert isinstance(place, tuple)
-        return self.rows[place[0]][place[1]]
-
-    def write_place(self, place: object, value: bytes) -> None:
-        assert isinstance(place, tuple)
-        self.rows[place[0]][place[1]] = value
-
-
 class Handle:
     """What open logs and stores share: they die in a crash, and refuse to write after an error."""
 
@@ -248,6 +191,11 @@ class Handle:
         self._generation = disk.generation(name)
         self._failed = False
         self._closed = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether a write failed, so that it refuses to write."""
+        return self._failed
 
     def close(self) -> None:
         self._closed = True
@@ -384,11 +332,6 @@ class SimStore(Handle):
     def snapshot(self) -> Snapshot:
         self._check()
         return SimSnapshot(self._disk, self._file)
-
-
-def row_bytes(key: bytes, value: bytes | None) -> int:
-    """Bytes that a row takes; 0 for no row."""
-    return 0 if value is None else len(key) + len(value) + ROW_OVERHEAD_BYTES
 
 
 def _records_bytes(records: Mapping[int, bytes]) -> int:

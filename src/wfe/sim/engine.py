@@ -13,7 +13,7 @@ from wfe.coordinator.actor import Coordinator
 from wfe.coordinator.effects import Site
 from wfe.coordinator.moves import settle_owners
 from wfe.coordinator.supervision import ChildState
-from wfe.errors import DataError, WfeError
+from wfe.errors import DataError, DataFull, WfeError
 from wfe.journal.catalogue import Catalogue
 from wfe.sim.backups import SimArchive
 from wfe.sim.chance import SeededRandom
@@ -55,13 +55,12 @@ class EngineNode(Node):
     def _boot(self) -> None:
         world = self.world
         random = SeededRandom(world.chance("engine").getrandbits(64))
-        self.catalogue = Catalogue(
-            world.disk.store("catalogue"), partitions=self.options.partitions, server_id="simulated"
-        )
+        self._files = world.disk.store("catalogue")
+        self.catalogue = Catalogue(self._files, partitions=self.options.partitions, server_id="simulated")
         logs = [i for i in range(64) if log_name(i) in world.disk.names()]
         try:
             settle_owners(self.catalogue, self.options, logs, self._drain)
-        except DataError:
+        except (DataError, DataFull):
             self.die(1)
             return
         site = Site("simulated", TOKEN, world.front_address, world.front_address, world.back_address, "")
@@ -131,7 +130,7 @@ class EngineNode(Node):
         self.actor.on_child_exit(child.name, code, self.now_ms())
 
     def failed(self, error: WfeError) -> None:
-        if isinstance(error, DataError) and self.world.explains(self, error):
+        if isinstance(error, (DataError, DataFull)) and self.world.explains(self, error):
             self.die(1)
         else:
             raise Violation(f"the coordinator stops: {error!r}") from error
@@ -151,7 +150,8 @@ class EngineNode(Node):
 
     @property
     def broken(self) -> bool:
-        """Whether a child is down for good, so that an operator has to start the engine again."""
-        return hasattr(self, "actor") and any(
-            child.state is ChildState.DOWN for child in self.actor.supervisor.children.values()
-        )
+        """Whether a child is down for good or the catalogue takes no more, so that an operator has to act."""
+        if not hasattr(self, "actor"):
+            return False
+        down = any(child.state is ChildState.DOWN for child in self.actor.supervisor.children.values())
+        return down or self._files.failed

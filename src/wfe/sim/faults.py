@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wfe.sim.disk import Fault
-from wfe.sim.network import Weather
+from wfe.sim.network import Connection, Weather
 from wfe.sim.shards import log_name, store_name
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ class Faults:
         world = self._world
         world.network.weather = Weather()
         world.network.cut.clear()
+        world.network.full.clear()
         world.disk.calm()
+        world.disk.capacity_bytes = None
         world.disk_max_us = 2_000
         world.behaviour.poison = 0.0
         world.behaviour.hurry = True
@@ -72,6 +74,11 @@ class Faults:
         if self._world.engine.alive and self._random.random() < 0.3:
             self._world.engine.die(-9)
 
+    def _reshard(self) -> None:
+        """An operator starts the engine again with another number of shards (`World.ended`)."""
+        if self._world.engine.alive:
+            self._world.engine.die(0)
+
     def _client_crash(self) -> None:
         if self._world.clients:
             self._random.choice(self._world.clients).die(-9)
@@ -97,12 +104,21 @@ class Faults:
         self._world.disk.plan(store_name(number), self._random.choice(CRASHES))
 
     def _disk_error(self) -> None:
-        names = sorted(self._world.disk.names() - {"catalogue"})
+        names = sorted(n for n in self._world.disk.names() if n.startswith(("log-", "store-")))
         if names:
             self._world.disk.plan(self._random.choice(names), self._random.choice(ERRORS))
 
     def _slow_disk(self) -> None:
         self._world.disk_max_us = self._random.choice((500, 2_000, 50_000, 2_000_000))
+
+    def _full_disk(self) -> None:
+        """There is hardly any room left, for a while."""
+        disk = self._world.disk
+        disk.capacity_bytes = disk.used_bytes() + self._random.choice((0, 1_000, 10_000))
+        self._world.schedule.after(self._random.choice((50_000, 1_000_000, 5_000_000)), self._room)
+
+    def _room(self) -> None:
+        self._world.disk.capacity_bytes = None
 
     # ---- network and clocks -----------------------------------------------------------------------------------------
 
@@ -113,13 +129,34 @@ class Faults:
     def _cut(self) -> None:
         """Nothing passes one way between two processes, for a while."""
         if connections := self._world.network.connections():
-            connection = self._random.choice(connections)
-            pair = (connection.dealer.host, connection.router.host)
-            if self._random.random() < 0.5:
-                pair = (pair[1], pair[0])
+            pair = self._one_way(self._random.choice(connections))
             self._world.network.cut.add(pair)
             span_us = self._random.choice((3_000, 30_000, 300_000, 3_000_000, 15_000_000))
             self._world.schedule.after(span_us, self._world.network.cut.discard, pair)
+
+    def _queue_full(self) -> None:
+        """One way between two processes takes no more frames, for a while: a reader that does not keep up."""
+        network = self._world.network
+        if connections := network.connections(tame=True):
+            pair = self._one_way(self._random.choice(connections))
+            network.full.add(pair)
+            span_us = self._random.choice((1_000, 20_000, 300_000))
+            self._world.schedule.after(span_us, network.full.discard, pair)
+
+    def _one_way(self, connection: Connection) -> tuple[str, str]:
+        pair = (connection.dealer.host, connection.router.host)
+        return pair if self._random.random() < 0.5 else (pair[1], pair[0])
+
+    def _drift(self) -> None:
+        """The clock of one process gets another speed; it does not step."""
+        nodes = [*self._world.shards(), *self._world.workers(), *self._world.clients]
+        if nodes:
+            node = self._random.choice(nodes)
+            node.offset_ms, node.born_us = (
+                node.now_ms() - self._world.schedule.now_us // 1_000,
+                self._world.schedule.now_us,
+            )
+            node.drift = self._world.drift()
 
     def _wall_step(self) -> None:
         """The wall clock of the host steps: processes that start from now on see it. Not too far back, or timers that

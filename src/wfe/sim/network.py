@@ -1,8 +1,9 @@
 """A simulated network: routers that are bound to addresses, dealers that connect to them, frames that travel.
 
 Sockets look like those of `transport` (`send(peer, parts)`; False: nobody there). A connection keeps the order of its
-frames unless the weather says otherwise; it can break, and then what was under way is lost and the dealer connects
-again under its identity. Invariants: all chance comes from one generator; nothing is delivered to a closed socket.
+frames, for TCP and pipes do; between connections there is none, and a double may come much later, for whoever passes
+frames on may do so twice. A connection can break, and then what was under way is lost and the dealer connects again
+under its identity. Invariants: all chance comes from one generator; nothing is delivered to a closed socket.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ class Weather:
 
     loss: float = 0.0
     duplicate: float = 0.0
-    reorder: float = 0.0
     spike: float = 0.0
     delay_min_us: int = 20
     delay_max_us: int = 400
@@ -34,7 +34,9 @@ class Weather:
 
 
 class Network:
-    """``cut``: (from host, to host) pairs between which nothing passes, one way."""
+    """``cut``: (from host, to host) pairs between which nothing passes, one way.
+    ``full``: pairs whose queue is full, so that sending says so.
+    """
 
     def __init__(self, schedule: Schedule, trace: Trace, random: Random) -> None:
         self._schedule, self._trace, self._random = schedule, trace, random
@@ -42,6 +44,7 @@ class Network:
         self._dealers: dict[str, list[Dealer]] = {}
         self.weather = Weather()
         self.cut: set[tuple[str, str]] = set()
+        self.full: set[tuple[str, str]] = set()
         self.late_address = ""
         """Doubles of frames to or from this address may come much later."""
         self.frames_lost = 0
@@ -55,18 +58,18 @@ class Network:
         return router
 
     def connect(self, host: str, address: str, identity: bytes, deliver: Deliver, *, tame: bool = False) -> Dealer:
-        """A dealer. ``tame``: its frames are never lost, doubled or reordered while the connection lasts."""
+        """A dealer. ``tame``: its frames are never lost or doubled while the connection lasts."""
         dealer = Dealer(self, host, address, identity, deliver, tame)
         self._dealers.setdefault(address, []).append(dealer)
         if address in self._routers:
             self._connect_later(dealer, CONNECT_US)
         return dealer
 
-    def connections(self) -> list[Connection]:
-        """Those that are up now and that faults may touch."""
+    def connections(self, *, tame: bool = False) -> list[Connection]:
+        """Those that are up now and that faults may touch; ``tame``: those that only lose nothing, too."""
         found = []
         for dealers in self._dealers.values():
-            found += [d.connection for d in dealers if d.connection is not None and not d.tame]
+            found += [d.connection for d in dealers if d.connection is not None and (tame or not d.tame)]
         return found
 
     def break_connection(self, connection: Connection) -> None:
@@ -113,6 +116,8 @@ class Network:
         source, target = connection.dealer.host, connection.router.host
         if not outward:
             source, target = target, source
+        if self.full and (source, target) in self.full:
+            return False
         if self.cut and (source, target) in self.cut:
             self.frames_lost += 1
             return True
@@ -130,8 +135,6 @@ class Network:
                 due_us += int(random() * weather.spike_max_us)
             if copy and connection.router.address == self.late_address and random() < 0.3:
                 due_us += int(random() * LATE_MAX_US)  # whoever passed it on did so twice, and slowly
-            elif not tame and weather.reorder and random() < weather.reorder:
-                due_us += int(random() * 20 * span_us)
             elif outward:
                 connection.out_us = due_us = max(due_us, connection.out_us)
             else:

@@ -21,18 +21,23 @@ class Violation(AssertionError):
 
 
 class Node:
-    """One process. ``offset_ms``: its wall clock minus the world's time."""
+    """One process. ``offset_ms``: its wall clock minus the world's time; ``drift``: how much faster it goes."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
         self.name = name
         self.alive = True
         self.offset_ms = world.wall_offset_ms
+        self.drift = world.drift()
+        self.born_us = world.schedule.now_us
         self.stopped_until_us = 0
 
     def now_ms(self) -> int:
         """The process's clock: wall time as of its start plus what has elapsed."""
-        return self.world.schedule.now_us // 1_000 + self.offset_ms
+        now_us = self.world.schedule.now_us
+        if self.drift:
+            now_us += int((now_us - self.born_us) * self.drift)
+        return now_us // 1_000 + self.offset_ms
 
     def after(self, delay_us: int, what: str, action: Callable[..., object], *arguments: Any) -> None:
         """One step of this process, later."""

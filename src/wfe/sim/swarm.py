@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from wfe.sim.network import Weather
+from wfe.sim.tasks import TASKS
 
 FAULTS = (
     "shard_crash",
@@ -23,8 +24,12 @@ FAULTS = (
     "client_crash",
     "reconnect",
     "cut",
+    "queue_full",
     "wall_step",
     "slow_disk",
+    "full_disk",
+    "reshard",
+    "drift",
 )
 ACTIONS = (
     "start",
@@ -62,6 +67,7 @@ class Swarm:
     tasks: tuple[str, ...]
     open_runs_max: int
     """With so many open, clients rarely start more: so that runs meet faults during all of their lives."""
+    backups: bool
     turn_us: int
     """From the first frame that waits at a shard to the turn that takes it, with all that came meanwhile."""
     shard_settings: dict[str, Any] = field(default_factory=dict)
@@ -70,15 +76,19 @@ class Swarm:
         """For reports."""
         return {
             "faults": list(self.faults), "loss": round(self.weather.loss, 3), "shards": self.shards,
-            "duplicate": round(self.weather.duplicate, 3), "reorder": round(self.weather.reorder, 3),
+            "duplicate": round(self.weather.duplicate, 3), "backups": self.backups,
             "workers": self.local_workers + self.remote_workers, "clients": self.clients,
         }  # fmt: skip
 
 
 def choose(random: Random) -> Swarm:
     """A choice of faults, load and sizes."""
-    quiet = random.random() < 0.1
-    faults = () if quiet else tuple(fault for fault in FAULTS if random.random() < 0.4)
+    mood = random.random()
+    quiet = mood < 0.1
+    if mood < 0.5:
+        faults = () if quiet else tuple(random.sample(FAULTS, random.randint(1, 3)))
+    else:
+        faults = tuple(fault for fault in FAULTS if random.random() < 0.4)
     weather = Weather()
     if not quiet:
         if random.random() < 0.4:
@@ -88,10 +98,7 @@ def choose(random: Random) -> Swarm:
         if random.random() < 0.3:
             weather.spike = random.choice((0.0001, 0.01))
     actions = [a for a in ACTIONS if a == "start" or random.random() < 0.6 for _ in range(WEIGHTS.get(a, 1))]
-    tasks = [
-        "echo",
-        *(t for t in ("flaky", "boom", "slow", "twice", "poison", "stubborn", "beating") if random.random() < 0.5),
-    ]
+    tasks = ["echo", *(task for task in TASKS[1:] if random.random() < 0.5)]
     local = random.choice((0, 1, 1, 2))
     return Swarm(
         faults=faults,
@@ -107,6 +114,7 @@ def choose(random: Random) -> Swarm:
         slots=random.choice((1, 4, 16)),
         poison=random.choice((0.05, 0.3)),
         tasks=tuple(tasks),
+        backups=random.random() < 0.3,
         open_runs_max=random.choice((5, 20, 20, 60, 10_000)),
         turn_us=random.choice((50, 50, 500, 5_000, 20_000)),
         shard_settings=random.choice(({}, {"live_runs_max": 5, "tail_bytes": 3_000})),

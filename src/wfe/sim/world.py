@@ -15,6 +15,7 @@ from wfe.core.canonical import canonical
 from wfe.errors import DataError, DataFull, WfeError
 from wfe.model.definition import Definition
 from wfe.sim.auditor import Auditor
+from wfe.sim.backups import Operator
 from wfe.sim.chance import SeededRandom
 from wfe.sim.clients import ClientNode
 from wfe.sim.disk import SimDisk
@@ -37,6 +38,8 @@ LIVE_US = 400_000_000
 """Simulated time within which everything must end once faults have ceased."""
 LIVE_STEPS = 2_000_000
 JANITOR_US = 3_000_000
+DRIFTS = (0.0, 0.0, 0.0005, -0.0005, 0.01, -0.01)
+"""Clocks drift by less than 0.05 %; by one in a hundred only broken ones do."""
 
 
 class Programs:
@@ -92,6 +95,9 @@ class World:
             self._start_remote(number)
         for _ in range(self.swarm.clients):
             self._start_client()
+        self.operator = Operator(self)
+        if self.swarm.backups:
+            self.operator.start()
         self.faults.start()
 
     def chance(self, name: str) -> Random:
@@ -103,6 +109,10 @@ class World:
 
     def disk_delay_us(self) -> int:
         return 50 + int(self.chance("disk delays").random() * self.disk_max_us)
+
+    def drift(self) -> float:
+        """How much faster than the world's a new process's clock goes."""
+        return self.chance("drift").choice(DRIFTS) if "drift" in self.swarm.faults and not self.calm else 0.0
 
     def fresh_identity(self, name: str) -> bytes:
         self._numbers += 1

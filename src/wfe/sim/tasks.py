@@ -1,0 +1,15 @@
+"""The tasks of simulated workers: what each gives back, which depends on its argument ``x`` alone, and how it may end.
+
+The workers and the auditor agree on this page and on nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+TASKS = ("echo", "flaky", "boom", "odd", "slow", "twice", "poison", "stubborn", "beating")
+
+
+def given(task: str, x: Any) -> Any:
+    """What an attempt gives back when it succeeds."""
+    return {"odd": [x, None, 1.5]} if task == "odd" else x

@@ -1,0 +1,231 @@
+"""What each kind of node means, told once more than in `core` and independently of it: the auditor's side.
+
+A function takes (interpreter, node, place, values by name) and says what became of the node; it enters the node's value
+under its id. It raises `Violation` when the history contradicts. `WALKS` must have every kind that `kinds` makes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from msgspec.msgpack import decode
+
+from wfe.model.definition import (
+    Block,
+    Catch,
+    End,
+    Fail,
+    Map,
+    Node,
+    Parallel,
+    Set,
+    Sleep,
+    StartWorkflow,
+    SubWorkflow,
+    Task,
+    WaitSignal,
+    When,
+)
+from wfe.model.policy import ErrorInfo
+from wfe.sim.facts import Walked
+from wfe.sim.tasks import given
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wfe.sim.interpreter import Env, Interpreter
+    from wfe.sim.ledger import Place
+
+    Walk = Callable[[Interpreter, Any, Place, Env], Walked]
+
+CALL_FAULTS = ("UnknownWorkflow", "TimedOut", "Cancelled", "InvalidInput")
+"""Faults of a call that are not its child's."""
+
+
+# ---- blocks ---------------------------------------------------------------------------------------------------------
+
+
+def when(at: Interpreter, node: When, place: Place, env: Env) -> Walked:
+    chosen = next((i for i, b in enumerate(node.branches) if b.cond is None or at.holds(b.cond, env)), -1)
+    arm = at.facts.arms.get(place)
+    if arm is None:
+        return Walked(stuck=True)
+    if arm != chosen:
+        raise at.book.fail(f"{node.id} takes arm {arm}, {chosen} follows")
+    return Walked() if chosen < 0 else at.sequence(node.branches[chosen].do, place[1], env)
+
+
+def parallel(at: Interpreter, node: Parallel, place: Place, env: Env) -> Walked:
+    return at.together(node.do, place[1], env)
+
+
+def block(at: Interpreter, node: Block, place: Place, env: Env) -> Walked:
+    return at.sequence(node.do, place[1], env)
+
+
+def catch(at: Interpreter, node: Catch, place: Place, env: Env) -> Walked:
+    inner = at.sequence(node.do, place[1], env)
+    caught = at.facts.caught.get(place)
+    if caught is None:
+        if inner.done and place not in at.facts.nodes:
+            return Walked(stuck=True)  # it ended while the run was paused, and was never resumed
+        if inner.done:
+            env[node.id] = {"failed": False, "type": "", "message": "", "node": "", "attempts": 0}
+            at.expect(node, place, env)
+        leaving = [kind for kind in inner.faults if "Exception" not in node.errors and kind not in node.errors]
+        return Walked(inner.stuck or leaving != inner.faults, leaving, inner.ends)
+    if caught.type not in inner.faults:
+        raise at.book.fail(f"{node.id} takes {caught.type}, its faults are {inner.faults}")
+    if "Exception" not in node.errors and caught.type not in node.errors:
+        raise at.book.fail(f"{node.id} takes {caught.type}, it wants {node.errors}")
+    # Message and attempts depend on chance; what is caught is the history's, its type was checked.
+    env[node.id] = _told(caught)
+    return Walked()
+
+
+def _told(error: ErrorInfo) -> dict[str, Any]:
+    return {
+        "failed": True, "type": error.type, "message": error.message, "node": error.node, "attempts": error.attempts,
+    }  # fmt: skip
+
+
+def map_(at: Interpreter, node: Map, place: Place, env: Env) -> Walked:
+    base = at.facts.bases.get(place)
+    if base is None:
+        return Walked(stuck=True)
+    items = [env["n"] if text == "n" else int(text) for text in re.findall(r"\w+", node.items)]
+    failed = at.facts.items.get(place, {})
+    found, values, indexes = Walked(), [], []
+    for index, item in enumerate(items):
+        inner: Env = {**env, node.as_: item}
+        walked = at.sequence(node.do, base + index, inner)
+        if index in failed:
+            if failed[index].type not in walked.faults:
+                raise at.book.fail(f"item {index} of {node.id} fails with {failed[index].type}: {walked}")
+            continue
+        found.take(walked)
+        values.append(inner.get(node.do[-1].id))
+        indexes.append(index)
+    env[node.id] = values
+    if node.tolerate_count is not None:
+        if len(failed) > node.tolerate_count:
+            raise at.book.fail(f"{node.id} tolerates {len(failed)} failures")
+        errors = [{"index": index, **_told(failed[index])} for index in sorted(failed)]
+        env[node.id] = {"values": values, "indexes": indexes, "errors": errors}
+    return found
+
+
+# ---- leaves ---------------------------------------------------------------------------------------------------------
+
+
+def end(at: Interpreter, node: End, place: Place, env: Env) -> Walked:
+    return Walked(ends=[at.template(node.value, env)])
+
+
+def fail(at: Interpreter, node: Fail, place: Place, env: Env) -> Walked:
+    return Walked(faults=[node.error])
+
+
+def task(at: Interpreter, node: Task, place: Place, env: Env) -> Walked:
+    facts = at.facts
+    made = {"x": at.template(node.with_["x"], env)}
+    for data in facts.executed.get(place, ()):
+        if decode(data) != made:
+            raise at.book.fail(f"an attempt of {node.id} got {decode(data)!r}, {made!r} follows")
+    if place in facts.tasks:
+        expected = given(node.task, made["x"])
+        if facts.tasks[place] != expected:
+            raise at.book.fail(f"{node.id} gave {facts.tasks[place]!r}, not {expected!r}")
+        env[node.id] = expected
+        return Walked()
+    if place not in facts.faults:
+        return Walked(stuck=True)
+    if facts.faults[place] == "expression":
+        raise at.book.fail(f"{node.id} fails with an expression, though it has the value {made!r}")
+    return Walked(faults=[facts.faults[place]])
+
+
+def _ended(at: Interpreter, node: Node, place: Place, *, may_fail: bool) -> Walked | None:
+    """What is the same for all leaves; None: the node has ended with a value."""
+    if place in at.facts.faults:
+        if not may_fail:
+            raise at.book.fail(f"{node.id} fails with {at.facts.faults[place]}")
+        return Walked(faults=[at.facts.faults[place]])
+    return None if place in at.facts.nodes else Walked(stuck=True)
+
+
+def set_(at: Interpreter, node: Set, place: Place, env: Env) -> Walked:
+    made = at.template(node.value, env)
+    if (walked := _ended(at, node, place, may_fail=False)) is not None:
+        return walked
+    env[node.id] = made
+    at.expect(node, place, env)
+    return Walked()
+
+
+def sleep(at: Interpreter, node: Sleep, place: Place, env: Env) -> Walked:
+    if (walked := _ended(at, node, place, may_fail=False)) is not None:
+        return walked
+    at.expect(node, place, env)
+    return Walked()
+
+
+def signal(at: Interpreter, node: WaitSignal, place: Place, env: Env) -> Walked:
+    if place in at.facts.signals:
+        env[node.id] = decode(at.facts.signals[place])
+        return Walked()
+    if (walked := _ended(at, node, place, may_fail=True)) is not None:
+        if walked.faults not in ([], ["TimedOut"]):
+            raise at.book.fail(f"{node.id} fails with {walked.faults}")
+        return walked
+    env[node.id] = node.default
+    at.expect(node, place, env)
+    return Walked()
+
+
+def workflow(at: Interpreter, node: SubWorkflow, place: Place, env: Env) -> Walked:
+    """The parent's node ends as its child did, no earlier."""
+    child = at.runs.get(at.facts.children.get(place, ""))
+    walked = _ended(at, node, place, may_fail=True)
+    if walked is None:
+        if child is None or child.status != "completed" or child.output is None:
+            raise at.book.fail(f"{node.id} has ended, its child is {child and child.status}")
+        env[node.id] = decode(child.output)
+        at.expect(node, place, env)
+        return Walked()
+    for kind in walked.faults:
+        if kind not in CALL_FAULTS and (child is None or child.error is None or child.error.type != kind):
+            raise at.book.fail(f"{node.id} fails with {kind}, its child with {child and child.error}")
+    return walked
+
+
+def start(at: Interpreter, node: StartWorkflow, place: Place, env: Env) -> Walked:
+    """Its value is the id of a run of that workflow, which is durable."""
+    if (walked := _ended(at, node, place, may_fail=True)) is not None:
+        return walked
+    run_id = at.facts.nodes[place]
+    run = at.runs.get(run_id)
+    if run is None or run.started.workflow != node.workflow:
+        raise at.book.fail(f"{node.id} has started {run_id!r}, which is {run and run.started}")
+    if node.key is None and run_id != at.facts.children.get(place):
+        raise at.book.fail(f"{node.id} has started {run_id}, it asked for {at.facts.children.get(place)}")
+    env[node.id] = run_id
+    return Walked()
+
+
+WALKS: dict[type[Node], Walk] = {
+    When: when,
+    Parallel: parallel,
+    Block: block,
+    Catch: catch,
+    Map: map_,
+    End: end,
+    Fail: fail,
+    Task: task,
+    Set: set_,
+    Sleep: sleep,
+    WaitSignal: signal,
+    SubWorkflow: workflow,
+    StartWorkflow: start,
+}
