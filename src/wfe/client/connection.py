@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
@@ -235,9 +236,11 @@ class Connection:
         silent_ms = self.session.silent_ms(now_ms)
         if silent_ms > RELINK_MS and now_ms - self._relinked_ms > RELINK_MS:
             self._relinked_ms = now_ms
-            self._link.close()
-            self._link = self._open_link(self.address, self._on_frames)
-            self.session.reopened(now_ms)
+            with suppress(OSError):  # the system has no descriptors for another link: the next time, then
+                fresh = self._open_link(self.address, self._on_frames)
+                self._link.close()
+                self._link = fresh
+                self.session.reopened(now_ms)
         if silent_ms > self._timeout_ms and self._waiting:
             self._fail_waiting(Disconnected(f"the server at {self.address} has been silent for {silent_ms // 1000} s"))
         self._arm()

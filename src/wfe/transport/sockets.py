@@ -37,13 +37,19 @@ Frame = tuple[bytes, list[bytes]]
 
 
 class _Socket:
-    """What both kinds share. ``dropped``: sends answered with False; ``refused``: frames of too many parts."""
+    """What both kinds share. ``dropped``: sends answered with False; ``refused``: frames of too many parts.
+
+    OSError when the system has no descriptors for a socket.
+    """
 
     def __init__(self, kind: int, context: zmq.Context[zmq.Socket[bytes]] | None) -> None:
         self.dropped = 0
         self.refused = 0
         self.closed = False
-        self._socket: zmq.Socket[bytes] = (context or zmq.Context.instance()).socket(kind)
+        try:
+            self._socket: zmq.Socket[bytes] = (context or zmq.Context.instance()).socket(kind)
+        except zmq.ZMQError as error:  # for want of descriptors
+            raise OSError(error.errno, error.strerror) from error
         for option, value in (
             (zmq.LINGER, SOCKET_LINGER_MS),
             (zmq.SNDHWM, SOCKET_QUEUE_FRAMES),

@@ -65,10 +65,13 @@ class Connections:
     def __init__(self, loop: asyncio.AbstractEventLoop, connect: Connect, *, local: bool) -> None:
         self._loop, self._connect, self._local = loop, connect, local
         self._open: dict[int, Connection] = {}
+        self._refused: dict[int, str] = {}
+        """Addresses for which the system had no descriptors: the next send tries again."""
         self.on_frame: Callable[[int, list[bytes], int], None] = _ignore
 
     def open_address(self, link: int, address: str) -> None:
         """Connects; an earlier connection of the link is closed."""
+        refused_before = link in self._refused
         self.close(link)
 
         def on_frames(frames: Frames) -> None:
@@ -76,17 +79,25 @@ class Connections:
             for _, parts in frames:
                 self.on_frame(link, parts, now_ms)
 
-        self._open[link] = self._connect(self._loop, address, on_frames)
+        try:
+            self._open[link] = self._connect(self._loop, address, on_frames)
+        except OSError as error:
+            self._refused[link] = address
+            if not refused_before:
+                _logger.warning("no connection can be opened", address=address, reason=str(error))
 
     def open(self, link: int, endpoint: ShardEndpoint) -> None:
         self.open_address(link, endpoint.ipc if self._local and endpoint.ipc else endpoint.tcp)
 
     def close(self, link: int) -> None:
+        self._refused.pop(link, None)
         connection = self._open.pop(link, None)
         if connection is not None:
             connection.close()
 
     def send(self, link: int, parts: list[bytes]) -> bool:
+        if link in self._refused:
+            self.open_address(link, self._refused[link])
         connection = self._open.get(link)
         return connection is not None and connection.send(b"", parts)
 
