@@ -47,6 +47,8 @@ MAP_ITEMS_MAX: Final = 100_000
 """Items of one map; paging lifts this in a later stage."""
 TURN_EVENTS_MAX: Final = 1_000
 """A run that brought about so many events in one turn lets others have theirs: loops go on in the next one."""
+NET_EVENTS_MAX: Final = 50_000
+"""A net that brought about so many events in one turn goes round without ever waiting: a fault."""
 SUBFLOW_DEPTH_MAX: Final = 50
 SIGNALS_BUFFERED_MAX: Final = 10_000
 COMMANDS_REMEMBERED_MAX: Final = 64

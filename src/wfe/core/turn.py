@@ -10,6 +10,9 @@ from wfe.model.event import RunEvent
 from wfe.model.mail import MailBody
 from wfe.model.state import RunState
 
+ALL = -1
+"""All joins of a net."""
+
 
 class Turn:
     """The run, its plan, the time, and what the turn brings about.
@@ -18,14 +21,16 @@ class Turn:
     block, map or frame may close). Effects, to leave only after the commit: ``ready`` (keys of tasks to dispatch),
     ``armed`` (timers as
     (due_ms, timer key)), ``withdrawn`` (key, attempt of tasks that no longer count), ``mail`` (receiver's run id,
-    body).
+    body). ``nets``: open nets that changed, with bits of the joins that this may let fire (`core.nets.play`).
     """
 
     __slots__ = (
         "armed",
         "enabled",
         "events",
+        "first_event",
         "mail",
+        "nets",
         "now_ms",
         "partitions",
         "plan",
@@ -50,11 +55,13 @@ class Turn:
         self.partitions = partitions
         self.random = random
         self.events: list[RunEvent] = [] if events is None else events
+        self.first_event = len(self.events)
         self.enabled: list[int] = []
         self.ready: list[int] = []
         self.armed: list[tuple[int, int]] = []
         self.withdrawn: list[tuple[int, int]] = []
         self.mail: list[tuple[str, MailBody]] = []
+        self.nets: dict[int, int] = {}
 
     def emit(self, event: RunEvent) -> None:
         """Record an event and book it at once, so that what follows sees its outcome."""
@@ -64,3 +71,7 @@ class Turn:
     def arm(self, due_ms: int, timer: int) -> None:
         """Note a timer that the last event put into the state."""
         self.armed.append((due_ms, timer))
+
+    def touch(self, net: int, joins: int) -> None:
+        """Note that a net changed."""
+        self.nets[net] = self.nets.get(net, 0) | joins
