@@ -8,9 +8,10 @@ JOBS    ?= 2
 SEED    ?=
 EACH    ?= 10
 TARGETS ?=
+WRITE   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos chaos-long sim sim-long sim-mutants fuzz bench fmt lock clean
+.PHONY: help setup demo test check chaos chaos-long sim sim-long sim-mutants fuzz bench bench-peers bench-scale fmt lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -54,10 +55,14 @@ fuzz: $(STAMP)  ## coverage-guided fuzzing of every decoder (EACH=10 seconds; TA
 		|| uv pip install -q --python $(BIN)/python atheris 2>/dev/null || true
 	@$(BIN)/python tests/fuzz/fuzz.py --seconds $(EACH) $(TARGETS)
 
-bench: $(STAMP)  ## the figures of docs/performance.md on this machine
-	@$(BIN)/wfe bench chain
-	@$(BIN)/wfe bench fanout
-	@$(BIN)/wfe bench latency
+bench: $(STAMP)  ## ten minutes of benchmarks: parts, W1 to W7 with the floor (WRITE=--write: into docs/performance.md)
+	@$(BIN)/python bench/run.py $(WRITE)
+
+bench-peers: $(STAMP)  ## wfe beside DBOS and Celery, in turns; needs redis-server (writes docs/performance.md)
+	@$(BIN)/python bench/peers/run.py
+
+bench-scale: $(STAMP)  ## a million runs, overload, skew: half an hour (writes docs/performance.md)
+	@$(BIN)/python bench/large.py
 
 fmt: $(STAMP)  ## format, and fix what can be fixed
 	@$(BIN)/ruff format .

@@ -150,14 +150,36 @@ def test_run_needs_no_server(app: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("chain", "--chains", "5", "--length", "3", "--runs", "20"), ("latency", "--runs", "5")]
+    "arguments",
+    [
+        ("chain", "--chains", "5", "--length", "3", "--runs", "20"),
+        ("fanout", "--width", "5", "--runs", "4", "--async"),
+        ("latency", "--runs", "5", "--commit-delay-ms", "1"),
+        ("payload", "--bytes", "100000", "--runs", "5"),
+        ("timers", "--runs", "20", "--within", "100ms"),
+        ("signals", "--runs", "5", "--each", "2"),
+        ("starts", "--runs", "20", "--single"),
+        ("soak", "--for", "1s", "--at-once", "5"),
+    ],
 )
 def test_bench_prints_its_numbers(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = wfe("bench", *arguments, "--durability", "none", "--json", environment=environment_in(tmp_path))
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["failed"] == 0
-    assert all(report[name] > 0 for name in ("tasks_per_s", "p50_ms", "p99_ms"))
+    assert all(report[name] > 0 for name in ("tasks_per_s", "p50_ms", "p99_ms", "rss_mb"))
+    assert report["cpu_s_per_1000_tasks"] >= 0
+
+
+def test_bench_states_the_ratio_to_the_floor(tmp_path: Path) -> None:
+    arguments = ("fanin", "--width", "20", "--runs", "6", "--payload-bytes", "100", "--floor", "--rounds", "2")
+    done = wfe("bench", *arguments, "--durability", "none", "--json", environment=environment_in(tmp_path))
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["floor_tasks_per_s"] > 0
+    assert report["floor_ratio"] > 0
+    assert len(report["floor_rounds_tasks_per_s"]) == len(report["rounds_tasks_per_s"]) == 2
+    assert set(report["stages"]) >= {"admission", "decide", "commit", "queue", "execution", "result"}
 
 
 def test_a_trace_is_replayed_in_the_order_of_its_graph(tmp_path: Path) -> None:

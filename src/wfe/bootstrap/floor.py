@@ -75,8 +75,11 @@ class FloorOptions(Struct, kw_only=True):
 
 
 def coordinator(options: FloorOptions) -> None:
-    """Relays frames between clients and the shard, reading headers only."""
-    front, back = Router(options.endpoint("front")), Router(options.endpoint("back"))
+    """Relays frames between clients and the shard, reading headers only, once shard and worker are there."""
+    back = Router(options.endpoint("back"))
+    while not back.recv_many(1):
+        back.poll(WAIT_MS)
+    front = Router(options.endpoint("front"))
     waiter = Waiter(front, back)
     while True:
         waiter.wait(WAIT_MS)
@@ -125,6 +128,7 @@ class Shard:
 
     def __init__(self, options: FloorOptions) -> None:
         self._back = Dealer(options.endpoint("back"), b"shard")
+        self._back.wait_connected(WAIT_MS * 10)
         self._workers = Router(options.endpoint("shard"))
         self._waiter = Waiter(self._back, self._workers)
         log = slowed(open_log(Path(options.directory), 0, durability=options.durability), options.commit_delay_ms)
@@ -148,6 +152,7 @@ class Shard:
             for peer, parts in self._workers.recv_many(DRAIN_FRAMES_MAX):
                 if decode_header(parts[0]).kind == Kind.CREDIT:
                     self._worker = peer
+                    self._back.send(b"", [header(Kind.SHARD_HELLO), b""])
                 else:
                     self._take_results(parts[1])
             for _, (client, head, body) in self._back.recv_many(DRAIN_FRAMES_MAX):

@@ -49,11 +49,14 @@ DEFAULT = Options()
 
 @dataclass(frozen=True)
 class Load:
-    """Runs of a workflow, ``at_once`` in flight. ``widths``: its tasks, stage by stage, for the floor."""
+    """Runs of a workflow, ``at_once`` in flight. ``given``: its arguments by name.
+
+    ``widths``: its tasks, stage by stage, for the floor.
+    """
 
     workload: str
     workflow: str
-    given: tuple[Any, ...]
+    given: dict[str, Any]
     widths: list[int]
     at_once: int
     payload: bytes = b"\xc0"
@@ -76,8 +79,7 @@ async def chain(
     """W1: ``chains`` runs of ``length`` tasks in flight until ``runs`` of them are done."""
     definition = definitions.chain(length, kind)
     await client.deploy(definition)
-    given = (kind.text,) if kind.payload_bytes else ()
-    load = Load("chain", definition.workflow, given, [1] * length, chains, _payload(kind))
+    load = Load("chain", definition.workflow, _given(kind), [1] * length, chains, _payload(kind))
     return await measure(client, load, runs, options)
 
 
@@ -94,7 +96,7 @@ async def fanout(
     """W2, and with a great width W4: ``at_once`` runs of 1 -> ``width`` -> 1 tasks in flight, ``runs`` in all."""
     definition = definitions.fanout(width, kind)
     await client.deploy(definition)
-    given = (list(range(width)), *((kind.text,) if kind.payload_bytes else ()))
+    given = {"numbers": list(range(width)), **_given(kind)}
     load = Load(workload, definition.workflow, given, [1, width, 1], at_once, _payload(kind))
     return await measure(client, load, runs, options)
 
@@ -103,8 +105,7 @@ async def latency(client: AsyncClient, *, runs: int = 1_000, kind: Kind = NOOP, 
     """W3: one run of one task at a time."""
     definition = definitions.chain(1, kind)
     await client.deploy(definition)
-    given = (kind.text,) if kind.payload_bytes else ()
-    load = Load("latency", definition.workflow, given, [1], 1, _payload(kind))
+    load = Load("latency", definition.workflow, _given(kind), [1], 1, _payload(kind))
     return await measure(client, load, runs, options)
 
 
@@ -122,10 +123,14 @@ async def payload(
     definition = definitions.chain(length, kind)
     await client.deploy(definition)
     moved = {"payload_bytes": size_bytes}
-    load = Load("payload", definition.workflow, (kind.text,), [1] * length, at_once, _payload(kind), moved)
+    load = Load("payload", definition.workflow, _given(kind), [1] * length, at_once, _payload(kind), moved)
     report = await measure(client, load, runs, options)
     report.more["payload_mib_per_s"] = round(report.tasks_per_s * size_bytes / MIB, 1)
     return report
+
+
+def _given(kind: Kind) -> dict[str, Any]:
+    return {"data": kind.text} if kind.payload_bytes else {}
 
 
 def _payload(kind: Kind) -> bytes:
@@ -200,7 +205,7 @@ async def drive(client: AsyncClient, load: Load, runs: int, progress: Progress =
         while left > 0:
             left -= 1
             submitted = time.perf_counter()
-            run: AsyncRun[Any] = await client.start(load.workflow, *load.given)
+            run: AsyncRun[Any] = await client.start(load.workflow, **load.given)
             found.admissions_ms.append((time.perf_counter() - submitted) * 1000)
             try:
                 await run.result()
