@@ -1,7 +1,8 @@
 """Dispatch: ready tasks go to workers that lent credit, after the commit that made them ready. Nothing is written.
 
-A *suspect* was lost with its worker before (LOSSES_SUSPECT times): a worker holds one of this shard's at most, so that
-a task that kills its process is found out without those that ran beside it. Others wait in the queue meanwhile.
+A *suspect* was lost with its worker before (LOSSES_SUSPECT times): a worker is given one at a time, in a frame that
+asks for it to be run alone, so that a task that kills its process is found out without those that ran beside it,
+whichever shard they are of. Others wait in the queue meanwhile.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class Dispatcher:
         specs: list[TaskSpec] = []
         leases: list[Lease] = []
         size = 0
+        alone = False
         stages = self._core.stages
         followed = stages.followed if stages is not None else None
         for position, (entry, key) in enumerate(items):
@@ -83,6 +85,9 @@ class Dispatcher:
             if suspect and self._has_suspect(link):
                 self._aside.append((entry, key))
                 continue
+            if suspect and specs:
+                self._put_back(items[position:])  # it comes next, in a frame of its own
+                break
             spec = _spec(entry, key, attempt)
             if spec is None:
                 self.unmarked.append((entry, key, attempt))
@@ -102,14 +107,17 @@ class Dispatcher:
                 stages.dispatched(lease)
             if suspect:
                 self._suspects[link.worker] = lease
+                self._put_back(items[position + 1 :])
+                alone = True
+                break
         if not specs:
             return True
         link.dispatch_seq += 1
-        if not self._core.workers.send(link.peer, [_DISPATCH, encode(Dispatch(link.dispatch_seq, specs))]):
+        if not self._core.workers.send(link.peer, [_DISPATCH, encode(Dispatch(link.dispatch_seq, specs, alone))]):
             # The frame did not leave: the worker will see the gap in its numbers and say hello anew.
             self._core.counters["dispatch_unsent"] += 1
-        link.credit_tasks -= len(specs)
-        link.credit_bytes -= size
+        link.credit_tasks = 0 if alone else link.credit_tasks - len(specs)
+        link.credit_bytes = 0 if alone else link.credit_bytes - size
         for lease in leases:
             link.held[lease] = None
         self._core.counters["tasks_dispatched"] += len(specs)

@@ -303,10 +303,14 @@ class TaskResult(Struct, array_like=True, gc=False):
 
 
 class Dispatch(Struct, array_like=True):
-    """Tasks for a worker; ``seq`` counts the dispatch frames of this link since its hello, from 1."""
+    """Tasks for a worker; ``seq`` counts the dispatch frames of this link since its hello, from 1.
+
+    ``alone``: one task that workers died of: nothing may run beside it, and credit that was lent before is void.
+    """
 
     seq: int
     tasks: list[TaskSpec]
+    alone: bool = False
 
 
 class Results(Struct, array_like=True):

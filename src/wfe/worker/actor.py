@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -35,7 +34,9 @@ from wfe.wire.messages import (
     WorkerWelcome,
 )
 from wfe.worker.credit import Pace, plan
+from wfe.worker.isolation import Isolation
 from wfe.worker.link import LinkState, ShardLink, encode
+from wfe.worker.network import Network
 from wfe.worker.owners import follow_partitions
 
 COORDINATOR = -1
@@ -54,22 +55,6 @@ _refs = msgspec.msgpack.Decoder(list[TaskRef]).decode
 _shard_welcome = msgspec.msgpack.Decoder(WorkerWelcome).decode
 
 Key = tuple[str, int, int, int]
-
-
-class Network(Protocol):
-    """The worker's sockets. The link to the coordinator is open from the start."""
-
-    def open(self, link: int, endpoint: ShardEndpoint) -> None:
-        """Connects to a shard, with a fresh identity; an earlier connection of this link is closed."""
-        ...
-
-    def close(self, link: int) -> None:
-        """The shard is no more: no connection to it is wanted, if there is one."""
-        ...
-
-    def send(self, link: int, parts: list[bytes]) -> bool:
-        """Never blocks. False: the frame was dropped."""
-        ...
 
 
 class Identity(Struct, kw_only=True):
@@ -95,6 +80,7 @@ class WorkerActor:
         self._in_flight: dict[Key, tuple[ShardLink, int]] = {}
         """Attempts that are held, each with the link it came by and the size of its input."""
         self._held_bytes = 0
+        self._isolation = Isolation()
         self._server = ""
         self._pace = Pace()
         self._hello_at_ms: int | None = None
@@ -135,6 +121,7 @@ class WorkerActor:
             held = self._in_flight.pop(key, None)
             if held is None:
                 continue
+            self._isolation.drop(key)
             shard, size = held
             self._held_bytes -= size
             total_us += result.started_us
@@ -148,6 +135,7 @@ class WorkerActor:
             if shard.beats:
                 shard.heartbeat(len(self._in_flight), now_ms, force=True)
             shard.report(batch, now_ms)
+        self._start_alone(now_ms)
         self._lend(now_ms)
 
     def on_beats(self, beats: Iterable[TaskBeat]) -> None:
@@ -168,6 +156,7 @@ class WorkerActor:
                     self._open(shard, now_ms)
                 self._say_hello(shard, now_ms)
             shard.heartbeat(len(self._in_flight), now_ms)
+        self._start_alone(now_ms)
         self._lend(now_ms)
 
     def retire(self, retiring: bool = True) -> None:
@@ -247,6 +236,7 @@ class WorkerActor:
         for key in self._in_flight:
             self._runner.cancel(TaskRef(*key))
         self._in_flight.clear()
+        self._isolation.clear()
         self._held_bytes = 0
         for index in self._links:
             self._network.close(index)
@@ -311,8 +301,7 @@ class WorkerActor:
             self._lend(now_ms)
         elif kind == Kind.CANCEL_TASKS:
             for ref in _refs(body):
-                if (ref.run_id, ref.node, ref.activation, ref.attempt) in self._in_flight:
-                    self._runner.cancel(ref)
+                self._cancel((ref.run_id, ref.node, ref.activation, ref.attempt))
         elif kind == Kind.REJECT:
             self._resync(shard, now_ms)
         elif kind == Kind.ERROR:
@@ -333,6 +322,9 @@ class WorkerActor:
         if dispatch.seq != shard.dispatch_seq + 1:
             self._resync(shard, now_ms)
             return
+        if self._isolation.active(now_ms):
+            self._resync(shard, now_ms)  # not taken: what a hello does not name is given to somebody else
+            return
         shard.dispatch_seq = dispatch.seq
         in_flight, start = self._in_flight, self._runner.start
         size_total = 0
@@ -343,9 +335,27 @@ class WorkerActor:
             if key not in in_flight:
                 in_flight[key] = (shard, size)
                 self._held_bytes += size
-                start(spec)
+                if dispatch.alone:
+                    self._isolation.take(key, spec, now_ms)
+                else:
+                    start(spec)
         shard.dispatched(len(dispatch.tasks), size_total, now_ms)
+        if dispatch.alone:
+            shard.returned()
+            self._start_alone(now_ms)
         self._lend(now_ms)
+
+    def _start_alone(self, now_ms: int) -> None:
+        spec = self._isolation.due(len(self._in_flight) - 1, now_ms)
+        if spec is not None:
+            self._runner.start(spec)
+
+    def _cancel(self, key: Key) -> None:
+        if key in self._in_flight:
+            if self._isolation.drop(key):
+                self._held_bytes -= self._in_flight.pop(key)[1]
+            else:
+                self._runner.cancel(TaskRef(*key))
 
     def _say_hello(self, shard: ShardLink, now_ms: int) -> None:
         me = self._identity
@@ -365,7 +375,8 @@ class WorkerActor:
         links = [shard for shard in self._links.values() if shard.state is not LinkState.DOWN]
         if not links:
             return
-        target = 0 if self.retiring else self._pace.target(self._identity.slots)
+        alone = self._isolation.active(now_ms)
+        target = 0 if self.retiring or alone else self._pace.target(self._identity.slots)
         step = self._pace.step(target)
         free = target - len(self._in_flight)
         hungry = False

@@ -124,13 +124,32 @@ def lose_twice(shard: Host, runs: int) -> list[m.TaskSpec]:
     return shard.dispatched()
 
 
+def lend(shard: Host, peer: bytes) -> None:
+    shard.worker_frame(Kind.CREDIT, m.Credit(100, 1 << 30), peer)
+    shard.turn()
+
+
+def test_a_task_that_workers_died_of_comes_in_a_frame_of_its_own_that_asks_for_it_to_be_run_alone():
+    shard = host()
+    for _ in range(2):
+        shard.start("chain", 1)
+    for worker in (b"w1", b"w2"):
+        shard.dispatched()
+        shard.shard.on_back(gone(worker.decode()), shard.now_ms)
+        shard.hello(b"w%d" % (int(worker[1:]) + 1))
+        shard.turn()
+    frames = [decode(p[1], type=m.Dispatch) for _, p in shard.workers if decode_header(p[0]).kind == Kind.DISPATCH]
+    assert [(len(frame.tasks), frame.alone) for frame in frames] == [(1, True)]
+
+
 def test_of_tasks_that_workers_died_of_a_worker_holds_one_and_fresh_ones_pass_the_others():
     shard = host()
-    specs = lose_twice(shard, 3)
-    assert sorted(spec.attempt for spec in specs) == [1, 1, 3]
+    (suspect,) = lose_twice(shard, 3)
+    assert suspect.attempt == 3
     shard.turn()
-    assert shard.dispatched() == []
-    suspect = next(spec for spec in specs if spec.attempt == 3)
+    assert shard.dispatched() == [], "it is alone: the credit is void"
+    lend(shard, b"w3")
+    assert [spec.attempt for spec in shard.dispatched()] == [1, 1], "the worker takes others after all, but no suspect"
     shard.results([shard.execute(suspect)], b"w3")
     shard.turn()
     attempts = [spec.attempt for spec in shard.dispatched() if spec.run_id != suspect.run_id]
@@ -152,7 +171,7 @@ def test_a_task_that_kills_its_worker_is_poison_and_those_beside_it_are_not():
             shard.hello(b"w%d" % worker)
         elif specs:
             shard.results([shard.execute(spec) for spec in specs], b"w%d" % worker)
-        shard.turn()
+        lend(shard, b"w%d" % worker)
         specs = shard.dispatched()
     failed = {run_id for run_id, outcome in shard.outcomes.items() if outcome.status == "failed"}
     assert failed == killers
@@ -162,8 +181,9 @@ def test_a_task_that_kills_its_worker_is_poison_and_those_beside_it_are_not():
 def test_a_worker_is_not_told_of_tasks_that_it_may_not_have():
     shard = host()
     lose_twice(shard, 3)
+    lend(shard, b"w3")
     shard.workers.clear()
-    shard.worker_frame(Kind.HEARTBEAT, m.WorkerHeartbeat(1, 3, []), b"w3")
+    shard.worker_frame(Kind.HEARTBEAT, m.WorkerHeartbeat(2, 3, []), b"w3")
     shard.turn()
     loads = [
         decode(parts[1], type=m.ShardLoad) for _, parts in shard.workers if decode_header(parts[0]).kind == Kind.LOAD
