@@ -255,7 +255,7 @@ def _assigned(body: list[ast.stmt]) -> Iterator[tuple[str, int]]:
 def _rebound_states(tree: ast.FunctionDef | ast.AsyncFunctionDef, graph: str) -> Iterator[Mistake]:
     """``s = wf.state(...)`` and later ``s = other`` or ``s += 1``: the state stays as it was."""
     states: dict[str, int] = {}
-    for node in (part for statement in tree.body for part in ast.walk(statement)):
+    for node in (part for statement in tree.body for part in _walk_here(statement)):
         if isinstance(node, ast.Assign) and _is_state(node.value, graph):
             states |= {target.id: target.lineno for target in node.targets if isinstance(target, ast.Name)}
     for name, line in _assigned(tree.body):

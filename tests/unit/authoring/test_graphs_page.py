@@ -50,7 +50,7 @@ def test_every_workflow_of_the_page_draws_or_is_the_mistake_it_says(page: App) -
 
 
 def test_the_pages_tasks_are_plain_functions(page: App) -> None:
-    assert {name for name, _ in page.tasks} == {"charge", "pack", "fetch", "ask"}
+    assert {name for name, _ in page.tasks} == {"charge", "pack", "fetch", "ask", "search", "refund"}
     assert page.tasks["fetch", 1].function("x") == "x"
 
 
