@@ -25,6 +25,8 @@ from wfe.limits import RESTART_INTENSITY, RESTART_PERIOD_MS
 
 KILLS = {"a worker": 8, "a shard": 4, "all workers": 2, "the coordinator": 3, "all shards": 1, "everything": 2}
 KILLS |= {"the remote worker": 2}
+FATAL = ("the coordinator", "everything")
+"""They end the server, and with it limits that it is to live with for a while."""
 STOPS = (0.5, 1.0, 3.0)
 """In leases."""
 STRANGERS = 4
@@ -46,6 +48,7 @@ class Faults:
             resource.RLIMIT_FSIZE: resource.getrlimit(resource.RLIMIT_FSIZE),
         }
         self._restarting = asyncio.Lock()
+        self._limited = False
 
     @property
     def kills(self) -> int:
@@ -57,6 +60,8 @@ class Faults:
     async def kill(self) -> None:
         """SIGKILL for something; a server that died is started again, and sometimes dies while it starts."""
         kind = self._dice.choices([*KILLS], [*KILLS.values()])[0]
+        if self._limited and kind in FATAL:
+            kind = "a worker"
         async with self._restarting:
             engine = self._engine
             victims = self._victims(kind)
@@ -67,7 +72,7 @@ class Faults:
                 return
             self.counts[f"kill {kind}"] += 1
             self.processes_killed += struck
-            if kind in ("the coordinator", "everything"):
+            if kind in FATAL:
                 await engine.kill()
                 await self._begin_again()
 
@@ -149,6 +154,7 @@ class Faults:
             held = 0 if victim is None else descriptors(victim)
             spare = self._dice.randint(0, 3)
             starved = victim is not None and held and self._limit(victim, resource.RLIMIT_NOFILE, held + spare)
+            self._limited = True
         if starved:
             self.counts[f"starve a {role} of descriptors"] += 1
             try:
@@ -172,12 +178,13 @@ class Faults:
         ``everybody``: processes that are started meanwhile find no room either. Once there is room again, a shard that
         was down needs a restart of the server: the operator's part.
         """
-        size = self._dice.choice([64, 512, 2_048, 8_192]) * 1_024
+        size = self._dice.choice([16, 64, 256, 1_024]) * 1_024
         try:
             async with self._restarting:
                 shards = self._engine.children("shard")
                 victims = [*shards, psutil.Process(self._engine.server.pid)] if everybody else shards[:1]
                 limited = sum(self._limit(victim, resource.RLIMIT_FSIZE, size) for victim in victims)
+                self._limited = True
             self.counts["fill the disk for " + ("everybody" if everybody else "a shard")] += bool(limited)
             await asyncio.sleep(self._dice.uniform(0.5, 3.0))
         finally:
@@ -259,6 +266,7 @@ class Faults:
         return True
 
     def _lift(self) -> None:
+        self._limited = False
         for process in [*family(self._engine.server.pid), *self._engine.remote]:
             for which, (soft, _) in self._limits.items():
                 self._limit(process, which, soft)

@@ -14,6 +14,7 @@ from wfe.core.turn import Turn
 from wfe.errors import WfeError
 from wfe.model.command import Command
 from wfe.model.definition import Task
+from wfe.model.event import RunEnded
 from wfe.model.ids import partition_of
 from wfe.model.state import ENDED, PAUSED
 from wfe.observe import get_logger
@@ -113,8 +114,8 @@ class Turns:
                 self._withdrawn(lease)
         for receiver, body in turn.mail:
             core.partitions[entry.partition].post(partition_of(receiver), body)
-        if run.status in ENDED:
-            self._ended(entry)
+        if run.status in ENDED and any(isinstance(event, RunEnded) for event in entry.events[turn.first_event :]):
+            self._ended(entry)  # by this turn; others of the batch may follow
 
     def enqueue(self, entry: Entry, keys: list[int]) -> None:
         """Put open tasks into the ready queue."""
