@@ -84,7 +84,8 @@ def shard_disk(options: ShardOptions) -> ShardWorld:
 
     data = Path(options.data)
     stores: dict[int, Store] = {
-        partition: open_store(data, partition, durability=options.durability) for partition in options.partitions
+        partition: open_store(data, partition, durability=options.durability, epoch=options.epoch)
+        for partition in options.partitions
     }
     log = slowed(open_log(data, options.index, durability=options.durability), float(os.environ.get(COMMIT_DELAY, "0")))
     return World(

@@ -78,7 +78,9 @@ def open_log(data: Path, shard: int, *, durability: Durability = "sync", readonl
     )
 
 
-def open_store(data: Path, partition: int, *, durability: Durability = "sync", readonly: bool = False) -> LmdbStore:
+def open_store(
+    data: Path, partition: int, *, durability: Durability = "sync", readonly: bool = False, epoch: int = 0
+) -> LmdbStore:
     """A partition's store; made when it is not there. Wrap it in a `journal.store.PartitionStore`."""
     return LmdbStore(
         store_path(data, partition),
@@ -86,6 +88,7 @@ def open_store(data: Path, partition: int, *, durability: Durability = "sync", r
         durability=durability,
         map_bytes=STORE_MAP_BYTES,
         readonly=readonly,
+        epoch=epoch,
     )
 
 
@@ -97,6 +100,7 @@ def open_catalogue(data: Path, *, durability: Durability = "sync", readonly: boo
         durability=durability,
         map_bytes=CATALOGUE_MAP_BYTES,
         readonly=readonly,
+        independent=True,
     )
 
 

@@ -1,22 +1,32 @@
 """`Store` on one LMDB environment: one named database per table number.
 
 Reads open short transactions of their own and may run in any thread; commits must come from one thread at a time.
+
+Invariants: after a failed commit a partition's store takes none any more, since the steps of a checkpoint build on each
+other; the catalogue's, whose commits stand for themselves, goes on when all that was missing is room. A store that was
+opened with an epoch notes it with its first commit, and takes none once a higher one is noted: a process that was
+believed dead writes nothing into what another one has taken over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import lmdb
 
 from wfe.config import Durability
-from wfe.errors import DataError
+from wfe.errors import DataError, DataFull, Fenced
 from wfe.journal.schema import PARTITION_TABLES
 from wfe.limits import STORE_MAP_BYTES
 from wfe.lmdb.environment import open_environment, translated
 from wfe.lmdb.snapshots import EnvironmentSnapshot
 from wfe.ports import Op
+
+EPOCH_KEY: Final = b"\0epoch"
+"""In the unnamed database, beside the names of the tables."""
+_ALONE: Final = bytes(8)
 
 
 class LmdbStore:
@@ -30,8 +40,13 @@ class LmdbStore:
         durability: Durability = "sync",
         map_bytes: int = STORE_MAP_BYTES,
         readonly: bool = False,
+        independent: bool = False,
+        epoch: int = 0,
     ) -> None:
+        """``independent``: commits do not build on each other. ``epoch`` 0: whoever opens it is alone."""
         self._path = path
+        self._independent = independent
+        self._epoch = epoch.to_bytes(8, "big")
         self._env = open_environment(
             path, map_bytes=map_bytes, tables=len(tables), durability=durability, readonly=readonly
         )
@@ -56,17 +71,38 @@ class LmdbStore:
             return _descending(cursor, start, stop, limit) if reverse else _ascending(cursor, start, stop, limit)
 
     def commit(self, ops: Sequence[Op]) -> None:
-        """One transaction, durable when it returns. After an error this object refuses further commits."""
+        """One transaction, durable when it returns. After an error this object refuses further commits.
+
+        An independent one takes them again after `DataFull`: that transaction was rolled back.
+        """
         if self._failed:
             raise DataError(f"an earlier write to {self._path} failed; this process must stop and recover from disk")
         self._failed = True
+        try:
+            self._write(ops)
+        except DataFull:
+            self._failed = not self._independent
+            raise
+        self._failed = False
+
+    def _write(self, ops: Sequence[Op]) -> None:
         with translated(self._path, "write to"), self._env.begin(write=True) as txn:
+            self._check_epoch(txn)
             for table, key, value in ops:
                 if value is None:
                     txn.delete(key, db=self._tables[table])
                 else:
                     txn.put(key, value, db=self._tables[table])
-        self._failed = False
+
+    def _check_epoch(self, txn: lmdb.Transaction) -> None:
+        if self._epoch == _ALONE:
+            return
+        found = txn.get(EPOCH_KEY)
+        if found is not None and found > self._epoch:
+            epoch = int.from_bytes(found, "big")
+            raise Fenced(f"epoch {epoch} has taken over the store {self._path}; this process must stop")
+        if found != self._epoch:
+            txn.put(EPOCH_KEY, self._epoch)
 
     def count(self, table: int) -> int:
         with translated(self._path, "read"), self._env.begin() as txn:
