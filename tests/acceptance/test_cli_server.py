@@ -171,6 +171,21 @@ def test_bench_prints_its_numbers(tmp_path: Path, arguments: tuple[str, ...]) ->
     assert report["cpu_s_per_1000_tasks"] >= 0
 
 
+def test_a_plan_says_what_a_load_needs(tmp_path: Path) -> None:
+    html = tmp_path / "plan.html"
+    arguments = ("--rate", "50", "--steps", "3", "--payload", "100", "--task-ms", "20", "--step", "50ms")
+    done = wfe("bench", "plan", *arguments, "--html", str(html), "--json", environment=environment_in(tmp_path))
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    plan = report["plan"]
+    assert plan["shards"] == 1
+    assert plan["workers"] * plan["slots_per_worker"] > 50 * 3 * 0.020
+    assert plan["p99_ms"] >= plan["p50_ms"] > 3 * 20
+    assert plan["disk_gb_per_day"] > 0 < plan["memory_mb"]
+    assert plan["breaks_first"] == plan["limits"][0]["what"]
+    assert html.read_text().startswith("<!doctype html>")
+
+
 def test_bench_states_the_ratio_to_the_floor(tmp_path: Path) -> None:
     arguments = ("fanin", "--width", "20", "--runs", "6", "--payload-bytes", "100", "--floor", "--rounds", "2")
     done = wfe("bench", *arguments, "--durability", "none", "--json", environment=environment_in(tmp_path))

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from wfe.cli.bench_engine import kind_of, measure, round_options, server_options, task_options
+from wfe.cli.bench_plan import plan_command
 from wfe.cli.output import command
 from wfe.cli.params import Duration
 
@@ -198,6 +199,6 @@ def starts_command(runs: int, single: bool, clients: int, length: int, as_json: 
 
 for _each in (
     chain_command, fanout_command, latency_command, fanin_command, payload_command, timers_command, signals_command,
-    replay_command, soak_command, starts_command,
+    replay_command, soak_command, starts_command, plan_command,
 ):  # fmt: skip
     bench_command.add_command(_each)

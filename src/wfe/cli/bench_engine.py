@@ -100,7 +100,7 @@ def measure(workload: Workload, as_json: bool, *, floor: bool = False, rounds: i
     from wfe.client.bench.workloads import Options
 
     with engine(floor=floor, **server) as found, asyncio.Runner(loop_factory=new_loop) as runner:
-        options = Options(rounds or (FLOOR_ROUNDS if floor else 1), found.floor, _progress())
+        options = Options(rounds or (FLOOR_ROUNDS if floor else 1), found.floor, new_progress())
         document, ok = runner.run(_run(found, workload, options))
     if as_json:
         print_json(document)
@@ -193,12 +193,12 @@ def readable(document: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def _progress() -> Callable[[int, int], None]:
+def new_progress(what: str = "") -> Callable[[int, int], None]:
     """A line that counts, on a terminal only."""
 
     def show(done: int, total: int) -> None:
         end = "\n" if done >= total else ""
-        sys.stderr.write(f"\r{done:,} of {total:,}{end}")
+        sys.stderr.write(f"\r{done:,} of {total:,} {what}{end}")
         sys.stderr.flush()
 
     if sys.stderr.isatty():
