@@ -70,13 +70,15 @@ class Request:
 
 
 class StartRequest(Request):
-    """One START frame: ``indices`` of a batch that are still open."""
+    """One START frame for a partition: ``indices`` of a batch that are still open."""
 
-    __slots__ = ("batch", "indices")
+    __slots__ = ("batch", "indices", "partition")
 
-    def __init__(self, id: int, head: bytes, batch: StartBatch, indices: list[int], timeout_ms: int | None) -> None:
+    def __init__(
+        self, id: int, partition: int, head: bytes, batch: StartBatch, indices: list[int], timeout_ms: int | None
+    ) -> None:
         super().__init__(id, head, b"", _ignore, timeout_ms, True)
-        self.batch, self.indices = batch, indices
+        self.batch, self.indices, self.partition = batch, indices, partition
 
     def encoded(self) -> bytes:
         runs = [self.batch.runs[index] for index in self.indices]

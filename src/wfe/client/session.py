@@ -8,14 +8,14 @@ idempotent; nothing but HELLO leaves before the first WELCOME.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 import msgspec
 
 from wfe.client.questions import NEVER, Done, Request, StartRequest, pause_ms, resend_ms
 from wfe.client.replies import decode_error, decode_outcomes, error_of, started_of, welcome_of
-from wfe.client.starts import START_WINDOW, Spread, StartBatch, frames_of
+from wfe.client.start_queue import StartQueue
+from wfe.client.starts import Spread, StartBatch, frames_of
 from wfe.client.watches import Watch, Watches
 from wfe.errors import Busy, ProtocolError, Unavailable, WfeError
 from wfe.limits import REQUEST_RESEND_MS, REWATCH_MS_MAX
@@ -66,8 +66,7 @@ class Session:
         self._spread: Spread | None = None
         self._last_request = 0
         self._requests: dict[int, Request] = {}
-        self._backlog: deque[StartRequest] = deque()
-        self._starts_under_way = 0
+        self._starts = StartQueue()
         self._hello_request = 0
         self._unanswered_since_ms = NEVER
         self._hello_due_ms = NEVER
@@ -131,7 +130,7 @@ class Session:
         for partition, indices in frames_of(batch.runs):
             number = self._number()
             head = encode_header(Header(PROTOCOL, int(Kind.START), partition, number, workflow, version))
-            self._backlog.append(StartRequest(number, head, batch, indices, timeout_ms))
+            self._starts.add(StartRequest(number, partition, head, batch, indices, timeout_ms))
         self._pump_starts(now_ms)
 
     def watch(self, run_id: str, now_ms: int) -> Watch:
@@ -144,8 +143,8 @@ class Session:
     def close(self, error: WfeError) -> None:
         """Answers everything that is open with this error."""
         self.failed = self.failed or error
-        requests, self._requests = list(self._requests.values()) + list(self._backlog), {}
-        self._backlog.clear()
+        requests, self._requests = [*self._requests.values(), *self._starts], {}
+        self._starts.clear()
         for request in requests:
             self._answer(request, self.failed)
         self.due_ms = NEVER
@@ -181,18 +180,19 @@ class Session:
         if isinstance(request, StartRequest):
             outcomes = started_of(body)  # before the request is taken: to a malformed answer it stays open
             del self._requests[number]
-            self._starts_under_way -= 1
-            self._on_started(request, outcomes, now_ms)
+            if self._on_started(request, outcomes, now_ms):
+                self._starts.ended(request)
             self._pump_starts(now_ms)
         elif request is not None:
             del self._requests[number]
             request.done(body, None)
 
-    def _on_started(self, request: StartRequest, outcomes: list[StartOutcome], now_ms: int) -> None:
+    def _on_started(self, request: StartRequest, outcomes: list[StartOutcome], now_ms: int) -> bool:
+        """Books the answers. False: some of the runs are to be tried again, under the same request."""
         batch, again = request.batch, []
         if len(outcomes) != len(request.indices):
             self._answer(request, ProtocolError(f"{len(outcomes)} answers to {len(request.indices)} starts"))
-            return
+            return True
         retry_after_ms = 0
         for index, outcome in zip(request.indices, outcomes, strict=True):
             run = batch.runs[index]
@@ -213,8 +213,8 @@ class Session:
         if again:
             request.indices = again
             self._requests[request.id] = request
-            self._starts_under_way += 1
             self._put_off(request, retry_after_ms, now_ms)
+        return not again
 
     def _renamed(self, run: StartRun, run_id: str, now_ms: int) -> None:
         if run.watch:
@@ -264,6 +264,7 @@ class Session:
         self._clock_offset_ms = welcome.time_ms - now_ms
         if self._spread is None or self._spread.partitions != welcome.partitions:
             self._spread = Spread(welcome.partitions, self._bits(16))
+            self._starts.share_among(welcome.partitions)
         fresh = not self.connected or known is None or known.server != welcome.server
         self.connected, self.refused = True, None
         self._hello_delay_ms = HELLO_FIRST_MS
@@ -303,7 +304,7 @@ class Session:
         """Does what is due: hello, resends, deadlines, watches; sets `due_ms` anew."""
         if now_ms < self.due_ms or self.failed is not None:
             return
-        busy = bool(self._requests or self._backlog or len(self.watches))
+        busy = bool(self._requests or self._starts or len(self.watches))
         if self._hello_due_ms <= now_ms and (busy or not self.connected):
             if self.connected and self.silent_ms(now_ms) > SILENCE_MS:
                 self._lost(now_ms)
@@ -341,7 +342,7 @@ class Session:
 
     def _ids_under_way(self) -> frozenset[str]:
         starts = [request for request in self._requests.values() if isinstance(request, StartRequest)]
-        return frozenset(r.batch.runs[index].run_id for r in (*starts, *self._backlog) for index in r.indices)
+        return frozenset(r.batch.runs[index].run_id for r in (*starts, *self._starts) for index in r.indices)
 
     def _send_await(self, partition: int, run_ids: list[str]) -> None:
         number = self._number()
@@ -357,10 +358,8 @@ class Session:
         return self._last_request
 
     def _pump_starts(self, now_ms: int) -> None:
-        while self._backlog and self._starts_under_way < START_WINDOW and self.connected:
-            request = self._backlog.popleft()
+        for request in self._starts.take() if self.connected and self._starts else ():
             self._requests[request.id] = request
-            self._starts_under_way += 1
             self._transmit(request, now_ms)
 
     def _transmit(self, request: Request, now_ms: int) -> None:
@@ -386,7 +385,7 @@ class Session:
 
     def _finish(self, request: Request, error: WfeError, now_ms: int) -> None:
         if self._requests.pop(request.id, None) is not None and isinstance(request, StartRequest):
-            self._starts_under_way -= 1
+            self._starts.ended(request)
         self._answer(request, error)
         self._pump_starts(now_ms)
 

@@ -16,8 +16,8 @@ from wfe.wire.messages import StartRun
 
 START_FRAME_BYTES = MIB
 """Inputs of one frame, unless a single one is larger."""
-START_WINDOW = 64
-"""START frames under way at once; the rest waits here, so that no socket queue overflows."""
+START_WINDOW = 128
+"""START frames under way at once (`start_queue`); the rest waits here, so that no socket queue overflows."""
 RUNS_PER_FRAME_MIN = 8
 """Few runs share a frame rather than spread one by one: the rotation evens partitions out over time."""
 

@@ -13,7 +13,7 @@ from wfe.client.session import PROBE_MS, SILENCE_MS
 from wfe.client.starts import START_WINDOW, Spread, frames_of
 from wfe.errors import Busy, Disconnected, InvalidInput, KeyConflict, Unauthorized, Unavailable, WfeError
 from wfe.limits import FRAME_MESSAGES_MAX
-from wfe.model.ids import partition_of, time_of
+from wfe.model.ids import partition_of, partition_of_key, time_of
 from wfe.wire.frames import Kind
 from wfe.wire.messages import ErrorReply, RunView, StartOutcome, StartRun
 
@@ -271,6 +271,18 @@ def test_at_most_a_window_of_start_frames_is_under_way() -> None:
     world.run(5_000)
     assert batch.open == 0
     assert not batch.errors
+
+
+def test_starts_for_partitions_that_do_not_answer_hold_up_no_others() -> None:
+    """A shard that is stopped answers nothing for as long as it is; the others' starts must not wait for it."""
+    world = World(FakeFront(partitions=2))
+    keys = {partition_of_key("default", "hello", key, 2): key for key in map(str, range(99))}
+    silent, heard = keys[0], keys[1]
+    world.front.drop = {Kind.START}
+    stuck = [world.start(a_run(key=silent)) for _ in range(2 * START_WINDOW)]
+    world.front.drop = set()
+    assert world.start(a_run(key=heard)).open == 0
+    assert all(batch.open for batch in stuck)
 
 
 def test_a_get_gives_the_run_as_the_server_sees_it() -> None:
