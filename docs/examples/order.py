@@ -1,7 +1,7 @@
 """An order: a person approves large ones, what was done is undone when a later step fails.
 
-    wfe run docs/examples/order.py:buy -i '{"id": "o-1", "total": 80, "stock": 1}'
-    wfe run docs/examples/order.py:buy -i '{"id": "o-2", "total": 80, "stock": 0}'    # fails, and refunds
+wfe run docs/examples/order.py:buy -i '{"id": "o-1", "total": 80, "stock": 1}'
+wfe run docs/examples/order.py:buy -i '{"id": "o-2", "total": 80, "stock": 0}'    # fails, and refunds
 """
 
 from __future__ import annotations

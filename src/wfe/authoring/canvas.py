@@ -299,8 +299,8 @@ class Canvas:
         """The innermost map's body has ended."""
         self._open_items.pop()
 
-    def finish(self, output: Any) -> tuple[model.Node, ...]:
-        """The whole tree, at the end of the drawing that returned ``output``."""
+    def check_ended(self, output: Any) -> None:
+        """At the end of the drawing that returned ``output``."""
         if self.abandoned is not None:
             what, place, error = self.abandoned
             raise self.fail(f"{error!r} left `with {what}` and was swallowed, and the block with it", place) from error
@@ -308,5 +308,8 @@ class Canvas:
         if not self.block.nodes and output is None:
             message = "the workflow draws no nodes and returns nothing: call a task, or another method of wf"
             raise self.fail(message, self.place)
+
+    def tree(self) -> tuple[model.Node, ...]:
+        """All nodes: nothing is drawn, nor kept, any more."""
         assert len(self._blocks) == 1, "every block was left"
         return self.frozen(self._blocks[0])

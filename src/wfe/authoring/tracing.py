@@ -40,12 +40,14 @@ def draw(workflow: RegisteredWorkflow, signature: Signature) -> Definition:
         params = _params(canvas, signature)
         refs = [RefProxy(RefState(canvas, nodes.Name(param.name), param.type)) for param in signature.params]
         returned = _run(canvas, workflow, refs)
+        canvas.check_ended(returned)
+        output = template(canvas, returned)
         definition = Definition(
             workflow=workflow.name,
             version=workflow.version,
             params=params,
-            nodes=canvas.finish(returned),
-            output=template(canvas, returned),
+            nodes=canvas.tree(),
+            output=output,
             returns=canvas.schema_of(signature.returns, f"what {workflow.name}() returns"),
             types=canvas.schemas.types,
             timeout_ms=workflow.timeout_ms,
