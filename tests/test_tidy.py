@@ -132,6 +132,10 @@ STATE_NAMES = {"run", "frame", "group", "state", "timers"}
 MUTATORS = {"append", "extend", "insert", "pop", "popitem", "remove", "discard", "add", "clear", "update", "setdefault"}
 
 
+EVOLVING = [*sorted(p.name for p in CORE.glob("evolve*.py")), "places.py", "nets/marking.py"]
+"""Modules that write the state."""
+
+
 def touches_state(node: ast.expr) -> bool:
     """Whether an expression such as ``turn.run.frames[0].values`` is rooted in the state (not merely a local name)."""
     below_state = False
@@ -162,8 +166,9 @@ def state_writes(tree: ast.Module) -> list[int]:
 
 def test_decide_reads_and_only_evolve_writes():
     """The transitions are decided by these modules, and booked by evolve alone: so replay equals live."""
-    deciding = [CORE / f"{name}.py" for name in ("advance", "decide", "faults", "retry", "turn", "values")]
-    deciding = [p for p in [*deciding, *sorted((CORE / "nodes").glob("*.py"))] if p.exists()]
+    deciding = [CORE / f"{name}.py" for name in ("advance", "decide", "faults", "retry", "signals", "turn", "values")]
+    rooms = [p for room in ("nodes", "nets") for p in sorted((CORE / room).glob("*.py"))]
+    deciding = [p for p in [*deciding, *rooms] if p.exists() and p.relative_to(CORE).as_posix() not in EVOLVING]
     assert len(deciding) > 5
     assert not [f"{name_of(p)}:{line}" for p in deciding for line in state_writes(parse(p))]
 
@@ -171,11 +176,12 @@ def test_decide_reads_and_only_evolve_writes():
 def test_evolve_evaluates_nothing():
     imported = {
         node.module
-        for name in ("evolve.py", "places.py")
+        for name in EVOLVING
         for node in ast.walk(parse(CORE / name))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wfe.core")
     }
-    assert imported <= {"wfe.core.places", "wfe.core.plan", "wfe.core.values"}
+    own = {f"wfe.core.{name.removesuffix('.py').replace('/', '.')}" for name in EVOLVING}
+    assert imported <= own | {"wfe.core.plan", "wfe.core.values", "wfe.core.nets.shape"}
 
 
 @pytest.mark.parametrize(

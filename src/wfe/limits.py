@@ -40,6 +40,8 @@ REGEX_BYTES_MAX: Final = MIB
 """A compiled regular expression."""
 NAME_CHARS_MAX: Final = 200
 KEY_CHARS_MAX: Final = 400
+NET_CHECK_STEPS_MAX: Final = 5_000_000
+"""Nodes and edges that validation passes while it looks for joins that wait in vain; larger nets are judged in part."""
 TAGS_MAX: Final = 20
 TAG_CHARS_MAX: Final = 400
 """A tag's name or value."""
@@ -65,6 +67,8 @@ LOSSES_SUSPECT: Final = 2
 along until they count as poison, too."""
 ERROR_MESSAGE_CHARS_MAX: Final = 10_000
 TRACEBACK_CHARS_MAX: Final = 30_000
+ROUND_EVENTS_MAX: Final = 100_000
+"""Events of a run that is retried, forked or looked at as of an event: its history is replayed at once."""
 LIST_LIMIT_DEFAULT: Final = 100
 LIST_LIMIT_MAX: Final = 10_000
 LIVE_RUNS_MAX: Final = 200_000

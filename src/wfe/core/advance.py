@@ -6,11 +6,15 @@ Order is deterministic: places in the order in which they became enabled, faults
 from __future__ import annotations
 
 from wfe.core.faults import handle_fault, raise_fault
+from wfe.core.nets.play import settle as settle_nets
+from wfe.core.nets.play import step as step_net
 from wfe.core.nodes import CLOSE, OPEN
+from wfe.core.nodes.compensations import next_handler
 from wfe.core.nodes.frames import close_frame
-from wfe.core.plan import Op
+from wfe.core.nodes.locks import grant_locks
+from wfe.core.plan import Op, PlanNode
 from wfe.core.turn import Turn
-from wfe.core.values import evaluate
+from wfe.core.values import evaluate_truth, item_is_open
 from wfe.errors import ExpressionError
 from wfe.model.event import NodeBypassed, TasksOpened
 from wfe.model.state import ENDED, PAUSED
@@ -35,17 +39,30 @@ def advance(turn: Turn) -> None:
             handle_fault(turn)
             continue
         if position == len(enabled):
+            if (run.compensating is not None or run.locks) and settle(turn):
+                continue
+            if turn.nets:
+                _open_tasks(turn, tasks_act, tasks)
+                if settle_nets(turn):
+                    continue
             break
         key = enabled[position]
         position += 1
         if key < 0:
+            if tasks:  # what ends may withdraw others: tasks that were collected are recorded before
+                _open_tasks(turn, tasks_act, tasks)
+            del enabled[:position]  # and what it withdraws is taken out of the list
+            position = 0
             _close(turn, ~key)
             continue
         act, index = divmod(key, stride)
         node = plan.nodes[index]
-        if plan.scopes[node.scope].framed and act not in run.frames:
-            continue  # its frame was withdrawn meanwhile
-        if node.condition is not None and not _condition(turn, act, index):
+        if plan.scopes[node.scope].framed:
+            if act not in run.frames:
+                continue  # its frame was withdrawn meanwhile
+        elif not item_is_open(run, plan, node.scope, act):
+            continue
+        if node.guarded and not _may_begin(turn, act, node):
             continue
         if node.op is Op.TASK and node.input.template is None:
             if act != tasks_act:
@@ -53,9 +70,16 @@ def advance(turn: Turn) -> None:
                 tasks_act = act
             tasks.append(index)
             continue
+        if tasks and node.op is Op.BREAK_IF:
+            _open_tasks(turn, tasks_act, tasks)
         OPEN[node.op](turn, act, node)
     _open_tasks(turn, tasks_act, tasks)
     enabled.clear()
+
+
+def settle(turn: Turn) -> bool:
+    """When nothing else can move: the next compensation handler, and locks that came free. Whether anything moved."""
+    return next_handler(turn) or grant_locks(turn)
 
 
 def _open_tasks(turn: Turn, act: int, nodes: list[int]) -> None:
@@ -68,19 +92,21 @@ def _open_tasks(turn: Turn, act: int, nodes: list[int]) -> None:
     nodes.clear()
 
 
-def _condition(turn: Turn, act: int, index: int) -> bool:
-    """Whether a node's ``if`` lets it run; otherwise it is bypassed, or its fault is raised."""
-    node = turn.plan.nodes[index]
-    assert node.condition is not None
+def _may_begin(turn: Turn, act: int, node: PlanNode) -> bool:
+    """Whether a node may run: not when its race was won meanwhile, nor when its ``if`` is false (it is bypassed)."""
+    if node.contends:
+        around = turn.run.frames[act].pending.get(node.block)
+        if not around:
+            return False
+    if node.condition is None:
+        return True
     try:
-        holds = evaluate(turn.run, turn.plan, node.scope, act, node.condition, turn.now_ms)
-        if not isinstance(holds, bool):
-            raise ExpressionError("a condition must be true or false", text=node.condition.text)
+        holds = evaluate_truth(turn.run, turn.plan, node.scope, act, node.condition, turn.now_ms)
     except ExpressionError as error:
         raise_fault(turn, act, node, "expression", str(error))
         return False
     if not holds:
-        turn.emit(NodeBypassed(index, act))
+        turn.emit(NodeBypassed(node.index, act))
     return holds
 
 
@@ -88,13 +114,19 @@ def _close(turn: Turn, key: int) -> None:
     """A block, map or frame may have come to its end."""
     run, plan = turn.run, turn.plan
     act, index = divmod(key, plan.stride)
+    if run.nets and key in run.nets:
+        step_net(turn, key)
+        return
     if index == plan.stride - 1:
-        if act in run.frames:
+        if act in run.frames and run.frames[act].pending[index] == 0:
             close_frame(turn, act)
         return
     node = plan.nodes[index]
     if node.op is Op.MAP:
         if key not in run.groups:
+            return
+    elif node.op is Op.LOOP:
+        if key not in run.loops or run.loops[key].act >= 0:
             return
     elif act not in run.frames or run.frames[act].pending.get(index) != 0:
         return

@@ -4,92 +4,28 @@ compile."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
-from wfe.core.expressions import Expression, Template, compile_expression, compile_template
+from wfe.core.compile_nodes import OPS, arguments_of, fill, fixed_input, node_names, tree_names
+from wfe.core.expressions import compile_expression, compile_template
+from wfe.core.nets.shape import Net
+from wfe.core.nets.wiring import edges_of_block, finish_net, is_net, make_net, names_of_net
 from wfe.core.plan import Arm, Input, Op, Plan, PlanNode, Scope, ScopeKind, Source, SourceKind
 from wfe.errors import DefinitionError
-from wfe.model.definition import (
-    Block,
-    Catch,
-    Definition,
-    End,
-    Fail,
-    Map,
-    Node,
-    Parallel,
-    Set,
-    Sleep,
-    StartWorkflow,
-    SubWorkflow,
-    Task,
-    WaitSignal,
-    When,
-    children,
-    walk,
-)
+from wfe.model.definition import Assign, Definition, Graph, Loop, Map, Node, Parallel, Task, When, children, walk
+from wfe.model.net import Edge
 
-_OPS: dict[type, Op] = {
-    Task: Op.TASK,
-    When: Op.WHEN,
-    Parallel: Op.BLOCK,
-    Block: Op.BLOCK,
-    Catch: Op.CATCH,
-    Map: Op.MAP,
-    Sleep: Op.SLEEP,
-    WaitSignal: Op.SIGNAL,
-    SubWorkflow: Op.WORKFLOW,
-    StartWorkflow: Op.START,
-    Set: Op.SET,
-    End: Op.END,
-    Fail: Op.FAIL,
-}
 ROOT_NAMES = ("run", "now()")
+_UNSURE = frozenset({Op.WHEN, Op.BLOCK, Op.STATE, Op.GRAPH})
+"""What has no value of its own, or one that changes: an input that names it is made when its task opens."""
 
 
 def compile_plan(definition: Definition, digest: str) -> Plan:
     """The plan of a definition; ``digest`` is its hash."""
     return _Compiler(definition).compile(digest)
-
-
-def node_expressions(node: Node) -> list[Expression | Template]:
-    """Every expression and template that a node itself evaluates, children's excluded."""
-    found: list[Expression | Template] = []
-    if node.if_ is not None:
-        found.append(compile_expression(node.if_))
-    match node:
-        case Task() | SubWorkflow():
-            found.append(compile_template(node.with_))
-        case StartWorkflow():
-            found += [compile_template(node.with_), compile_template(node.key)]
-        case When():
-            found += [compile_expression(b.cond) for b in node.branches if b.cond is not None]
-        case Map():
-            found.append(compile_expression(node.items))
-        case Sleep():
-            found += [compile_expression(text) for text in (node.duration, node.until) if text is not None]
-        case WaitSignal() if node.default is not UNSET:
-            found.append(compile_template(node.default))
-        case Set() | End():
-            found.append(compile_template(node.value))
-        case Fail():
-            found.append(compile_template(node.message))
-        case _:
-            pass
-    return found
-
-
-def tree_names(node: Node) -> set[str]:
-    """Every name that a node or a node inside it mentions; outputs of map bodies included."""
-    names: set[str] = set()
-    for inner in walk((node,)):
-        for expression in node_expressions(inner):
-            names |= expression.names
-        if isinstance(inner, Map) and inner.output is not UNSET:
-            names |= compile_template(inner.output).names
-    return names
 
 
 def block_predecessors(nodes: Sequence[Node], concurrent: bool) -> dict[str, tuple[str, ...]]:
@@ -122,6 +58,7 @@ class _Compiler:
         self.by_id = {node.id: index for index, node in enumerate(walk(definition.nodes))}
         self.root_block = len(self.by_id)
         self.named: set[str] = set()
+        self.nets: list[Net] = []
 
     def compile(self, digest: str) -> Plan:
         definition = self.definition
@@ -136,12 +73,16 @@ class _Compiler:
         self.named |= output.names
         for node in self.nodes:
             self._finish(node)
+        for net in self.nets:
+            self.named |= names_of_net(net, self.nodes)
         for node in self.nodes:
-            node.keep = node.id in self.named
+            node.keep = node.keep or node.id in self.named
         for scope in self.scopes:
             if scope.output is None and scope.last_node >= 0 and scope.framed:
                 self.nodes[scope.last_node].keep = True
             scope.remaining = self._remaining(scope)
+        for net in self.nets:
+            finish_net(net, self.nodes, self.by_id)
         return Plan(
             digest,
             definition,
@@ -153,6 +94,7 @@ class _Compiler:
             self.by_id,
             definition.timeout_ms or 0,
             tags,
+            tuple(self.nets),
         )
 
     # ---- shape ------------------------------------------------------------------------------------------------------
@@ -161,7 +103,12 @@ class _Compiler:
         self, nodes: Sequence[Node], scope: int, block: int, *, concurrent: bool, cond: str | None = None
     ) -> Arm:
         """Lay out the nodes of one block; returns its arm."""
-        before = block_predecessors(nodes, concurrent)
+        racing = block != self.root_block and self.nodes[block].op is Op.RACE
+        if not racing and is_net(nodes):
+            return self._net(nodes, scope, block, edges_of_block(block_predecessors(nodes, concurrent)), None, cond)
+        before: dict[str, tuple[str, ...]] = (
+            {node.id: () for node in nodes} if racing else block_predecessors(nodes, concurrent)
+        )
         placed: dict[str, PlanNode] = {}
         for node in nodes:
             placed[node.id] = self._node(node, scope, block)
@@ -174,15 +121,43 @@ class _Compiler:
                 source.last = False
         entry = tuple(placed[id_].index for id_, predecessors in before.items() if not predecessors)
         pending = sum(1 for node in placed.values() if node.last)
+        if racing:
+            pending = min(pending, 1)
+            for contender in placed.values():
+                contender.keep = True
+            for inner in self.nodes[block + 1 :]:
+                inner.guarded = inner.contends = inner.scope == scope
         if nodes and not (entry and pending):
             raise DefinitionError([f"the nodes {', '.join(before)} wait for each other in a circle"])
         return Arm(entry, pending, None if cond is None else compile_expression(cond))
 
+    def _net(
+        self,
+        nodes: Sequence[Node],
+        scope: int,
+        block: int,
+        edges: Sequence[Edge],
+        graph: Graph | None,
+        cond: str | None = None,
+    ) -> Arm:
+        """Lay out the nodes of a net: each is a scope of its own; what it makes has names in the scope around, too."""
+        placed: dict[str, PlanNode] = {}
+        around = dict(self.scopes[scope].names)
+        for node in nodes:
+            index, number = len(self.nodes), len(self.scopes)
+            firing = Scope(number, scope, block, index, 0, True, Arm((index,), 1), ScopeKind.FIRING)
+            self.scopes.append(firing)
+            placed[node.id] = self._node(node, number, self.root_block)
+            firing.stop = len(self.nodes)
+            around |= {name: replace(source, scope=scope) for name, source in firing.names.items()}
+            # Inside a firing its node's own name is the value of the firing before.
+            firing.names = {name: source for name, source in firing.names.items() if name != node.id}
+        self.scopes[scope].names = around
+        self.nets.append(make_net(len(self.nets), block, scope, placed, edges, graph))
+        return Arm((), 0, None if cond is None else compile_expression(cond), len(self.nets) - 1)
+
     def _node(self, node: Node, scope: int, block: int) -> PlanNode:
-        op = _OPS.get(type(node))
-        if op is None:
-            raise DefinitionError([f"node {node.id!r}: this version cannot run {type(node).__name__} yet"])
-        plan_node = PlanNode(len(self.nodes), node.id, op, node, scope, block)
+        plan_node = PlanNode(len(self.nodes), node.id, OPS[type(node)], node, scope, block)
         self.nodes.append(plan_node)
         self.scopes[scope].names = {
             **self.scopes[scope].names,
@@ -190,6 +165,10 @@ class _Compiler:
         }
         if isinstance(node, Map):
             plan_node.body = self._map_body(node, scope, plan_node.index)
+        elif isinstance(node, Loop):
+            plan_node.body = self._loop_body(node, scope, plan_node.index)
+        elif isinstance(node, Graph):
+            plan_node.arms = (self._net(node.do, scope, plan_node.index, node.edges, node),)
         elif isinstance(node, When):
             plan_node.arms = tuple(
                 self._block(b.do, scope, plan_node.index, concurrent=False, cond=b.cond) for b in node.branches
@@ -210,11 +189,24 @@ class _Compiler:
         body.arm = self._block(node.do, number, self.root_block, concurrent=False)
         body.stop = len(self.nodes)
         only = node.do[0] if len(node.do) == 1 else None
-        body.framed = not (isinstance(only, Task) and only.if_ is None and node.output is UNSET)
+        plain = isinstance(only, Task) and only.if_ is None and body.arm.net < 0
+        body.framed = not (plain and node.output is UNSET)
         if node.output is not UNSET:
             body.output = compile_template(node.output)
             self.named |= body.output.names
         body.last_node = self.by_id[node.do[-1].id] if node.do else -1
+        return number
+
+    def _loop_body(self, node: Loop, parent: int, index: int) -> int:
+        number = len(self.scopes)
+        body = Scope(number, parent, index, index + 1, 0, True, Arm((), 0), ScopeKind.ITERATION)
+        self.scopes.append(body)
+        names = {node.as_: Source(SourceKind.ITEM, node.as_, index, number)} if node.items is not None else {}
+        if node.index:
+            names[node.index] = Source(SourceKind.INDEX, node.index, index, number)
+        body.names = names
+        body.arm = self._block(node.do, number, self.root_block, concurrent=False)
+        body.stop = len(self.nodes)
         return number
 
     def _remaining(self, scope: Scope) -> list[int]:
@@ -237,42 +229,24 @@ class _Compiler:
 
     def _finish(self, plan_node: PlanNode) -> None:
         node = plan_node.node
-        for expression in node_expressions(node):
-            self.named |= expression.names
-        plan_node.condition = None if node.if_ is None else compile_expression(node.if_)
-        match node:
-            case Task():
-                plan_node.input = self._input(plan_node, node.with_)
-                plan_node.retry = node.retry
-                plan_node.timeout_ms = node.timeout_ms or 0
-            case SubWorkflow():
-                plan_node.template = compile_template(node.with_)
-                plan_node.timeout_ms = node.timeout_ms or 0
-            case StartWorkflow():
-                plan_node.template = compile_template({"with": node.with_, "key": node.key})
-            case Map():
-                plan_node.expression = compile_expression(node.items)
-            case Sleep():
-                text = node.duration if node.duration is not None else node.until
-                plan_node.expression = None if text is None else compile_expression(text)
-            case WaitSignal():
-                plan_node.template = None if node.default is UNSET else compile_template(node.default)
-            case Set() | End():
-                plan_node.template = compile_template(node.value)
-            case Fail():
-                plan_node.template = compile_template(node.message)
-            case _:
-                pass
+        self.named |= node_names(node)
+        fill(plan_node)
+        if plan_node.op is Op.TASK:
+            plan_node.input = self._input(plan_node, arguments_of(node) or {})
+        if isinstance(node, Assign):
+            plan_node.target = self.resolve(plan_node.scope, node.state)
 
     def _input(self, node: PlanNode, with_: dict[str, object]) -> Input:
         template = compile_template(with_)
-        if template.constant:
-            return Input(fixed=Raw(msgspec.msgpack.encode(template.evaluate(_no_names))))
+        fixed = fixed_input(template)
+        if fixed is not None:
+            return Input(fixed=fixed)
         pieces: list[bytes | Source] = [_map_header(len(with_))]
         for name, member in (template.entries or {}).items():
             pieces.append(msgspec.msgpack.encode(name))
-            if member.constant:
-                pieces.append(msgspec.msgpack.encode(member.evaluate(_no_names)))
+            constant = fixed_input(member)
+            if constant is not None:
+                pieces.append(bytes(constant))
                 continue
             source = None if member.sole_name is None else self.resolve(node.scope, member.sole_name)
             if source is None or not self._surely_present(node, source):
@@ -287,23 +261,21 @@ class _Compiler:
         if source.kind is not SourceKind.NODE:
             return False
         holder = self.nodes[source.node]
-        if holder.op is Op.WHEN or holder.op is Op.BLOCK:
-            return False
+        if holder.op in _UNSURE or holder.scope != source.scope:
+            return False  # nobody knows whether, or how often, a node of a net has ended
         scope, block = node.scope, node.block
         while True:
             if holder.scope == scope and holder.block == block:
                 return True
             if block != self.root_block:
                 block = self.nodes[block].block
+            elif scope > 0 and self.scopes[scope].holder == self.root_block:
+                scope = self.scopes[scope].parent
             elif scope > 0:
                 outer = self.nodes[self.scopes[scope].holder]
                 scope, block = outer.scope, outer.block
             else:
                 return False
-
-
-def _no_names(name: str) -> object:
-    raise AssertionError(f"a constant template named {name!r}")
 
 
 def _map_header(count: int) -> bytes:

@@ -12,17 +12,19 @@ from msgspec.msgpack import Decoder
 
 from wfe.core.advance import advance
 from wfe.core.evolve import new_run
-from wfe.core.faults import awaited_children, end_run, raise_fault
-from wfe.core.nodes.waits import expire_wait, take_signal
-from wfe.core.plan import Op, Plan
+from wfe.core.faults import awaited_children, end_run
+from wfe.core.nets.boundaries import boundary_due
+from wfe.core.nodes import EXPIRE, locks
+from wfe.core.nodes import WAKE as WAKES
+from wfe.core.plan import Plan
 from wfe.core.retry import retry_delay_ms
-from wfe.core.schemas import compile_schema
+from wfe.core.signals import drop_transient, hand_over, signal
 from wfe.core.turn import Turn
-from wfe.core.values import decode, encode, encode_value
-from wfe.errors import BY_CODE, Busy, InvalidInput, ProtocolError, RunClosed, WfeError
-from wfe.limits import LOSSES_MAX, SIGNALS_BUFFERED_MAX
-from wfe.model.command import Begin, ChildBegun, ChildOver, Command, Control, Signal, TaskEnded, TaskLost
-from wfe.model.definition import Task, WaitSignal
+from wfe.core.values import encode, encode_value
+from wfe.errors import BY_CODE, ProtocolError, RunClosed, WfeError
+from wfe.limits import LOSSES_MAX
+from wfe.model.command import Begin, ChildBegun, ChildOver, Command, Control, LockGotten, Signal, TaskEnded, TaskLost
+from wfe.model.definition import Task
 from wfe.model.event import (
     CommandApplied,
     CommandDeferred,
@@ -32,18 +34,32 @@ from wfe.model.event import (
     RunQuarantined,
     RunResumed,
     RunStarted,
-    SignalArrived,
     TaskDone,
     TaskFailed,
     TaskHandedOut,
     TaskReopened,
     TimerExpired,
 )
-from wfe.model.mail import ChildControl
+from wfe.model.event_kinds import CompensationDone
+from wfe.model.mail import ChildControl, MailBody
 from wfe.model.policy import ErrorInfo
 from wfe.model.state import CANCELLED, ENDED, FAILED, NULL, PAUSED, RUN_DEADLINE, WAKE, RunState
 
 _decode_command = Decoder(Command).decode
+__all__ = [
+    "apply",
+    "begin",
+    "child_ended",
+    "child_started",
+    "control",
+    "lock_given",
+    "quarantine",
+    "signal",
+    "start",
+    "task_lost",
+    "task_result",
+    "timer_due",
+]
 DONE, FAILED_ATTEMPT, CANCELLED_ATTEMPT = 0, 1, 2
 """Status of a task result."""
 
@@ -76,12 +92,27 @@ def task_result(
     if run.open.get(key) != attempt:
         return False
     act, index = divmod(key, plan.stride)
-    if status == DONE:
+    if status == DONE and _is_handler(run, key):
+        turn.emit(CompensationDone(index, act, attempt))
+    elif status == DONE:
         turn.emit(TaskDone(index, act, attempt, value))
     else:
         _attempt_failed(turn, key, attempt, error or ErrorInfo("Error", "failed without an error"), previous)
     advance(turn)
     return True
+
+
+def _is_handler(run: RunState, key: int) -> bool:
+    """Whether the task of a place is the compensation handler that is being called."""
+    return run.compensating is not None and run.compensating.current == key
+
+
+def _failed_for_good(turn: Turn, key: int, attempt: int, error: ErrorInfo) -> None:
+    act, index = divmod(key, turn.plan.stride)
+    if _is_handler(turn.run, key):
+        turn.emit(CompensationDone(index, act, attempt, error))
+    else:
+        turn.emit(TaskFailed(index, act, attempt, error))
 
 
 def _attempt_failed(turn: Turn, key: int, attempt: int, error: ErrorInfo, previous: Raw) -> None:
@@ -92,7 +123,7 @@ def _attempt_failed(turn: Turn, key: int, attempt: int, error: ErrorInfo, previo
     error = structs.replace(error, node=node.id, attempts=failures)
     delay_ms = retry_delay_ms(node.retry, failures, error, turn.random)
     if delay_ms is None:
-        turn.emit(TaskFailed(index, act, attempt, error))
+        _failed_for_good(turn, key, attempt, error)
         return
     due_ms = turn.now_ms + delay_ms
     turn.emit(TaskFailed(index, act, attempt, error, due_ms, previous))
@@ -108,10 +139,9 @@ def task_lost(turn: Turn, key: int, attempt: int, *, spent: bool, previous: Raw 
     if run.open.get(key) != attempt:
         return False
     act, index = divmod(key, plan.stride)
-    task = plan.nodes[index].node
-    assert isinstance(task, Task)
+    task = plan.nodes[index]
     losses = run.losses.get(key, 0) + 1
-    if spent and not task.redeliver:
+    if spent and isinstance(task.node, Task) and not task.node.redeliver:
         message = f"the worker was lost while it ran {task.task}, which must not be given out again"
         _final(turn, key, attempt, "WorkerLost", message, losses)
     elif spent and losses > LOSSES_MAX:
@@ -132,10 +162,8 @@ def hand_out(turn: Turn, key: int, attempt: int) -> None:
 
 
 def _final(turn: Turn, key: int, attempt: int, kind: str, message: str, attempts: int) -> None:
-    act, index = divmod(key, turn.plan.stride)
-    node = turn.plan.nodes[index]
-    error = ErrorInfo(kind, message, node.id, attempts, types=(kind,), fatal=True)
-    turn.emit(TaskFailed(index, act, attempt, error))
+    node = turn.plan.nodes[key % turn.plan.stride]
+    _failed_for_good(turn, key, attempt, ErrorInfo(kind, message, node.id, attempts, types=(kind,), fatal=True))
 
 
 def timer_due(turn: Turn, timer: int) -> bool:
@@ -162,57 +190,15 @@ def _expire(turn: Turn, timer: int) -> None:
         return
     key, kind = divmod(timer, 2)
     act, index = divmod(key, plan.stride)
-    node = plan.nodes[index]
-    if kind == WAKE:
-        if key in run.retrying:
-            turn.emit(TaskReopened(index, act, run.retrying[key]))
-            turn.ready.append(key)
-        else:
-            turn.emit(NodeDone(index, act))
-    elif node.op is Op.SIGNAL:
-        expire_wait(turn, act, node)
-    else:
-        child = run.children.get(key)
-        raise_fault(turn, act, node, "TimedOut", f"sub-workflow {node.id} took longer than {node.timeout_ms} ms")
-        if child is not None:
-            turn.mail.append((child, ChildControl(child, "cancel")))
-
-
-def signal(turn: Turn, name: str, payload: Raw, event_id: str) -> None:
-    """A message from outside: taken by the first node that waits for it, else buffered. Repetitions change nothing."""
-    run, plan = turn.run, turn.plan
-    if any(known == event_id for known, _ in run.commands):
+    if index == plan.stride - 1:
+        boundary_due(turn, act, run.timers[timer])
         return
-    if run.status in ENDED:
-        raise RunClosed(f"run {run.id} has ended as {run.status}: it takes no more signals")
-    _check_signal(plan, name, payload)
-    if sum(len(waiting) for waiting in run.signals.values()) >= SIGNALS_BUFFERED_MAX:
-        raise Busy(f"run {run.id} has {SIGNALS_BUFFERED_MAX} signals that nothing has taken yet", retry_after_s=1.0)
-    turn.emit(CommandApplied(event_id))
-    turn.emit(SignalArrived(name, payload, event_id))
-    if run.status != PAUSED:
-        _hand_over_signals(turn)
-        advance(turn)
-
-
-def _check_signal(plan: Plan, name: str, payload: Raw) -> None:
-    value = None
-    for node in plan.nodes:
-        wait = node.node
-        if isinstance(wait, WaitSignal) and wait.signal == name and wait.schema is not None:
-            value = decode(payload) if value is None else value
-            found = compile_schema(wait.schema, plan.definition.types).check(value)
-            if found is not None:
-                raise InvalidInput(f"signal {name!r}: {found[1]}", found[0])
-
-
-def _hand_over_signals(turn: Turn) -> None:
-    """Give buffered signals to the nodes that wait for them, oldest first."""
-    run, plan = turn.run, turn.plan
-    for key, name in list(run.waits.items()):
-        if name in run.signals and key in run.waits:
-            act, index = divmod(key, plan.stride)
-            take_signal(turn, act, plan.nodes[index])
+    node = plan.nodes[index]
+    if key in run.retrying and kind == WAKE:
+        turn.emit(TaskReopened(index, act, run.retrying[key]))
+        turn.ready.append(key)
+    else:
+        (WAKES if kind == WAKE else EXPIRE)[node.op](turn, act, node)
 
 
 def child_ended(turn: Turn, key: int, child: str, status: str, output: Raw, error: ErrorInfo | None) -> bool:
@@ -245,8 +231,18 @@ def _raise(turn: Turn, act: int, index: int, error: ErrorInfo) -> None:
     turn.emit(FaultRaised(index, act, error))
 
 
-def control(turn: Turn, action: str, command_id: str) -> None:
-    """Cancel, pause or resume (rule R13). A repeated command gets the same answer."""
+def lock_given(turn: Turn, key: int, lock: str) -> bool:
+    """A lock that all runs share was given to a block of this run. False when it is not wanted any more."""
+    given = locks.lock_given(turn, key, lock)
+    advance(turn)
+    return given
+
+
+def control(turn: Turn, action: str, command_id: str, *, compensate: bool = True) -> None:
+    """Cancel, pause or resume (rule R13). A repeated command gets the same answer.
+
+    ``compensate`` false: a cancelled run ends at once, without its compensation handlers, and so do its children.
+    """
     run = turn.run
     for known, code in run.commands:
         if known == command_id:
@@ -260,7 +256,7 @@ def control(turn: Turn, action: str, command_id: str) -> None:
     children = awaited_children(turn)
     if action == "cancel":
         turn.emit(CommandApplied(command_id))
-        end_run(turn, CANCELLED)
+        _cancel(turn, compensate=compensate)
     elif action == "pause":
         turn.emit(CommandApplied(command_id))
         if run.status != PAUSED:
@@ -273,6 +269,25 @@ def control(turn: Turn, action: str, command_id: str) -> None:
             turn.mail.extend((child, ChildControl(child, "resume")) for _, child in children)
     else:
         raise ProtocolError(f"unknown action {action!r}: cancel, pause or resume")
+
+
+def _cancel(turn: Turn, *, compensate: bool) -> None:
+    run = turn.run
+    if compensate and run.compensating is not None and run.compensating.status:
+        return  # it is ending already, and compensates
+    paused, first = run.status == PAUSED, len(turn.mail)
+    end_run(turn, CANCELLED, compensate=compensate)
+    if not compensate:
+        turn.mail[first:] = [(child, _without_compensation(body)) for child, body in turn.mail[first:]]
+    if paused and run.status not in ENDED:  # it compensates: a handler that a Compensate began is to be awaited
+        turn.ready.extend(run.open)
+        for timer, due_ms in run.timers.items():
+            turn.arm(due_ms, timer)
+    advance(turn)
+
+
+def _without_compensation(body: MailBody) -> MailBody:
+    return structs.replace(body, compensate=False) if isinstance(body, ChildControl) else body
 
 
 def _resume(turn: Turn) -> None:
@@ -288,8 +303,10 @@ def _resume(turn: Turn) -> None:
         turn.arm(turn.now_ms, timer)
     advance(turn)
     if run.status not in ENDED:
-        _hand_over_signals(turn)
+        hand_over(turn)
         advance(turn)
+    if run.signals:
+        drop_transient(turn)
 
 
 def apply(turn: Turn, command: Command) -> None:
@@ -301,14 +318,16 @@ def apply(turn: Turn, command: Command) -> None:
             task_result(turn, key, attempt, status, value, error, previous)
         case TaskLost(key, attempt, spent, previous):
             task_lost(turn, key, attempt, spent=spent, previous=previous)
-        case Signal(name, payload, event_id):
-            signal(turn, name, payload, event_id)
+        case Signal(name, payload, event_id, correlation):
+            signal(turn, name, payload, event_id, correlation)
         case ChildOver(key, child, status, output, error):
             child_ended(turn, key, child, status, output, error)
         case ChildBegun(key, child, started):
             child_started(turn, key, child, started)
-        case Control(action, command_id):
-            control(turn, action, command_id)
+        case Control(action, command_id, compensate):
+            control(turn, action, command_id, compensate=compensate)
+        case LockGotten(key, lock):
+            lock_given(turn, key, lock)
         case _:
             assert_never(command)
 

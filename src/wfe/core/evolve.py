@@ -9,20 +9,31 @@ away, for the events that followed are in the log as well. While a run is paused
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
-from msgspec import Raw
-
-from wfe.core.places import Enabled, complete, drop_enabled, forget, new_frame, withdraw
+from wfe.core.evolve_compensation import EVOLVE as COMPENSATION_EVOLVE
+from wfe.core.evolve_kinds import EVOLVE as KIND_EVOLVE
+from wfe.core.evolve_kinds import take
+from wfe.core.evolve_rounds import EVOLVE as ROUND_EVOLVE
+from wfe.core.nets.marking import EVOLVE as NET_EVOLVE
+from wfe.core.places import (
+    Enabled,
+    Evolve,
+    clear_open,
+    complete,
+    disarm,
+    drop_enabled,
+    enter,
+    forget,
+    new_frame,
+    withdraw,
+)
 from wfe.core.plan import Plan
-from wfe.core.values import encode, split_items
+from wfe.core.values import caught_value, map_value, split_items
 from wfe.errors import DataCorrupt
 from wfe.limits import COMMANDS_REMEMBERED_MAX
 from wfe.model import event as ev
-from wfe.model.definition import Map
-from wfe.model.policy import ErrorInfo
-from wfe.model.state import DEADLINE, NULL, PAUSED, RUN_DEADLINE, RUNNING, WAKE, Group, RunState
+from wfe.model.state import DEADLINE, NULL, PAUSED, RUN_DEADLINE, RUNNING, WAKE, Group, RunState, channel_of
 
 
 def new_run(event: ev.RunStarted, plan: Plan) -> RunState:
@@ -46,6 +57,7 @@ def new_run(event: ev.RunStarted, plan: Plan) -> RunState:
         seq=1,
     )
     run.frames[0] = new_frame(plan, 0, -1, -1, 0)
+    enter(run, plan, 0, plan.stride - 1, plan.scopes[0].arm, [])
     if event.due_ms:
         run.timers[RUN_DEADLINE] = event.due_ms
     return run
@@ -119,19 +131,13 @@ def _task_reopened(run: RunState, plan: Plan, event: ev.TaskReopened, enabled: E
     run.open[key] = event.attempt
 
 
-def _disarm(run: RunState, key: int) -> None:
-    """A place waits for no time any more, nor has a timer that fired while the run is paused anything to say of it."""
-    run.timers.pop(key * 2 + WAKE, None)
-    run.timers.pop(key * 2 + DEADLINE, None)
-    if run.expired:
-        run.expired = [timer for timer in run.expired if timer // 2 != key]
-
-
 def _node_done(run: RunState, plan: Plan, event: ev.NodeDone, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
-    _disarm(run, key)
+    disarm(run, key)
     run.waits.pop(key, None)
     run.children.pop(key, None)
+    run.locks.pop(key, None)
+    run.shared_locks.pop(key, None)
     frame = run.frames.get(event.act)
     if frame is not None:
         frame.pending.pop(event.node, None)
@@ -147,11 +153,8 @@ def _block_opened(run: RunState, plan: Plan, event: ev.BlockOpened, enabled: Ena
         complete(run, plan, event.act, event.node, NULL, enabled)
         return
     arm = plan.nodes[event.node].arms[event.arm]
-    base = event.act * plan.stride
     run.frames[event.act].pending[event.node] = arm.pending
-    enabled.extend(base + node for node in arm.entry)
-    if not arm.pending:
-        enabled.append(~(base + event.node))
+    enter(run, plan, event.act, event.node, arm, enabled)
 
 
 def _sleep_opened(run: RunState, plan: Plan, event: ev.SleepOpened, enabled: Enabled) -> None:
@@ -161,22 +164,20 @@ def _sleep_opened(run: RunState, plan: Plan, event: ev.SleepOpened, enabled: Ena
 def _signal_awaited(run: RunState, plan: Plan, event: ev.SignalAwaited, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
     node = plan.nodes[event.node].node
-    run.waits[key] = node.signal  # type: ignore[union-attr]
+    run.waits[key] = channel_of(node.signal, event.correlation)  # type: ignore[union-attr]
     if event.due_ms:
         run.timers[key * 2 + DEADLINE] = event.due_ms
 
 
 def _signal_arrived(run: RunState, plan: Plan, event: ev.SignalArrived, enabled: Enabled) -> None:
-    run.signals.setdefault(event.name, []).append((event.event_id, event.payload.copy()))
+    channel = channel_of(event.name, event.correlation)
+    run.signals.setdefault(channel, []).append((event.event_id, event.payload.copy()))
 
 
 def _signal_taken(run: RunState, plan: Plan, event: ev.SignalTaken, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
     name = plan.nodes[event.node].node.signal  # type: ignore[union-attr]
-    waiting = run.signals[name]
-    _, payload = waiting.pop(0)
-    if not waiting:
-        del run.signals[name]
+    payload = take(run, channel_of(name, event.correlation))
     run.waits.pop(key, None)
     run.timers.pop(key * 2 + DEADLINE, None)
     complete(run, plan, event.act, event.node, payload, enabled)
@@ -184,9 +185,12 @@ def _signal_taken(run: RunState, plan: Plan, event: ev.SignalTaken, enabled: Ena
 
 def _map_opened(run: RunState, plan: Plan, event: ev.MapOpened, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
+    node = plan.nodes[event.node].node
     items = split_items(event.items)
     run.groups[key] = Group(event.base, items)
-    run.next_act = event.base + len(items)
+    run.next_act = event.base + (event.reserved or len(items))
+    if event.reserved:
+        run.waits[key] = channel_of(node.grow or "", "")  # type: ignore[union-attr]
     enabled.append(~key)
 
 
@@ -199,9 +203,7 @@ def _items_opened(run: RunState, plan: Plan, event: ev.ItemsOpened, enabled: Ena
         act = group.base + index
         if scope.framed:
             run.frames[act] = new_frame(plan, body, event.act, key, index)
-            enabled.extend(act * plan.stride + node for node in scope.arm.entry)
-            if not scope.arm.pending:
-                enabled.append(~(act * plan.stride + plan.stride - 1))
+            enter(run, plan, act, plan.stride - 1, scope.arm, enabled)
             continue
         if event.act:
             run.homes[act] = key
@@ -228,7 +230,7 @@ def _item_failed(run: RunState, plan: Plan, event: ev.ItemFailed, enabled: Enabl
     scope = plan.scopes[plan.nodes[event.node].body]
     if run.faults:
         run.faults.pop(0)
-    withdraw(run, plan, act, scope.start, scope.stop)
+    withdraw(run, plan, act, scope.start, plan.stride)
     run.frames.pop(act, None)
     run.homes.pop(act, None)
     drop_enabled(plan, enabled, act, scope.start, plan.stride)
@@ -239,28 +241,8 @@ def _item_failed(run: RunState, plan: Plan, event: ev.ItemFailed, enabled: Enabl
 def _map_done(run: RunState, plan: Plan, event: ev.MapDone, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
     group = run.groups.pop(key)
-    complete(run, plan, event.act, event.node, map_value(plan, event.node, group), enabled)
-
-
-def map_value(plan: Plan, node: int, group: Group) -> Raw:
-    """The value of a map whose items have all ended: results in item order."""
-    definition = plan.nodes[node].node
-    assert isinstance(definition, Map)
-    values = [group.results[index] for index in sorted(group.results)]
-    if definition.tolerate_count is None and definition.tolerate_percent is None:
-        return Raw(encode(values))
-    errors = [
-        {
-            "failed": True,
-            "index": index,
-            "type": error.type,
-            "message": error.message,
-            "node": error.node,
-            "attempts": error.attempts,
-        }
-        for index, error in sorted(group.errors.items())
-    ]
-    return Raw(encode({"values": values, "indexes": sorted(group.results), "errors": errors}))
+    run.waits.pop(key, None)
+    complete(run, plan, event.act, event.node, map_value(plan.nodes[event.node].node, group), enabled)  # type: ignore[arg-type]
 
 
 def _child_opened(run: RunState, plan: Plan, event: ev.ChildOpened, enabled: Enabled) -> None:
@@ -272,8 +254,9 @@ def _child_opened(run: RunState, plan: Plan, event: ev.ChildOpened, enabled: Ena
 
 def _fault_raised(run: RunState, plan: Plan, event: ev.FaultRaised, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
-    _disarm(run, key)
+    disarm(run, key)
     run.waits.pop(key, None)
+    run.approvals.pop(key, None)
     run.children.pop(key, None)
     run.faults.append((key, event.error))
 
@@ -282,26 +265,10 @@ def _fault_caught(run: RunState, plan: Plan, event: ev.FaultCaught, enabled: Ena
     place = plan.nodes[event.node]
     if run.faults:
         run.faults.pop(0)
-    withdraw(run, plan, event.act, event.node + 1, place.stop)
+    withdraw(run, plan, event.act, event.node, place.stop)
     drop_enabled(plan, enabled, event.act, event.node, place.stop)
     run.frames[event.act].pending.pop(event.node, None)
     complete(run, plan, event.act, event.node, caught_value(event.error), enabled)
-
-
-def caught_value(error: ErrorInfo | None) -> Raw:
-    """The value of a catch block."""
-    found = error or ErrorInfo("")
-    return Raw(
-        encode(
-            {
-                "failed": error is not None,
-                "type": found.type,
-                "message": found.message,
-                "node": found.node,
-                "attempts": found.attempts,
-            }
-        )
-    )
 
 
 def _run_ended(run: RunState, plan: Plan, event: ev.RunEnded, enabled: Enabled) -> None:
@@ -309,13 +276,14 @@ def _run_ended(run: RunState, plan: Plan, event: ev.RunEnded, enabled: Enabled) 
     run.ended_ms = event.time_ms
     run.output = event.output.copy()
     run.error = event.error
+    if event.error is not None and event.error.type == "stuck":
+        run.incident = event.error.message
     enabled.clear()
-    for table in (
-        run.frames, run.groups, run.homes, run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous,
-        run.timers, run.waits, run.signals, run.children, run.faults, run.held, run.expired,
-        run.deferred, run.handed_out,
-    ):  # fmt: skip
-        table.clear()
+    clear_open(run)
+    run.signals.clear()
+    run.deferred.clear()
+    run.compensations.clear()
+    run.compensating = None
 
 
 def _run_paused(run: RunState, plan: Plan, event: ev.RunPaused, enabled: Enabled) -> None:
@@ -355,7 +323,6 @@ def _timer_expired(run: RunState, plan: Plan, event: ev.TimerExpired, enabled: E
     run.expired.append(event.timer)
 
 
-Evolve = Callable[[RunState, Plan, Any, Enabled], None]
 EVOLVE: dict[type, Evolve] = {
     ev.TaskDone: _task_done,
     ev.TasksOpened: _tasks_opened,
@@ -385,5 +352,9 @@ EVOLVE: dict[type, Evolve] = {
     ev.TaskHandedOut: _task_handed_out,
     ev.CommandApplied: _command_applied,
     ev.TimerExpired: _timer_expired,
+    **KIND_EVOLVE,
+    **COMPENSATION_EVOLVE,
+    **ROUND_EVOLVE,
+    **NET_EVOLVE,
 }
 """How each event of a run is booked; `RunStarted` is `new_run`. A test checks that no event is missing."""

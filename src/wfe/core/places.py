@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from msgspec import Raw
 
-from wfe.core.plan import Plan
+from wfe.core.plan import Arm, Plan
 from wfe.core.values import group_key
-from wfe.model.state import RUN_DEADLINE, Frame, RunState
+from wfe.model.marking import Marking
+from wfe.model.state import DEADLINE, RUN_DEADLINE, WAKE, Frame, RunState
 
 Enabled = list[int]
+Evolve = Callable[[RunState, Plan, Any, Enabled], None]
+"""Books one type of event, see `evolve`."""
 
 
 def new_frame(plan: Plan, scope: int, parent: int, group: int, index: int) -> Frame:
     shape = plan.scopes[scope]
     return Frame(scope, parent, group, index, shape.remaining.copy(), {plan.stride - 1: shape.arm.pending}, {})
+
+
+def enter(run: RunState, plan: Plan, act: int, block: int, arm: Arm, enabled: Enabled) -> None:
+    """The nodes of a block (or of a frame) begin; a block without any may close at once, and a net may begin."""
+    base = act * plan.stride
+    if arm.net >= 0:
+        run.nets[base + block] = Marking(arm.net, joined=[(node, -1) for node in plan.nets[arm.net].entry])
+    enabled.extend(base + node for node in arm.entry)
+    if not arm.pending:
+        enabled.append(~(base + block))
+
+
+def disarm(run: RunState, key: int) -> None:
+    """A place waits for no time any more, nor has a timer that fired while the run is paused anything to say of it."""
+    run.timers.pop(key * 2 + WAKE, None)
+    run.timers.pop(key * 2 + DEADLINE, None)
+    if run.expired:
+        run.expired = [timer for timer in run.expired if timer // 2 != key]
 
 
 def complete(run: RunState, plan: Plan, act: int, node: int, value: Raw, enabled: Enabled) -> None:
@@ -32,10 +56,11 @@ def complete(run: RunState, plan: Plan, act: int, node: int, value: Raw, enabled
         frame.values[node] = value.copy()
     if place.last:
         left = frame.pending[place.block] - 1
-        frame.pending[place.block] = left
-        if left == 0:
-            enabled.append(~(act * stride + place.block))
-        return
+        if left >= 0:
+            frame.pending[place.block] = left
+            if left == 0:
+                enabled.append(~(act * stride + place.block))
+        return  # below zero: a race that another contender has won already
     remaining = frame.remaining
     start = scope.start
     for successor in place.successors:
@@ -64,15 +89,19 @@ def withdraw(run: RunState, plan: Plan, act: int, first: int, stop: int) -> None
     them."""
     stride = plan.stride
     within = _activations_inside(run, plan, act, first, stop)
+    handler = -1 if run.compensating is None else run.compensating.current
 
     def inside(key: int) -> bool:
+        if key == handler:  # it is the run's, not the block's that registered it
+            return False
         key_act, node = divmod(key, stride)
         return first <= node < stop if key_act == act else key_act in within
 
-    for table in (
+    tables: tuple[dict[int, Any], ...] = (
         run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous, run.waits, run.children,
-        run.handed_out,
-    ):  # fmt: skip
+        run.loops, run.approvals, run.locks, run.shared_locks, run.handed_out,
+    )  # fmt: skip
+    for table in tables:
         for key in [k for k in table if inside(k)]:
             del table[key]
     for timer in [t for t in run.timers if t != RUN_DEADLINE and inside(t // 2)]:
@@ -86,10 +115,24 @@ def withdraw(run: RunState, plan: Plan, act: int, first: int, stop: int) -> None
         del run.homes[key_act]
     for key_act in [a for a in run.frames if a in within]:
         del run.frames[key_act]
+    if run.compensating is not None:
+        _leave_compensation(run, inside)
     frame = run.frames.get(act)
     if frame is not None:
         for block in [b for b in frame.pending if first <= b < stop and b != stride - 1]:
             del frame.pending[block]
+
+
+def _leave_compensation(run: RunState, inside: Callable[[int], bool]) -> None:
+    """Withdrawn Compensate nodes wait no more; when none is left, what they had not come to stays registered."""
+    compensating = run.compensating
+    assert compensating is not None
+    if compensating.status or not compensating.places:
+        return
+    compensating.places = [key for key in compensating.places if not inside(key)]
+    if not compensating.places:
+        run.compensations[:0] = compensating.todo
+        compensating.todo = []
 
 
 class _Activations:
@@ -128,6 +171,17 @@ def _activations_inside(run: RunState, plan: Plan, act: int, first: int, stop: i
                 found.single.add(key_act)
                 growing = True
     return found
+
+
+def clear_open(run: RunState) -> None:
+    """Withdraw everything: no place of the run is open any more, and nothing waits to happen."""
+    tables: tuple[dict[int, Any] | list[Any], ...] = (
+        run.frames, run.groups, run.homes, run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous,
+        run.timers, run.waits, run.children, run.faults, run.held, run.expired, run.loops, run.approvals, run.locks,
+        run.shared_locks, run.handed_out, run.nets,
+    )  # fmt: skip
+    for table in tables:
+        table.clear()
 
 
 def drop_enabled(plan: Plan, enabled: Enabled, act: int, first: int, stop: int) -> None:

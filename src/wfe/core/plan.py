@@ -16,6 +16,7 @@ from enum import IntEnum
 from msgspec import Raw
 
 from wfe.core.expressions import Expression, Template
+from wfe.core.nets.shape import Net
 from wfe.model.definition import Definition, Node
 from wfe.model.policy import RetryPolicy
 
@@ -104,6 +105,8 @@ class Arm:
     entry: tuple[int, ...]
     pending: int
     cond: Expression | None = None
+    net: int = -1
+    """Its number, if the nodes are a net (`core.nets`): then nothing is entered, and ``pending`` is 0."""
 
 
 @dataclass(slots=True)
@@ -135,11 +138,15 @@ class PlanNode:
     """TASK, COMPENSATE_WITH: the name of the task that a worker runs."""
     task_version: int = 1
     guarded: bool = False
-    """Whether it may begin is to be looked at first: it has a condition, or takes part in a race."""
+    """Whether it may begin is to be looked at first: it has a condition, or contends."""
+    contends: bool = False
+    """It is inside a race, in the same frame."""
     parts: Mapping[str, Expression | Template] = field(default_factory=dict)
     """Further expressions of a kind, by the name of their field."""
     cases: tuple[tuple[str, Expression | None], ...] = ()
     """DECISION."""
+    target: Source | None = None
+    """ASSIGN: the state."""
 
 
 @dataclass(slots=True)
@@ -181,3 +188,4 @@ class Plan:
     by_id: Mapping[str, int]
     timeout_ms: int
     tags: Mapping[str, Template]
+    nets: tuple[Net, ...] = ()

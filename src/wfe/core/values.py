@@ -13,8 +13,10 @@ from wfe.core.expressions.times import timestamp_from_ms, timestamp_text
 from wfe.core.plan import Input, Plan, Source, SourceKind
 from wfe.errors import ExpressionError
 from wfe.limits import PAYLOAD_BYTES_MAX
+from wfe.model.definition import Map
 from wfe.model.malformed import MALFORMED
-from wfe.model.state import Frame, RunState
+from wfe.model.policy import ErrorInfo
+from wfe.model.state import Frame, Group, RunState
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder().decode
@@ -40,11 +42,11 @@ def split_items(items: Raw) -> list[Raw]:
     try:
         return [item.copy() for item in _decode_items(items)]
     except MALFORMED as error:
-        raise ExpressionError("map wants a list of items") from error
+        raise ExpressionError("a list of items is wanted") from error
 
 
 def group_key(run: RunState, plan: Plan, scope: int, act: int) -> int:
-    """The key of the map that an activation of a map body belongs to."""
+    """The key of the map or loop that an activation of its body belongs to."""
     frame = run.frames.get(act)
     if frame is not None:
         return frame.group
@@ -66,19 +68,41 @@ def frame_of(run: RunState, plan: Plan, scope: int, act: int) -> Frame:
     return run.frames[group_key(run, plan, scope, act) // plan.stride]
 
 
+def act_of_scope(run: RunState, plan: Plan, scope: int, act: int, wanted: int) -> int:
+    """The activation of an outer scope around an activation."""
+    while scope != wanted:
+        act = group_key(run, plan, scope, act) // plan.stride
+        scope = plan.scopes[scope].parent
+    return act
+
+
+def item_is_open(run: RunState, plan: Plan, scope: int, act: int) -> bool:
+    """Whether an item without a frame still counts: its map may have been withdrawn."""
+    key = run.homes.get(act)
+    group = run.groups.get(plan.scopes[scope].holder if key is None else key)
+    return group is not None and group.base <= act < group.base + len(group.items)
+
+
 def read(run: RunState, plan: Plan, scope: int, act: int, source: Source) -> Raw | None:
     """The encoded value of a source seen from an activation in a scope; None when there is none (yet)."""
     if source.kind is SourceKind.PARAM:
         if len(plan.params) == 1:
             return run.input
         return _decode_members(run.input).get(source.name)
-    while scope != source.scope:
-        act = group_key(run, plan, scope, act) // plan.stride
-        scope = plan.scopes[scope].parent
+    act, scope = act_of_scope(run, plan, scope, act, source.scope), source.scope
     if source.kind is SourceKind.ITEM:
-        group = group_key(run, plan, scope, act)
-        return run.groups[group].items[item_index(run, group, act)]
-    return run.frames[act].values.get(source.node)
+        return _item(run, group_key(run, plan, scope, act), act)
+    frame = run.frames[act]
+    return encode_value(frame.index) if source.kind is SourceKind.INDEX else frame.values.get(source.node)
+
+
+def _item(run: RunState, holder: int, act: int) -> Raw:
+    """The item that an activation of a map's or a loop's body is about."""
+    loop = run.loops.get(holder)
+    if loop is None:
+        return run.groups[holder].items[item_index(run, holder, act)]
+    assert loop.items is not None, "only loops over items have an item"
+    return loop.items[run.frames[act].index]
 
 
 def lookup_for(run: RunState, plan: Plan, scope: int, act: int, now_ms: int) -> Lookup:
@@ -101,6 +125,41 @@ def lookup_for(run: RunState, plan: Plan, scope: int, act: int, now_ms: int) -> 
             raise ExpressionError(f"the value of {name} is malformed: {error}") from error
 
     return lookup
+
+
+def map_value(node: Map, group: Group) -> Raw:
+    """The value of a map: the results that there are, in item order."""
+    values = [group.results[index] for index in sorted(group.results)]
+    if node.tolerate_count is None and node.tolerate_percent is None:
+        return Raw(encode(values))
+    errors = [
+        {
+            "failed": True,
+            "index": index,
+            "type": error.type,
+            "message": error.message,
+            "node": error.node,
+            "attempts": error.attempts,
+        }
+        for index, error in sorted(group.errors.items())
+    ]
+    return Raw(encode({"values": values, "indexes": sorted(group.results), "errors": errors}))
+
+
+def caught_value(error: ErrorInfo | None) -> Raw:
+    """The value of a catch block."""
+    found = error or ErrorInfo("")
+    return Raw(
+        encode(
+            {
+                "failed": error is not None,
+                "type": found.type,
+                "message": found.message,
+                "node": found.node,
+                "attempts": found.attempts,
+            }
+        )
+    )
 
 
 def run_facts(run: RunState) -> dict[str, Any]:
@@ -128,6 +187,19 @@ def _resolve(plan: Plan, scope: int, name: str) -> Source | None:
 def evaluate(run: RunState, plan: Plan, scope: int, act: int, what: Expression | Template, now_ms: int) -> Any:
     """The decoded value of an expression or template at this place. ExpressionError when it has none."""
     return what.evaluate(lookup_for(run, plan, scope, act, now_ms))
+
+
+def truth(value: Any, text: str) -> bool:
+    """The value of a condition. ExpressionError when it is neither true nor false."""
+    if not isinstance(value, bool):
+        raise ExpressionError("a condition must be true or false", text=text)
+    return value
+
+
+def evaluate_truth(run: RunState, plan: Plan, scope: int, act: int, what: Expression | Template, now_ms: int) -> bool:
+    """As `evaluate`, for a condition."""
+    assert isinstance(what, Expression)
+    return truth(evaluate(run, plan, scope, act, what, now_ms), what.text)
 
 
 def evaluate_raw(run: RunState, plan: Plan, scope: int, act: int, what: Expression | Template, now_ms: int) -> Raw:

@@ -40,6 +40,7 @@ class Signal(Struct, frozen=True, array_like=True, tag=4):
     name: str
     payload: Raw
     event_id: str
+    correlation: str = ""
 
 
 class ChildOver(Struct, frozen=True, array_like=True, tag=5):
@@ -65,6 +66,14 @@ class Control(Struct, frozen=True, array_like=True, tag=7):
 
     action: str
     command_id: str
+    compensate: bool = True
 
 
-Command: TypeAlias = Begin | TaskEnded | TaskLost | Signal | ChildOver | ChildBegun | Control
+class LockGotten(Struct, frozen=True, array_like=True, tag=8):
+    """A lock that all runs share is held now."""
+
+    key: int
+    lock: str
+
+
+Command: TypeAlias = Begin | TaskEnded | TaskLost | Signal | ChildOver | ChildBegun | Control | LockGotten

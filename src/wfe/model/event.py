@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 from wfe.model.event_base import Event
 from wfe.model.event_kinds import KindEvent
 from wfe.model.event_nets import NetEvent
+from wfe.model.event_rounds import RoundEvent
 from wfe.model.policy import ErrorInfo
 
 NULL = Raw(b"\xc0")
@@ -294,6 +295,7 @@ RunEvent: TypeAlias = (
     | CommandDeferred
     | TaskHandedOut
     | NetEvent
+    | RoundEvent
 )
 
 

@@ -67,15 +67,33 @@ def partition_of_key(namespace: str, workflow: str, key: str, partitions: int) -
 
 
 def child_run_id(
-    parent: str, node: int, activation: int, partitions: int, time_ms: int, partition: int | None = None
+    parent: str,
+    node: int,
+    activation: int,
+    partitions: int,
+    time_ms: int,
+    partition: int | None = None,
+    *,
+    round: int = 0,
 ) -> str:
     """The id of a sub-workflow's run: derived from its place, so that a repeated start names the same run.
 
-    ``partition``: where a key puts it; None: anywhere.
+    ``partition``: where a key puts it; None: anywhere. ``round``: of the parent; a later one wants another child.
     """
-    value = _hash("child", parent, str(node), str(activation))
+    value = _hash("child", parent, str(node), str(activation), *([str(round)] if round else []))
     where = (value >> RANDOM_BITS) % partitions if partition is None else partition
     return mint_run_id(where, time_ms, value)
+
+
+def lock_name(namespace: str, name: str, key: str) -> str:
+    """A lock that all runs of a namespace share, as one text."""
+    return "\x1f".join((namespace, name, key))
+
+
+def lock_address(lock: str, partitions: int) -> str:
+    """Where mail about such a lock goes: an id of its own, in the shape of a run's, in the partition that owns it."""
+    value = _hash("lock", lock)
+    return mint_run_id((value >> RANDOM_BITS) % partitions, 0, value)
 
 
 def task_key(run_id: str, node_id: str, activation: int) -> str:

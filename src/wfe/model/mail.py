@@ -45,10 +45,11 @@ class ChildEnded(Struct, frozen=True, array_like=True, tag=2):
 
 
 class ChildControl(Struct, frozen=True, array_like=True, tag=3):
-    """Cancel, pause or resume an awaited run because its parent was."""
+    """Cancel, pause or resume an awaited run because its parent was. ``compensate``: when cancelled."""
 
     run_id: str
     action: str
+    compensate: bool = True
 
 
 class ChildStarted(Struct, frozen=True, array_like=True, tag=4):
@@ -61,4 +62,32 @@ class ChildStarted(Struct, frozen=True, array_like=True, tag=4):
     started: str
 
 
-MailBody: TypeAlias = ChildStart | ChildEnded | ChildControl | ChildStarted
+class LockWanted(Struct, frozen=True, array_like=True, tag=5):
+    """A node of ``run_id`` wants a lock that all runs share (`ids.lock_name`), to the lock's owner. First come, first
+    served; asking again for the same place changes nothing."""
+
+    lock: str
+    run_id: str
+    node: int
+    act: int
+
+
+class LockGiven(Struct, frozen=True, array_like=True, tag=6):
+    """The node holds the lock now. A run that does not want it any more has said so before (`LockReleased`)."""
+
+    run_id: str
+    node: int
+    act: int
+    lock: str
+
+
+class LockReleased(Struct, frozen=True, array_like=True, tag=7):
+    """The node neither holds nor wants the lock any more, to the lock's owner."""
+
+    lock: str
+    run_id: str
+    node: int
+    act: int
+
+
+MailBody: TypeAlias = ChildStart | ChildEnded | ChildControl | ChildStarted | LockWanted | LockGiven | LockReleased

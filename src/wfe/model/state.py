@@ -160,6 +160,8 @@ class RunState(Struct, array_like=True):
     """Place of a task that must not run twice -> the attempt that a worker may have begun."""
     nets: dict[int, Marking] = {}
     """Place of a block (or of a frame itself) that is a net -> its marking, while it is open."""
+    round: int = 0
+    """How often the run went on after it had failed."""
 
 
 def channel_of(name: str, correlation: str) -> str:

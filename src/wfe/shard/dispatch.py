@@ -191,9 +191,8 @@ def _spec(entry: Entry, key: int, attempt: int) -> TaskSpec | None:
     run, plan = entry.run, entry.plan
     act, index = divmod(key, plan.stride)
     node = plan.nodes[index]
-    task = node.node
-    assert isinstance(task, Task)
-    if not task.redeliver and run.handed_out.get(key) != attempt:
+    task = node.node if isinstance(node.node, Task) else None
+    if task is not None and not task.redeliver and run.handed_out.get(key) != attempt:
         return None
     made = run.inputs.get(key) if run.inputs else None
     if made is None:
@@ -203,12 +202,12 @@ def _spec(entry: Entry, key: int, attempt: int) -> TaskSpec | None:
         index,
         act,
         attempt,
-        task.task,
-        task.task_version,
+        node.task,
+        node.task_version,
         node.id,
         made,
         node.timeout_ms,
-        task.heartbeat_ms or 0,
+        0 if task is None else task.heartbeat_ms or 0,
         run.failures.get(key, 0) if run.failures else 0,
         run.previous.get(key, NULL) if run.previous else NULL,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import msgspec
 
-from wfe.model.command import ChildBegun, ChildOver, Command, Control
+from wfe.model.command import ChildBegun, ChildOver, Command, Control, LockGotten
 from wfe.model.ids import is_run_id
-from wfe.model.mail import ChildControl, ChildEnded, ChildStart, ChildStarted, MailBody
+from wfe.model.mail import ChildControl, ChildEnded, ChildStart, ChildStarted, LockGiven, MailBody
 from wfe.model.malformed import MALFORMED
 from wfe.model.policy import ErrorInfo
 from wfe.partition.entry import Entry
@@ -58,11 +60,17 @@ def _unreadable(letter: Mail, reason: str) -> Unreadable:
     return Unreadable(reason, ChildEnded(run_id, node, act, child, "failed", error=error), start=tag == _START)
 
 
-def command_of(entry: Entry, letter: Mail, body: ChildEnded | ChildStarted | ChildControl) -> Command:
+ToRun: TypeAlias = ChildEnded | ChildStarted | ChildControl | LockGiven
+"""Letters to a run."""
+
+
+def command_of(entry: Entry, letter: Mail, body: ToRun) -> Command:
     """What a letter says to a run."""
     if isinstance(body, ChildControl):
-        return Control(body.action, f"mail-{letter.sender}-{letter.seq}")
+        return Control(body.action, f"mail-{letter.sender}-{letter.seq}", body.compensate)
     key = body.act * entry.plan.stride + body.node
+    if isinstance(body, LockGiven):
+        return LockGotten(key, body.lock)
     if isinstance(body, ChildStarted):
         return ChildBegun(key, body.child, body.started)
     return ChildOver(key, body.child, body.status, body.output, body.error)

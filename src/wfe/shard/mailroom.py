@@ -18,14 +18,14 @@ from wfe.errors import UnknownWorkflow, WfeError
 from wfe.limits import MAIL_LETTERS_MAX
 from wfe.model.event import MailTaken
 from wfe.model.ids import partition_of
-from wfe.model.mail import ChildControl, ChildEnded, ChildStart, ChildStarted
+from wfe.model.mail import ChildControl, ChildEnded, ChildStart, ChildStarted, LockReleased, LockWanted
 from wfe.model.policy import ErrorInfo
 from wfe.observe import get_logger
 from wfe.partition.entry import Entry
 from wfe.partition.mailbox import accept_mail, settle_mail
 from wfe.partition.partition import Partition
 from wfe.shard.core import Found, ShardCore, encode
-from wfe.shard.letters import Unreadable, command_of, read
+from wfe.shard.letters import ToRun, Unreadable, command_of, read
 from wfe.shard.loading import Compiled, Definition, Loader, NameWanted
 from wfe.shard.sending import Line, Sending
 from wfe.shard.starts import Origin, Starts
@@ -133,12 +133,12 @@ class Mailroom:
         if isinstance(body, ChildStart):
             wanted = NameWanted(body.workflow, body.version, "")
             self._loader.definition(wanted, partial(self._start, partition, letter, body), now_ms)
+        elif isinstance(body, (LockWanted, LockReleased)):
+            self._step_over(partition, letter, Unreadable("no locks are kept here", None, start=False), now_ms)
         else:
             self._load(partition, letter, body, now_ms)
 
-    def _load(
-        self, partition: Partition, letter: Mail, body: ChildEnded | ChildStarted | ChildControl, now_ms: int
-    ) -> None:
+    def _load(self, partition: Partition, letter: Mail, body: ToRun, now_ms: int) -> None:
         self._loader.run(partition, body.run_id, partial(self._deliver, partition, letter, body), now_ms)
 
     def _step_over(self, partition: Partition, letter: Mail, error: Unreadable, now_ms: int) -> None:
@@ -161,7 +161,7 @@ class Mailroom:
         self,
         partition: Partition,
         letter: Mail,
-        body: ChildEnded | ChildStarted | ChildControl,
+        body: ToRun,
         found: Found,
         now_ms: int,
     ) -> None:

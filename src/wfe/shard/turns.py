@@ -13,7 +13,6 @@ from wfe.core.plan import Plan
 from wfe.core.turn import Turn
 from wfe.errors import WfeError
 from wfe.model.command import Command
-from wfe.model.definition import Task
 from wfe.model.event import RunEnded
 from wfe.model.ids import partition_of
 from wfe.model.state import ENDED, PAUSED
@@ -137,10 +136,7 @@ class Turns:
         """The (task, version) of each node of a plan; others have a placeholder."""
         found = self._kinds.get(plan.hash)
         if found is None:
-            found = [
-                (node.node.task, node.node.task_version) if isinstance(node.node, Task) else ("", 0)
-                for node in plan.nodes
-            ]
+            found = [(node.task, node.task_version) if node.task else ("", 0) for node in plan.nodes]
             self._kinds[plan.hash] = found
         return found
 

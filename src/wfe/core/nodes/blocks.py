@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from wfe.core.evolve import caught_value
 from wfe.core.faults import end_run, raise_fault
 from wfe.core.plan import Op, PlanNode
 from wfe.core.turn import Turn
-from wfe.core.values import evaluate, evaluate_raw
+from wfe.core.values import caught_value, evaluate, evaluate_raw, evaluate_truth
 from wfe.errors import ExpressionError
 from wfe.model.definition import Fail
 from wfe.model.event import BlockOpened, NodeDone
@@ -21,10 +20,7 @@ def open_when(turn: Turn, act: int, node: PlanNode) -> None:
             if arm.cond is None:
                 chosen = number
                 break
-            holds = evaluate(turn.run, turn.plan, node.scope, act, arm.cond, turn.now_ms)
-            if not isinstance(holds, bool):
-                raise ExpressionError("a condition must be true or false", text=arm.cond.text)
-            if holds:
+            if evaluate_truth(turn.run, turn.plan, node.scope, act, arm.cond, turn.now_ms):
                 chosen = number
                 break
     except ExpressionError as error:

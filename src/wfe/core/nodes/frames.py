@@ -1,8 +1,11 @@
-"""The end of a frame: of the run itself, or of one item of a map."""
+"""The end of a frame: of the run itself, of one item of a map, of an iteration of a loop, of a firing in a net."""
 
 from __future__ import annotations
 
 from wfe.core.faults import end_run
+from wfe.core.nets.leave import end_firing
+from wfe.core.nodes.loops import close_iteration
+from wfe.core.plan import ScopeKind
 from wfe.core.turn import Turn
 from wfe.core.values import evaluate_raw
 from wfe.errors import ExpressionError
@@ -17,6 +20,8 @@ def close_frame(turn: Turn, act: int) -> None:
     run, plan = turn.run, turn.plan
     frame = run.frames[act]
     if act == 0:
+        if run.compensating is not None:
+            return  # a handler that was begun is awaited; its end closes the frame
         try:
             output = evaluate_raw(run, plan, 0, 0, plan.output, turn.now_ms)
         except ExpressionError as error:
@@ -25,6 +30,12 @@ def close_frame(turn: Turn, act: int) -> None:
         end_run(turn, COMPLETED, output=output)
         return
     scope = plan.scopes[frame.scope]
+    if scope.kind is ScopeKind.FIRING:
+        end_firing(turn, act)
+        return
+    if scope.kind is ScopeKind.ITERATION:
+        close_iteration(turn, act)
+        return
     outer_act, map_index = divmod(frame.group, plan.stride)
     value = NULL
     if scope.output is not None:

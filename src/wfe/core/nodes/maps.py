@@ -1,47 +1,72 @@
-"""Map: one activation of the body per item (patterns 13 and 14), a bounded number at once."""
+"""Map: one activation of the body per item (patterns 12 to 15, 26, 27, 34 to 36), a bounded number at once."""
 
 from __future__ import annotations
 
-from wfe.core.faults import raise_fault
+from typing import Any
+
+from msgspec import Raw
+
+from wfe.core.expressions import Lookup
+from wfe.core.faults import raise_fault, withdrawing
 from wfe.core.plan import PlanNode
 from wfe.core.turn import Turn
-from wfe.core.values import evaluate_raw, split_items
-from wfe.errors import ExpressionError
+from wfe.core.values import decode, encode_value, evaluate_raw, lookup_for, split_items, truth
+from wfe.errors import ExpressionError, InvalidInput
 from wfe.limits import MAP_ITEMS_MAX, PAYLOAD_BYTES_MAX
 from wfe.model.definition import Map
 from wfe.model.event import ItemsOpened, MapDone, MapOpened
+from wfe.model.event_kinds import MapEmptied, MapGrown, MapLeft
+from wfe.model.state import Group
 
 
 def open_map(turn: Turn, act: int, node: PlanNode) -> None:
     """Evaluate the items; the window over them opens when the group closes for the first time (`close_map`)."""
+    definition = node.node
+    assert isinstance(definition, Map)
     assert node.expression is not None
     try:
-        items = evaluate_raw(turn.run, turn.plan, node.scope, act, node.expression, turn.now_ms)
-        count = len(split_items(items))
-        if count > MAP_ITEMS_MAX:
-            raise ExpressionError(f"map over {count} items, the limit is {MAP_ITEMS_MAX}", text=node.expression.text)
+        items = _items(evaluate_raw(turn.run, turn.plan, node.scope, act, node.expression, turn.now_ms))
+        _check_count(len(split_items(items)))
     except ExpressionError as error:
         raise_fault(turn, act, node, "expression", str(error))
         return
-    turn.emit(MapOpened(node.index, act, turn.run.next_act, items))
+    reserved = MAP_ITEMS_MAX if definition.grow is not None else 0
+    turn.emit(MapOpened(node.index, act, turn.run.next_act, items, reserved))
+    while definition.grow in turn.run.signals and act * turn.plan.stride + node.index in turn.run.waits:
+        grow_map(turn, act, node)
+
+
+def _items(found: Raw) -> Raw:
+    """The items; a whole number means that many: 0 and up."""
+    first = memoryview(found)[0]
+    if not (first < 0x80 or 0xCC <= first <= 0xD3 or first >= 0xE0):
+        return found  # no integer of msgpack: not decoded for that
+    count: int = decode(found)
+    if count < 0:
+        raise ExpressionError(f"map over {count} items")
+    _check_count(count)
+    return encode_value(list(range(count)))
+
+
+def _check_count(count: int) -> None:
+    if count > MAP_ITEMS_MAX:
+        raise ExpressionError(f"map over {count} items, the limit is {MAP_ITEMS_MAX}")
 
 
 def close_map(turn: Turn, act: int, node: PlanNode) -> None:
-    """Some item may have ended: end the map, or let further items begin."""
-    assert isinstance(node.node, Map)
+    """Some item may have ended: end the map, leave it early, or let further items begin."""
+    definition = node.node
+    assert isinstance(definition, Map)
     plan = turn.plan
     group = turn.run.groups[act * plan.stride + node.index]
     ended = len(group.results) + len(group.errors)
     total = len(group.items)
-    if ended == total:
-        size_bytes = sum(map(len, group.results.values()))
-        if size_bytes > PAYLOAD_BYTES_MAX:
-            message = f"the values of the map have {size_bytes} bytes, the limit is {PAYLOAD_BYTES_MAX}"
-            raise_fault(turn, act, node, "PayloadTooLarge", f"{message}: pass paths or URLs instead")
+    complete = ended == total and (definition.grow is None or group.closed)
+    if complete or (not group.left and _leaves(turn, act, node, group)):
+        _end(turn, act, node, group, complete=complete)
+        if complete or definition.rest == "cancel" or turn.run.faults:
             return
-        turn.emit(MapDone(node.index, act))
-        return
-    upto = min(total, ended + node.node.max_parallel)
+    upto = min(total, ended + definition.max_parallel)
     first = group.next
     if upto <= first:
         return
@@ -51,3 +76,64 @@ def close_map(turn: Turn, act: int, node: PlanNode) -> None:
         stride = plan.stride
         start = (group.base + first) * stride + scope.start
         turn.ready.extend(range(start, start + (upto - first) * stride, stride))
+
+
+def _leaves(turn: Turn, act: int, node: PlanNode, group: Group) -> bool:
+    """Whether enough items have ended (patterns 34 to 36)."""
+    definition = node.node
+    assert isinstance(definition, Map)
+    done, failed = len(group.results), len(group.errors)
+    if definition.complete_after is not None and done + failed >= definition.complete_after:
+        return True
+    condition = node.parts.get("complete_when")
+    if condition is None:
+        return False
+    counts = {"done": done, "failed": failed, "active": group.next - done - failed, "total": len(group.items)}
+    around = lookup_for(turn.run, turn.plan, node.scope, act, turn.now_ms)
+    try:
+        return truth(condition.evaluate(_counting(counts, around)), definition.complete_when or "")
+    except ExpressionError as error:
+        raise_fault(turn, act, node, "expression", str(error))
+        return False
+
+
+def _counting(counts: dict[str, int], around: Lookup) -> Lookup:
+    def lookup(name: str) -> Any:
+        return counts[name] if name in counts else around(name)
+
+    return lookup
+
+
+def _end(turn: Turn, act: int, node: PlanNode, group: Group, *, complete: bool) -> None:
+    """The map has its value, or its last unheard item has ended."""
+    if group.left:
+        turn.emit(MapEmptied(node.index, act))
+        return
+    size_bytes = sum(map(len, group.results.values()))
+    if size_bytes > PAYLOAD_BYTES_MAX:
+        message = f"the values of the map have {size_bytes} bytes, the limit is {PAYLOAD_BYTES_MAX}"
+        raise_fault(turn, act, node, "PayloadTooLarge", f"{message}: pass paths or URLs instead")
+    elif complete:
+        turn.emit(MapDone(node.index, act))
+    else:
+        withdrawing(turn, MapLeft(node.index, act))
+
+
+def grow_map(turn: Turn, act: int, node: PlanNode) -> None:
+    """The oldest signal brings further items, or says that there will be none (pattern 15)."""
+    definition = node.node
+    assert isinstance(definition, Map)
+    run = turn.run
+    _, payload = run.signals[definition.grow or ""][0]
+    brought = decode(payload)
+    turn.emit(MapGrown(node.index, act, brought is None))
+    count = len(run.groups[act * turn.plan.stride + node.index].items)
+    if count > MAP_ITEMS_MAX:
+        raise_fault(turn, act, node, "expression", f"map over {count} items, the limit is {MAP_ITEMS_MAX}")
+
+
+def check_growth(node: Map, payload: Raw) -> None:
+    """InvalidInput when a signal brings neither items nor the end of them."""
+    brought = decode(payload)
+    if not (brought is None or isinstance(brought, list)):
+        raise InvalidInput(f"signal {node.grow!r} brings a list of further items, or null when there will be none")

@@ -10,11 +10,11 @@ from wfe.core.plan import PlanNode
 from wfe.core.turn import Turn
 from wfe.core.values import evaluate, evaluate_raw
 from wfe.errors import ExpressionError
-from wfe.limits import DURATION_MAX_MS, MOMENT_MAX_MS
+from wfe.limits import DURATION_MAX_MS, KEY_CHARS_MAX, MOMENT_MAX_MS
 from wfe.model.definition import Sleep, WaitSignal
 from wfe.model.durations import parse_duration
 from wfe.model.event import NodeDone, SignalAwaited, SignalTaken, SleepOpened
-from wfe.model.state import DEADLINE, WAKE
+from wfe.model.state import DEADLINE, WAKE, channel_of
 
 
 def open_sleep(turn: Turn, act: int, node: PlanNode) -> None:
@@ -64,23 +64,41 @@ def _moment_ms(value: Any) -> int:
 
 
 def open_signal(turn: Turn, act: int, node: PlanNode) -> None:
-    """Take a signal that came early, else wait; a timeout of zero only polls."""
+    """Take a signal that came early, else wait; a timeout of zero only polls. A transient wait takes no early one."""
     wait = node.node
     assert isinstance(wait, WaitSignal)
-    if wait.signal in turn.run.signals:
-        take_signal(turn, act, node)
+    correlation = ""
+    if "correlate" in node.parts:
+        try:
+            correlation = _correlation(turn, act, node)
+        except ExpressionError as error:
+            raise_fault(turn, act, node, "expression", str(error))
+            return
+    if channel_of(wait.signal, correlation) in turn.run.signals and not wait.transient:
+        turn.emit(SignalTaken(node.index, act, correlation))
         return
     due_ms = 0 if wait.timeout_ms is None else max(turn.now_ms + wait.timeout_ms, 1)
-    turn.emit(SignalAwaited(node.index, act, due_ms))
+    turn.emit(SignalAwaited(node.index, act, due_ms, correlation))
     if wait.timeout_ms == 0:
         expire_wait(turn, act, node)
     elif due_ms:
         turn.arm(due_ms, (act * turn.plan.stride + node.index) * 2 + DEADLINE)
 
 
+def _correlation(turn: Turn, act: int, node: PlanNode) -> str:
+    """Numbers are text here, too: an order's id may be either. Null: no correlation."""
+    value = evaluate(turn.run, turn.plan, node.scope, act, node.parts["correlate"], turn.now_ms)
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or len(str(value)) > KEY_CHARS_MAX:
+        raise ExpressionError(f"a correlation is text of at most {KEY_CHARS_MAX} characters, not {value!r:.100}")
+    return str(value)
+
+
 def take_signal(turn: Turn, act: int, node: PlanNode) -> None:
-    """The node takes the oldest signal of its name (its payload was checked before it was buffered)."""
-    turn.emit(SignalTaken(node.index, act))
+    """The node takes the oldest signal it waits for (its payload was checked before it was buffered)."""
+    _, _, correlation = turn.run.waits[act * turn.plan.stride + node.index].partition("\x1f")
+    turn.emit(SignalTaken(node.index, act, correlation))
 
 
 def expire_wait(turn: Turn, act: int, node: PlanNode) -> None:
@@ -95,3 +113,8 @@ def expire_wait(turn: Turn, act: int, node: PlanNode) -> None:
         raise_fault(turn, act, node, "expression", str(error))
         return
     turn.emit(NodeDone(node.index, act, value))
+
+
+def end_sleep(turn: Turn, act: int, node: PlanNode) -> None:
+    """The time has come."""
+    turn.emit(NodeDone(node.index, act))

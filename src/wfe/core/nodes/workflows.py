@@ -11,7 +11,7 @@ from wfe.limits import KEY_CHARS_MAX, SUBFLOW_DEPTH_MAX
 from wfe.model.definition import StartWorkflow, SubWorkflow
 from wfe.model.event import ChildOpened
 from wfe.model.ids import child_run_id, partition_of_key
-from wfe.model.mail import ChildStart
+from wfe.model.mail import ChildControl, ChildStart
 from wfe.model.state import DEADLINE
 
 
@@ -29,7 +29,7 @@ def open_workflow(turn: Turn, act: int, node: PlanNode) -> None:
     except ExpressionError as error:
         raise_fault(turn, act, node, "expression", str(error))
         return
-    child = child_run_id(run.id, node.index, act, turn.partitions, turn.now_ms)
+    child = child_run_id(run.id, node.index, act, turn.partitions, turn.now_ms, round=run.round)
     due_ms = turn.now_ms + node.timeout_ms if node.timeout_ms else 0
     turn.emit(ChildOpened(node.index, act, child, due_ms))
     if due_ms:
@@ -69,3 +69,11 @@ def open_start(turn: Turn, act: int, node: PlanNode) -> None:
     )  # fmt: skip
     turn.emit(ChildOpened(node.index, act, child))
     turn.mail.append((child, start))
+
+
+def expire_workflow(turn: Turn, act: int, node: PlanNode) -> None:
+    """The child took too long: it is cancelled."""
+    child = turn.run.children.get(act * turn.plan.stride + node.index)
+    raise_fault(turn, act, node, "TimedOut", f"sub-workflow {node.id} took longer than {node.timeout_ms} ms")
+    if child is not None:
+        turn.mail.append((child, ChildControl(child, "cancel")))

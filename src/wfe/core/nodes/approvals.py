@@ -1,0 +1,114 @@
+"""Approvals: a person decides by a signal, in time or not; who is asked changes while nobody decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Raw
+
+from wfe.core.faults import raise_fault
+from wfe.core.plan import PlanNode
+from wfe.core.schemas import compile_schema
+from wfe.core.turn import Turn
+from wfe.core.values import decode, encode_value, evaluate_raw
+from wfe.errors import ExpressionError, InvalidInput
+from wfe.limits import ERROR_MESSAGE_CHARS_MAX
+from wfe.model.definition import Approval, Definition
+from wfe.model.event_kinds import ApprovalAsked, ApprovalDecided, ApprovalEscalated
+from wfe.model.policy import ErrorInfo
+from wfe.model.state import DEADLINE, WAKE
+
+_TEXTS = ("by", "comment")
+_FIELDS = ("approved", *_TEXTS, "data")
+
+
+def open_approval(turn: Turn, act: int, node: PlanNode) -> None:
+    """Take a decision that came early, else ask and wait."""
+    approval = node.node
+    assert isinstance(approval, Approval)
+    assert node.template is not None
+    run, plan = turn.run, turn.plan
+    try:
+        to = evaluate_raw(run, plan, node.scope, act, node.template, turn.now_ms)
+    except ExpressionError as error:
+        raise_fault(turn, act, node, "expression", str(error))
+        return
+    key = act * plan.stride + node.index
+    due_ms = 0 if approval.timeout_ms is None else max(turn.now_ms + approval.timeout_ms, 1)
+    escalate_ms = max(turn.now_ms + approval.escalate[0].after_ms, 1) if approval.escalate else 0
+    turn.emit(ApprovalAsked(node.index, act, to, due_ms, escalate_ms))
+    if approval.approval in run.signals:
+        take_decision(turn, act, node)
+        return
+    if due_ms:
+        turn.arm(due_ms, key * 2 + DEADLINE)
+    if escalate_ms:
+        turn.arm(escalate_ms, key * 2 + WAKE)
+
+
+def take_decision(turn: Turn, act: int, node: PlanNode) -> None:
+    """The oldest signal of its name decides; its payload was checked before it was buffered."""
+    approval = node.node
+    assert isinstance(approval, Approval)
+    _, payload = turn.run.signals[approval.approval][0]
+    said = decode(payload)
+    by, comment = said.get("by") or "", said.get("comment") or ""
+    _decide(turn, act, node, said["approved"], by, comment, said.get("data"), taken=True)
+
+
+def escalate_approval(turn: Turn, act: int, node: PlanNode) -> None:
+    """Nobody has decided: somebody else is asked."""
+    approval = node.node
+    assert isinstance(approval, Approval)
+    key = act * turn.plan.stride + node.index
+    level = turn.run.approvals[key].level
+    try:
+        to = evaluate_raw(turn.run, turn.plan, node.scope, act, node.parts[f"escalate.{level}"], turn.now_ms)
+    except ExpressionError as error:
+        raise_fault(turn, act, node, "expression", str(error))
+        return
+    further = approval.escalate[level + 1 :]
+    escalate_ms = max(turn.now_ms + further[0].after_ms, 1) if further else 0
+    turn.emit(ApprovalEscalated(node.index, act, to, level + 1, escalate_ms))
+    if escalate_ms:
+        turn.arm(escalate_ms, key * 2 + WAKE)
+
+
+def expire_approval(turn: Turn, act: int, node: PlanNode) -> None:
+    """Nobody has decided in time."""
+    approval = node.node
+    assert isinstance(approval, Approval)
+    if approval.on_timeout == "fail":
+        raise_fault(turn, act, node, "TimedOut", f"nobody decided {approval.approval!r} in time")
+        return
+    _decide(turn, act, node, approval.on_timeout == "approve", "timeout", "", None, taken=False)
+
+
+def _decide(
+    turn: Turn, act: int, node: PlanNode, approved: bool, by: str, comment: str, data: Any, *, taken: bool
+) -> None:
+    approval = node.node
+    assert isinstance(approval, Approval)
+    error = None
+    if not approved and approval.on_reject == "fail":
+        message = f"{approval.approval} was refused" + (f" by {by}" if by else "") + (f": {comment}" if comment else "")
+        error = ErrorInfo("Rejected", message[:ERROR_MESSAGE_CHARS_MAX], node.id, types=("Rejected",))
+    value = encode_value({"approved": approved, "by": by, "comment": comment, "data": data})
+    turn.emit(ApprovalDecided(node.index, act, value, taken, error))
+
+
+def check_decision(approval: Approval, definition: Definition, payload: Raw) -> None:
+    """InvalidInput when a signal's payload is no decision, or its data does not fit the form."""
+    said = decode(payload)
+    named = f"signal {approval.approval!r}"
+    if not isinstance(said, dict) or not isinstance(said.get("approved"), bool):
+        raise InvalidInput(f"{named} decides an approval: {{approved: true or false, by, comment, data}}", "$.approved")
+    for field, value in said.items():
+        if field not in _FIELDS:
+            raise InvalidInput(f"{named} has a field {field!r}: known are {', '.join(_FIELDS)}", "$")
+        if field in _TEXTS and not (value is None or isinstance(value, str)):
+            raise InvalidInput(f"{named}: {field} is text", f"$.{field}")
+    if approval.form is not None and (said["approved"] or said.get("data") is not None):
+        found = compile_schema(approval.form, definition.types).check(said.get("data"))
+        if found is not None:
+            raise InvalidInput(f"{named}: {found[1]}", "$.data" + found[0].removeprefix("$"))
