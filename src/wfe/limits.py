@@ -40,6 +40,7 @@ REGEX_BYTES_MAX: Final = MIB
 """A compiled regular expression."""
 NAME_CHARS_MAX: Final = 200
 KEY_CHARS_MAX: Final = 400
+LOCK_CAPACITY_MAX: Final = 10_000
 NET_CHECK_STEPS_MAX: Final = 5_000_000
 """Nodes and edges that validation passes while it looks for joins that wait in vain; larger nets are judged in part."""
 TAGS_MAX: Final = 20

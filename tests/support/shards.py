@@ -14,6 +14,7 @@ from wfe.core.canonical import canonical, definition_hash
 from wfe.journal.backup import ShardCopier
 from wfe.journal.log import ShardLog
 from wfe.journal.store import PartitionStore
+from wfe.journal.verify import scan_log, verify_join, verify_store
 from wfe.model.definition import Definition
 from wfe.model.ids import mint_run_id, partition_of, partition_of_key
 from wfe.shard.actor import Shard
@@ -133,6 +134,15 @@ class Host:
             if self.shard.checkpoints.clean and not self.shard.checkpoints.tail_bytes:
                 return
         raise AssertionError("the checkpoint never came to an end")
+
+    def disk_is_sound(self) -> bool:
+        """What `wfe verify` would say of log and stores, with the findings in the assertion."""
+        held: dict[Any, int] = {}
+        findings = [f for number in self.owned for f in verify_store(self.disk.store(f"p{number}"), held)]
+        scan = scan_log(self.disk.log("log"))
+        findings += scan.findings + verify_join(scan, held, self.owned)
+        assert not findings
+        return True
 
     def _answer_back(self) -> None:
         frames, self.back[:] = list(self.back), []

@@ -86,6 +86,20 @@ class Tag(click.ParamType):  # type: ignore[type-arg]
         return name, text
 
 
+class Change(click.ParamType):  # type: ignore[type-arg]
+    """``path=JSON``; becomes a pair of the path and the value."""
+
+    name = "path=json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        path, equals, text = value.partition("=")
+        if not equals or not path:
+            self.fail(f"{value!r} changes nothing: write PATH=JSON, as in input.amount=5", param, ctx)
+        return path, JsonInput().convert(text, param, ctx).value
+
+
 def input_option(function: F) -> F:
     """``-i``: parameter ``given``, None when there is none."""
     text = "The input: a JSON text, @file, or - for standard input."

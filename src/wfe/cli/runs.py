@@ -22,7 +22,8 @@ from wfe.cli.output import (
 from wfe.cli.params import Duration, Given, Tag, address_option, connected, input_args, input_option
 
 if TYPE_CHECKING:
-    from wfe.client.sync import Client, Run
+    from wfe.client.sync import Client
+    from wfe.client.sync_runs import Run
     from wfe.client.views import HistoryItem
     from wfe.wire.messages import RunView
 
@@ -183,29 +184,50 @@ def list_command(
 
 @command("history", short_help="Show the events of a run.")
 @click.argument("run_id", metavar="RUN")
-@click.option("--at", type=click.IntRange(min=1), metavar="N", help="Only the events up to number N.")
+@click.option("--at", type=click.IntRange(min=1), metavar="N", help="The run's whole state as of event N.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended, one line per event.")
 @address_option
 def history_command(run_id: str, at: int | None, follow: bool, address: str | None, as_json: bool) -> None:
-    """Show the events of a run, in order."""
+    """Show the events of a run, in order; with --at the run's whole state as of one of them."""
     from wfe.client.views import event_document
 
     with connected(address) as client:
         run = client.handle(run_id)
+        if at is not None:
+            _show_past(run, at, as_json)
+            return
         if follow:
             for item in run.history(follow=True):
                 if as_json:
                     print_json_line(event_document(item))
                 else:
                     click.echo("  ".join(_event_row(item)).rstrip())
-                if at is not None and item.seq >= at:
-                    return
             return
-        items = [item for item in run.history() if at is None or item.seq <= at]
+        items = run.history()
     if as_json:
         print_json([event_document(item) for item in items])
     else:
         print_table(("SEQ", "TIME", "EVENT", "NODE", "DATA"), [_event_row(item) for item in items], "no events")
+
+
+def _show_past(run: Run[Any], at: int, as_json: bool) -> None:
+    from wfe.client.views import past_document
+
+    past = past_document(run.past(at))
+    if as_json:
+        print_json(past)
+        return
+    click.echo(f"run {past['id']} as of event {past['event']} ({past['time']}): {past['status']}")
+    rows = [
+        (
+            f"{node['node'] or 'the run'}{'#' + str(node['activation']) if node['activation'] else ''}",
+            node["state"],
+            node["due"] or "",
+            node["detail"] if node["state"] != "done" else compact(node["value"]),
+        )
+        for node in past["nodes"]
+    ]
+    print_table(("NODE", "STATE", "DUE", "DETAIL OR VALUE"), rows, "nothing is open, and no value is kept")
 
 
 def _event_row(item: HistoryItem) -> tuple[str, ...]:

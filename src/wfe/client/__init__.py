@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from wfe.client.arguments import Args, args
     from wfe.client.connection import Link, LinkFactory
     from wfe.client.runs import AsyncRun
-    from wfe.client.sync import Client, Run, connect_with
+    from wfe.client.sync import Client, connect_with
+    from wfe.client.sync_runs import Run
     from wfe.client.views import HistoryItem, RunInfo
 
 __all__ = [

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator
+import time
+from collections.abc import AsyncIterator, Generator, Mapping
 from typing import Any, Generic, TypeVar
 
 from wfe.client.connection import Connection
 from wfe.client.replies import decoder_of
 from wfe.client.views import HistoryItem, RunInfo, history_item, run_info
 from wfe.client.watches import ENDED, Watch
-from wfe.errors import RunCancelled, RunFailed, UnknownRun, WfeError
-from wfe.model.ids import is_run_id, partition_of
+from wfe.errors import InvalidInput, RunCancelled, RunFailed, UnknownRun, WfeError
+from wfe.model.ids import RANDOM_BITS, is_run_id, mint_run_id, partition_of
 from wfe.wire.frames import Kind
 from wfe.wire.messages import ControlRun, GetRun, HistoryPage, HistoryQuery, RunOutcome, RunView, SignalRun
 from wfe.wire.payload import decode_as, encode_value
+from wfe.wire.rounds import Change, ForkRun, RetryRun, RunPast, SkipNode, StateQuery
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -21,6 +23,7 @@ HISTORY_PAGE = 1_000
 
 _decode_view = decoder_of(RunView)
 _decode_page = decoder_of(HistoryPage)
+_decode_past = decoder_of(RunPast)
 
 
 class AsyncRun(Generic[R_co]):
@@ -83,6 +86,45 @@ class AsyncRun(Generic[R_co]):
     async def _control(self, action: str, compensate: bool = True) -> None:
         body = ControlRun(self.id, action, fresh_id(self._connection), compensate)
         await self._connection.ask(Kind.CONTROL, body, partition=partition_of(self.id))
+
+    async def retry(self) -> None:
+        """A failed run goes on from what failed, in a new round. RunClosed when it cannot."""
+        body = RetryRun(self.id, fresh_id(self._connection))
+        await self._connection.ask(Kind.RETRY, body, partition=partition_of(self.id))
+
+    async def skip(self, node: str, output: Any = None, *, activation: int | None = None) -> None:
+        """Ends an open node with this value (a failed run is retried first). InvalidInput when it is not open."""
+        act = -1 if activation is None else activation
+        body = SkipNode(self.id, node, encode_value(output), fresh_id(self._connection), act)
+        await self._connection.ask(Kind.SKIP, body, partition=partition_of(self.id))
+
+    async def fork(
+        self,
+        *,
+        node: str | None = None,
+        event: int | None = None,
+        changes: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> AsyncRun[R_co]:
+        """A new run of the same version that begins where this one was: right before ``node`` first opened, or as of
+        ``event`` (a number of its history). This run stays as it is.
+
+        ``changes``: values by path, set before it begins: ``{"input.amount": 5, "charge.id": "ch_1"}``. InvalidInput.
+        """
+        if (node is None) == (event is None):
+            raise InvalidInput("fork from a node or from an event: give one of the two", "from")
+        partition = partition_of(self.id)
+        dice = self._connection.dice
+        new_id = mint_run_id(partition, time.time_ns() // 1_000_000, dice.bits(RANDOM_BITS))
+        set_ = [Change(path, encode_value(value)) for path, value in (changes or {}).items()]
+        body = ForkRun(self.id, new_id, node or "", event or 0, set_, dict(tags or {}))
+        await self._connection.ask(Kind.FORK, body, partition=partition)
+        return AsyncRun(self._connection, new_id, self._returns)
+
+    async def past(self, event: int | None = None) -> RunPast:
+        """The run's whole state as of one of its events (None: now)."""
+        body = StateQuery(self.id, event or 0)
+        return _decode_past(await self._connection.ask(Kind.STATE, body, partition=partition_of(self.id)))
 
     def history(self, follow: bool = False) -> History:
         """The run's events: await it for a list, or ``async for`` over it; with ``follow`` until the run has ended."""

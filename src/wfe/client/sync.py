@@ -6,22 +6,19 @@ with `close`, so a client that is never closed does not keep a program alive.
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
+from collections.abc import Iterable, Mapping
+from typing import Any, ParamSpec, TypeVar, overload
 
 from wfe.client.aclient import AsyncClient, Many, aconnect_with
 from wfe.client.arguments import Args
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, LinkFactory
-from wfe.client.runs import AsyncRun
+from wfe.client.sync_runs import ClientLoop, Run
 from wfe.client.typed import TypedWorkflow
-from wfe.client.views import HistoryItem, RunInfo
 from wfe.errors import Disconnected
 from wfe.limits import LIST_LIMIT_DEFAULT
 from wfe.model.definition import Definition
 from wfe.wire.backups import BackupReport
-from wfe.wire.messages import DefinitionFound, Deployed, RunOutcome, RunView, ServerStatus
+from wfe.wire.messages import DefinitionFound, Deployed, RunView, ServerStatus
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -30,118 +27,6 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 R_co = TypeVar("R_co", covariant=True)
-
-
-class _Loop:
-    """An event loop in a daemon thread."""
-
-    def __init__(self) -> None:
-        self._loop = _new_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="wfe-client", daemon=True)
-        self._thread.start()
-
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs a coroutine there and waits for it here. An interrupt (Ctrl-C) cancels it."""
-        if self._loop.is_closed():
-            work.close()
-            raise Disconnected("this client is closed")
-        if threading.current_thread() is self._thread:
-            work.close()
-            raise RuntimeError("the sync client was called from its own loop: use wfe.aconnect() in async code")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def close(self) -> None:
-        if self._loop.is_closed():
-            return
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:  # no wheel on Windows
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
-class Run(Generic[R_co]):
-    """One run on the server. ``info``: the run as of the request that found it, if one did (`describe` asks anew)."""
-
-    __slots__ = ("_loop", "_run", "id")
-
-    def __init__(self, loop: _Loop, run: AsyncRun[R_co]) -> None:
-        self._loop, self._run, self.id = loop, run, run.id
-
-    def __repr__(self) -> str:
-        return repr(self._run)
-
-    @property
-    def info(self) -> RunInfo | None:
-        return self._run.info
-
-    def describe(self) -> RunInfo:
-        """The run as it is now. UnknownRun when it is not kept."""
-        return self._loop.call(self._run.describe())
-
-    def status(self) -> str:
-        """pending running waiting paused completed failed cancelled."""
-        return self._loop.call(self._run.status())
-
-    def result(self, timeout_s: float | None = None) -> R_co:
-        """The run's output in the workflow's return type. RunFailed, RunCancelled; TimeoutError: the run goes on."""
-        return self._loop.call(self._run.result(timeout_s))
-
-    def outcome(self, timeout_s: float | None = None) -> RunOutcome:
-        """How the run ended, whichever way, with its output still encoded."""
-        return self._loop.call(self._run.outcome(timeout_s))
-
-    def signal(self, name: str, payload: Any = None, *, event_id: str | None = None) -> None:
-        """Sends a signal; one that comes early is queued. Equal ``event_id``s count once. RunClosed once it ended."""
-        self._loop.call(self._run.signal(name, payload, event_id=event_id))
-
-    def cancel(self, *, compensate: bool = True) -> None:
-        """Asks the run to stop; running tasks are told. RunClosed when it has ended."""
-        self._loop.call(self._run.cancel(compensate=compensate))
-
-    def pause(self) -> None:
-        """Nothing more is dispatched until `resume`; results, signals and expiries are recorded meanwhile."""
-        self._loop.call(self._run.pause())
-
-    def resume(self) -> None:
-        self._loop.call(self._run.resume())
-
-    @overload
-    def history(self, follow: Literal[False] = False) -> list[HistoryItem]: ...
-    @overload
-    def history(self, follow: Literal[True]) -> Iterator[HistoryItem]: ...
-    @overload
-    def history(self, follow: bool) -> list[HistoryItem] | Iterator[HistoryItem]: ...
-    def history(self, follow: bool = False) -> list[HistoryItem] | Iterator[HistoryItem]:
-        """The run's events as a list; with ``follow`` an iterator that goes on until the run has ended."""
-        if follow:
-            return self._follow()
-        return self._loop.call(_listed(self._run))
-
-    def _follow(self) -> Iterator[HistoryItem]:
-        items = aiter(self._run.history(follow=True))
-        while (item := self._loop.call(_next_of(items))) is not None:
-            yield item
-
-
-async def _listed(run: AsyncRun[Any]) -> list[HistoryItem]:
-    return await run.history()
-
-
-async def _next_of(items: Any) -> HistoryItem | None:
-    item: HistoryItem | None = await anext(items, None)
-    return item
 
 
 class RunList(list[Run[Any]]):
@@ -157,7 +42,7 @@ class Client:
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
-        self._loop = _Loop()
+        self._loop = ClientLoop()
         try:
             self._loop.call(client.open())
         except BaseException:

@@ -14,6 +14,7 @@ import msgspec
 from wfe.model.policy import ErrorInfo
 from wfe.wire.messages import Deployed, HistoryEvent, RunView, ServerStatus, ShardStatus, Waiting
 from wfe.wire.payload import decode_any
+from wfe.wire.rounds import RunPast
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -148,6 +149,33 @@ def event_document(item: HistoryItem) -> dict[str, Any]:
         "activation": item.activation,
         "attempt": item.attempt,
         "data": item.data,
+    }
+
+
+def past_document(past: RunPast) -> dict[str, Any]:
+    """A run as of an event."""
+    return {
+        "id": past.run_id,
+        "event": past.event,
+        "time": rfc3339(past.time_ms),
+        "status": past.status,
+        "round": past.round,
+        "input": decode_any(past.input),
+        "nodes": [
+            {
+                "node": node.node or None,
+                "activation": node.activation,
+                "state": node.state,
+                "detail": node.detail,
+                "attempt": node.attempt,
+                "due": rfc3339(node.due_ms),
+                "value": decode_any(node.value),
+            }
+            for node in past.nodes
+        ],
+        "signals": past.signals,
+        "output": decode_any(past.output),
+        "incident": past.incident or None,
     }
 
 

@@ -29,6 +29,7 @@ _ROUTED = frozenset(
     for kind in (
         *(Kind.START, Kind.AWAIT, Kind.GET, Kind.FIND),
         *(Kind.HISTORY, Kind.LIST, Kind.SIGNAL, Kind.CONTROL),
+        *(Kind.RETRY, Kind.SKIP, Kind.FORK, Kind.STATE),
     )
 )
 _hello = msgspec.msgpack.Decoder(Hello)

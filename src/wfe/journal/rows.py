@@ -74,6 +74,11 @@ def ended_run_ops(
     return ops
 
 
+def reopened_run_op(run_id: str) -> Op:
+    """A run that had ended is open again: its single row goes, in the transaction of its open row."""
+    return Op(schema.ENDED, run_id.encode(), None)
+
+
 def key_ops(namespace: str, workflow: str, key: str, run_id: str, input_digest: bytes) -> list[Op]:
     """An idempotency key and the run it names. Commit it no later than the run's own row."""
     row = KeyRow(namespace, workflow, key, run_id, input_digest)

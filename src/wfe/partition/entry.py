@@ -46,7 +46,10 @@ class Entry:
     ``writing``: chunks that a checkpoint step in flight takes over.
     """
 
-    __slots__ = ("chunks", "dirty_at", "events", "leases", "partition", "plan", "run", "stored", "unclaimed", "writing")
+    __slots__ = (
+        "chunks", "dirty_at", "events", "leases", "partition", "plan", "reopened", "run", "stored", "unclaimed",
+        "writing",
+    )  # fmt: skip
 
     def __init__(self, partition: int, run: RunState, plan: Plan, *, stored: bool = False) -> None:
         self.partition = partition
@@ -57,6 +60,8 @@ class Entry:
         self.dirty_at = 0
         self.stored = stored
         self.writing = 0
+        self.reopened = False
+        """It had ended, and its store has a row that says so."""
         self.leases: dict[int, Lease] = {}
         self.unclaimed: Mapping[int, int] = _NONE
         """Open attempts by place as of recovery, while workers may still claim them: nobody else gets them."""
@@ -68,6 +73,19 @@ class Entry:
     def snapshot(self) -> bytes:
         """The state, encoded."""
         return _encode_state(self.run)
+
+
+def reopened(partition: int, run: RunState, plan: Plan, chunks: list[tuple[int, bytes]], *, spilled: bool) -> Entry:
+    """A run that had ended, as its store has it, and that goes on.
+
+    ``chunks``: its history, which the row of an ended run holds unless it is ``spilled``: that row is going to be
+    removed, so whatever is not in rows of its own must be written again.
+    """
+    entry = Entry(partition, run, plan, stored=spilled)
+    entry.reopened = True
+    if not spilled:
+        entry.chunks = list(chunks)
+    return entry
 
 
 def encode_events(time_ms: int, events: list[RunEvent]) -> bytes:

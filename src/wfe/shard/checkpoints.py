@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from wfe.journal.rows import definition_ops, ended_run_ops, key_ops, open_run_ops, record_ops
+from wfe.journal.rows import definition_ops, ended_run_ops, key_ops, open_run_ops, record_ops, reopened_run_op
 from wfe.journal.schema import EndedRow, OpenRow
 from wfe.limits import CHECKPOINT_BYTES, CHECKPOINT_RUNS, LOG_TAIL_BYTES_MAX
 from wfe.partition.entry import Entry
@@ -124,6 +124,9 @@ class Checkpoints:
             made = _ended_ops(entry) if entry.ended else _open_ops(entry)
             if entry.ended:
                 ended.append(entry.run.id)
+            elif entry.reopened:
+                made.append(reopened_run_op(entry.run.id))
+            entry.reopened = False
             ops.extend(made)
             size += sum(len(op.value) for op in made if op.value is not None)
             entries.append((entry, len(entry.chunks)))

@@ -13,7 +13,7 @@ from wfe.core.plan import Plan
 from wfe.errors import DataCorrupt
 from wfe.journal.log import Chunk
 from wfe.model.command import TaskLost
-from wfe.partition.entry import Entry, decode_events, decode_state
+from wfe.partition.entry import Entry, decode_events, decode_state, reopened
 from wfe.partition.mailbox import decode_record, decode_record_events
 from wfe.partition.partition import Partition
 from wfe.partition.timers import LOAD
@@ -104,6 +104,8 @@ class Recovery:
         else:
             if chunk.first_seq != entry.run.seq + 1:
                 raise DataCorrupt(f"events of run {chunk.entity} are missing", f"log/{position}")
+            if entry.ended and entry.run.id not in partition.entries:
+                entry = self._reopened(partition, entry)
             replay(entry.run, entry.plan, events)
         entry.chunks.append((chunk.first_seq, chunk.events))
         self._checkpoints.mark(entry, position)
@@ -124,6 +126,18 @@ class Recovery:
         state = decode_state(stored)
         entry = Entry(partition.number, state, self._plan(partition, state.definition), stored=True)
         partition.entries[chunk.entity] = entry
+        self._core.live_runs += 1
+        return entry
+
+    def _reopened(self, partition: Partition, ended: Entry) -> Entry:
+        """A run whose end is in the store went on afterwards."""
+        store, run = self._core.disk.stores[partition.number], ended.run
+        row = store.ended(run.id)
+        assert row is not None, "its state was read from that row"
+        entry = partition.entries[run.id] = reopened(
+            partition.number, run, ended.plan, row.history, spilled=row.spilled
+        )
+        self._ended.pop(run.id, None)
         self._core.live_runs += 1
         return entry
 

@@ -25,6 +25,7 @@ from wfe.partition.views import entry_view, history_events, run_view
 from wfe.shard.askers import Askers
 from wfe.shard.core import Found, ShardCore
 from wfe.shard.loading import Compiled, Definition, Loader, NameWanted
+from wfe.shard.rounds import Rounds
 from wfe.shard.starts import Origin, Starts
 from wfe.shard.turns import Turns
 from wfe.wire.frames import Header, Kind
@@ -70,6 +71,7 @@ class Requests:
             Kind.LIST: (msgspec.msgpack.Decoder(ListRuns).decode, self._list),
             Kind.SIGNAL: (msgspec.msgpack.Decoder(SignalRun).decode, self._signal),
             Kind.CONTROL: (msgspec.msgpack.Decoder(ControlRun).decode, self._control),
+            **Rounds(core, loader, turns).kinds(),
         }
 
     def on_frame(self, client: bytes, header: Header, body: bytes, now_ms: int) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from wfe.client.runs import AsyncRun, failure_of
 from wfe.client.views import HistoryItem, RunInfo
 from wfe.wire.messages import RunOutcome
 from wfe.wire.payload import decode_as
+from wfe.wire.rounds import RunPast
 
 if TYPE_CHECKING:
     from wfe.testing.env import Env
@@ -58,6 +60,24 @@ class EnvRun:
 
     def resume(self) -> None:
         self._env._drive(self._run.resume())
+
+    def retry(self) -> None:
+        """A failed run goes on from what failed."""
+        self._env._drive(self._run.retry())
+
+    def skip(self, node: str, output: Any = None, *, activation: int | None = None) -> None:
+        """Ends an open node with this value (a failed run is retried first)."""
+        self._env._drive(self._run.skip(node, output, activation=activation))
+
+    def fork(
+        self, *, node: str | None = None, event: int | None = None, changes: Mapping[str, Any] | None = None
+    ) -> EnvRun:
+        """A new run from a point of this one, see `AsyncRun.fork`."""
+        return EnvRun(self._env, self._env._drive(self._run.fork(node=node, event=event, changes=changes)))
+
+    def past(self, event: int | None = None) -> RunPast:
+        """The run's whole state as of one of its events (None: now)."""
+        return self._env._drive(self._run.past(event))
 
     def history(self) -> list[HistoryItem]:
         """The run's events."""

@@ -43,6 +43,10 @@ class Kind(IntEnum):
     CONTROL = 17  # ControlRun (cancel, pause, resume), answered by REPLY nothing
     OUTCOMES = 18  # list[RunOutcome], to a client, unasked or after AWAIT or a start with watch
     REPLY = 19
+    RETRY = 21  # RetryRun (bodies of these four in wire.rounds), answered by REPLY nothing
+    SKIP = 22  # SkipNode, answered by REPLY nothing
+    FORK = 23  # ForkRun, answered by REPLY StartOutcome
+    STATE = 24  # StateQuery, answered by REPLY RunPast
     ERROR = 20  # ErrorReply
 
     # shard <-> coordinator

@@ -213,3 +213,12 @@ def test_a_closed_env_says_so() -> None:
     env.close()
     with pytest.raises(wfe.WfeError, match="closed"):
         env.start(patient, 1)
+
+
+def test_the_plugin_loads_no_engine() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, wfe.testing.plugin; print([m for m in sys.modules if m in ('zmq', 'wfe.sim', 'wfe.core')])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,249 @@
+"""Going on after a failure (`retry`), from a point of another run (`fork`), without a node (`skip`); and looking back.
+
+All of it works on a run's whole history: what was open, and what was just about to open, is found by replaying it.
+Pure. Rejections are errors of `wfe.errors` and leave the state untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from wfe.core.advance import advance
+from wfe.core.evolve import book, new_run
+from wfe.core.faults import withdrawing
+from wfe.core.plan import Op, Plan
+from wfe.core.turn import Turn
+from wfe.core.values import encode_value
+from wfe.errors import DataCorrupt, InvalidInput, RunClosed
+from wfe.model import event as ev
+from wfe.model.event_kinds import CompensationBegan
+from wfe.model.event_rounds import NodeSkipped, RunRestored
+from wfe.model.state import DEADLINE, ENDED, FAILED, RUN_DEADLINE, RUNNING, WAKE, RunState
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_any = msgspec.msgpack.Decoder().decode
+
+
+class Point(NamedTuple):
+    """A run as of one of its events. ``enabled``: what was about to open or close (see `evolve`)."""
+
+    run: RunState
+    enabled: list[int]
+
+
+def point_after(plan: Plan, events: Sequence[ev.RunEvent]) -> Point:
+    """The run as of the last of these events."""
+    run: RunState | None = None
+    enabled: list[int] = []
+    for event in events:
+        if type(event) is ev.RunStarted:
+            run = new_run(event, plan)
+            arm = plan.scopes[0].arm
+            enabled = list(arm.entry) if arm.pending else [~(plan.stride - 1)]
+            continue
+        if run is None:
+            raise DataCorrupt("the history of a run does not begin with its start")
+        _opened(plan, event, enabled)
+        book(run, plan, event, enabled)
+    assert run is not None, "a point before the first event"
+    return Point(run, enabled)
+
+
+def _opened(plan: Plan, event: ev.RunEvent, enabled: list[int]) -> None:
+    """What an event is about was enabled before, and is no longer."""
+    act = getattr(event, "act", None)
+    if act is None or not enabled:
+        return
+    nodes = event.nodes if isinstance(event, ev.TasksOpened) else (getattr(event, "node", -1),)
+    places = {act * plan.stride + node for node in nodes}
+    enabled[:] = [key for key in enabled if (key if key >= 0 else ~key) not in places]
+
+
+def retry(turn: Turn, events: Sequence[ev.RunEvent]) -> None:
+    """A failed run goes on from what failed, in a new round. ``events``: its whole history."""
+    run, plan = turn.run, turn.plan
+    if run.status != FAILED:
+        what = f"has ended as {run.status}" if run.status in ENDED else "has not failed"
+        raise RunClosed(f"run {run.id} {what}: only a failed run can be retried (fork begins a new one)")
+    if run.parent:
+        raise RunClosed(f"run {run.id} is a sub-workflow whose failure run {run.parent} has been told: retry that one")
+    if any(type(event) is CompensationBegan for event in _round(events)):
+        raise RunClosed(f"run {run.id} has been compensated: what it did is undone; fork begins a new run")
+    before = point_after(plan, events[:-1])
+    failed = {key for key, _ in before.run.faults}
+    point = point_after(plan, _without_faults(plan, events[:-1], failed))
+    reopen = _begin_anew(point, plan, failed, turn.now_ms, same_run=True)
+    turn.emit(RunRestored(turn.now_ms, run.round + 1, Raw(_encode(point.run))))
+    _go_on(turn, reopen)
+
+
+def fork(turn: Turn, point: Point, origin: str, at: int) -> None:
+    """The first turn of a run that begins at a point of another one; its start is recorded already."""
+    reopen = _begin_anew(point, turn.plan, set(), turn.now_ms, same_run=False)
+    turn.emit(RunRestored(turn.now_ms, 0, Raw(_encode(point.run)), origin, at))
+    _go_on(turn, reopen)
+
+
+def fork_point(plan: Plan, events: Sequence[ev.RunEvent], *, node: str = "", event: int = 0) -> tuple[Point, int]:
+    """Where a fork begins: right before a node first opened, or after an event (numbered from 1); and that number."""
+    if node:
+        index = plan.by_id.get(node)
+        if index is None:
+            raise InvalidInput(f"the workflow has no node {node!r}", "from")
+        cut = next((n for n, found in enumerate(events) if _opens(found, index)), 0)
+        if not cut:
+            raise InvalidInput(f"the run never came to node {node!r}", "from")
+    else:
+        cut = event
+    if not 1 <= cut <= len(events):
+        raise InvalidInput(f"the run has events 1 to {len(events)}, not {cut}", "from")
+    point = point_after(plan, events[:cut])
+    if point.run.status in ENDED:
+        raise InvalidInput(f"the run has ended by event {cut}: fork from an earlier one, or from a node", "from")
+    return point, cut
+
+
+def set_value(plan: Plan, run: RunState, path: str, value: Any) -> None:
+    """Changes a value of a fork before it begins: ``input.amount``, or the value of a node of the root: ``charge.id``.
+
+    InvalidInput when there is nothing of that path.
+    """
+    head, _, rest = path.partition(".")
+    keys = rest.split(".") if rest else []
+    if head == "input":
+        run.input = _changed(run.input, keys, value, path)
+        return
+    index = plan.by_id.get(head)
+    values = run.frames[0].values if 0 in run.frames else {}
+    if index is None or index not in values:
+        raise InvalidInput(f"{path!r}: there is no value of a node {head!r} at that point, nor is it the input", "set")
+    values[index] = _changed(values[index], keys, value, path)
+
+
+def _changed(encoded: Raw, keys: list[str], value: Any, path: str) -> Raw:
+    root = {"": _decode_any(encoded)}
+    holder: Any = root
+    last: Any = ""
+    for key in keys:
+        holder, last = holder[last], int(key) if isinstance(holder[last], list) and key.isdecimal() else key
+        fits = isinstance(holder, dict) or (isinstance(holder, list) and isinstance(last, int) and last < len(holder))
+        if not fits:
+            raise InvalidInput(f"{path!r} leads to nothing that could be set", "set")
+    holder[last] = value
+    return encode_value(root[""])
+
+
+def skip(turn: Turn, node_id: str, value: Raw, act: int | None = None) -> None:
+    """Ends an open node with this value; what it does is withdrawn. ``act``: which activation, if there are several."""
+    run, plan = turn.run, turn.plan
+    if run.status in ENDED:
+        raise RunClosed(f"run {run.id} has ended as {run.status}: retry it first (skip then takes what is open)")
+    index = plan.by_id.get(node_id)
+    if index is None:
+        raise InvalidInput(f"the workflow has no node {node_id!r}", "node")
+    acts = sorted(_open_activations(run, plan, index))
+    if act is not None:
+        acts = [found for found in acts if found == act]
+    if not acts:
+        raise InvalidInput(f"node {node_id!r} is not open now: nothing to skip", "node")
+    if len(acts) > 1:
+        known = ", ".join(map(str, acts[:10]))
+        raise InvalidInput(f"node {node_id!r} is open {len(acts)} times: name one activation ({known})", "activation")
+    withdrawing(turn, NodeSkipped(index, acts[0], value, turn.now_ms))
+    advance(turn)
+
+
+# ---- how a state becomes one that can go on -------------------------------------------------------------------------
+
+
+def _round(events: Sequence[ev.RunEvent]) -> Sequence[ev.RunEvent]:
+    """The events of the last round."""
+    begins = [n for n, event in enumerate(events) if type(event) is RunRestored]
+    return events[begins[-1] :] if begins else events
+
+
+def _without_faults(plan: Plan, events: Sequence[ev.RunEvent], failed: set[int]) -> list[ev.RunEvent]:
+    """The events but for the last one by which each of these places failed."""
+    left, kept = set(failed), []
+    for event in reversed(events):
+        if isinstance(event, (ev.TaskFailed, ev.FaultRaised)):
+            key = event.act * plan.stride + event.node
+            if key in left:
+                left.discard(key)
+                continue
+        kept.append(event)
+    kept.reverse()
+    return kept
+
+
+def _opens(event: ev.RunEvent, index: int) -> bool:
+    if isinstance(event, ev.TasksOpened):
+        return index in event.nodes
+    return getattr(event, "node", -1) == index
+
+
+def _begin_anew(point: Point, plan: Plan, failed: set[int], now_ms: int, *, same_run: bool) -> list[int]:
+    """Makes a state of the past one that can go on; what must open again. Attempts of then count no more."""
+    run = point.run
+    reopen = list(point.enabled)
+    if run.shared_locks:
+        raise RunClosed("the run was inside a lock that other runs share, and has lost it: fork from before the lock")
+    for key in run.open:
+        run.open[key] += 1
+        run.failures.pop(key, None)
+        run.losses.pop(key, None)
+    for key in list(run.children):
+        if plan.nodes[key % plan.stride].op is Op.WORKFLOW or not same_run:
+            failed = failed | {key}
+    for key in sorted(failed - set(run.open)):
+        for table in (run.children, run.waits, run.approvals, run.retrying):
+            table.pop(key, None)
+        for kind in (WAKE, DEADLINE):
+            run.timers.pop(key * 2 + kind, None)
+        if key not in reopen:
+            reopen.append(key)
+    if same_run:
+        run.faults.clear()
+    run.handed_out.clear()
+    if RUN_DEADLINE in run.timers:
+        run.timers[RUN_DEADLINE] = now_ms + plan.timeout_ms
+    for timer in run.expired:
+        run.timers[timer] = now_ms
+    run.expired.clear()
+    reopen += run.held
+    run.held.clear()
+    run.status, run.incident = RUNNING, ""
+    return reopen
+
+
+def _go_on(turn: Turn, reopen: list[int]) -> None:
+    run = turn.run
+    for timer, due_ms in run.timers.items():
+        turn.arm(due_ms, timer)
+    turn.ready.extend(run.open)
+    turn.enabled.extend(reopen)
+    advance(turn)
+
+
+def _open_activations(run: RunState, plan: Plan, index: int) -> set[int]:
+    """Activations in which a node is open now, whatever it is."""
+    stride = plan.stride
+    tables = (
+        run.open,
+        run.retrying,
+        run.waits,
+        run.children,
+        run.groups,
+        run.loops,
+        run.approvals,
+        run.locks,
+        run.nets,
+    )
+    acts = {key // stride for table in tables for key in table if key % stride == index}
+    acts |= {timer // 2 // stride for timer in run.timers if timer != RUN_DEADLINE and timer // 2 % stride == index}
+    acts |= {act for act, frame in run.frames.items() if index in frame.pending}
+    return acts

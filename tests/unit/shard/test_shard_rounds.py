@@ -1,0 +1,195 @@
+"""Retry, skip, fork and the state at an event, on a shard: through checkpoints, evictions and crashes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from support.shards import Host, decode, encode
+from wfe.model.definition import Definition, Map, Sleep, Task, WaitSignal
+from wfe.model.ids import mint_run_id, partition_of
+from wfe.wire import messages as m
+from wfe.wire.frames import Kind
+from wfe.wire.rounds import Change, ForkRun, RetryRun, RunPast, SkipNode, StateQuery
+
+FLOW = Definition(
+    "flow",
+    params={"x": {}},
+    nodes=(
+        Task(id="first", task="double", with_={"x": "${x}"}),
+        Sleep(id="nap", duration_ms=50),
+        Task(id="second", task="fragile", with_={"x": "${first}"}),
+    ),
+    output="${second}",
+)
+BIG = Definition(
+    "big",
+    params={"x": {}},
+    nodes=(
+        Map(id="many", items="${x}".strip("${}"), do=(Task(id="one", task="double", with_={"x": "${item}"}),)),
+        Task(id="second", task="fragile", with_={"x": 1}),
+    ),
+    output="${many}",
+)
+WAITING = Definition("waiting", nodes=(WaitSignal(id="go", signal="go"),), output="${go}")
+
+
+class Fragile:
+    def __init__(self) -> None:
+        self.works = False
+
+    def __call__(self, x: Any) -> Any:
+        if not self.works:
+            raise OSError("down")
+        return x
+
+
+def world() -> tuple[Host, Fragile]:
+    fragile = Fragile()
+    shard = Host(FLOW, BIG, WAITING, tasks={"double": lambda x: x * 2, "fragile": fragile})
+    shard.hello()
+    return shard, fragile
+
+
+def finish(shard: Host) -> None:
+    shard.settle()
+    shard.now_ms += 100
+    shard.settle()
+
+
+def ask(shard: Host, kind: Kind, body: Any, answer: Any = None) -> Any:
+    return shard.ask(kind, partition_of(body.run_id), body, answer)
+
+
+def code(reply: Any) -> str:
+    return reply.code if isinstance(reply, m.ErrorReply) else ""
+
+
+def retry(shard: Host, run_id: str, command: str = "c1") -> str:
+    return code(ask(shard, Kind.RETRY, RetryRun(run_id, command)))
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["in memory", "in the store"])
+@pytest.mark.parametrize("crash", [False, True], ids=["", "crash"])
+@pytest.mark.parametrize(("workflow", "value", "result"), [("flow", 3, 6), ("big", list(range(900)), None)])
+def test_a_failed_run_goes_on(stored: bool, crash: bool, workflow: str, value: Any, result: Any) -> None:
+    shard, fragile = world()
+    run_id = shard.start(workflow, value).run_id
+    finish(shard)
+    assert shard.get(run_id).status == "failed"
+    if stored:
+        shard.checkpoint()
+    if crash:
+        shard.crash()
+        shard.hello()
+    fragile.works = True
+    assert retry(shard, run_id) == ""
+    assert retry(shard, run_id) == "", "a repetition gets the same answer"
+    assert retry(shard, run_id, "c2") == "run_closed"
+    if crash:
+        shard.crash()
+        shard.hello()
+        shard.now_ms += 2_000
+    finish(shard)
+    view = shard.get(run_id)
+    assert view.status == "completed"
+    if result is not None:
+        assert decode(view.output) == result
+    assert [name for _, name, _ in shard.executions].count("first") <= 1
+    shard.checkpoint()
+    shard.crash()
+    again = shard.get(run_id)
+    assert (again.status, again.events) == ("completed", view.events)
+    history = shard.ask(Kind.HISTORY, 0, m.HistoryQuery(run_id, 0, 10_000, False), m.HistoryPage)
+    assert [event.seq for event in history.events] == list(range(1, view.events + 1))
+    assert shard.disk_is_sound()
+
+
+def test_a_retried_run_is_open_again_on_disk_before_it_ends() -> None:
+    shard, _ = world()
+    run_id = shard.start("flow", 3).run_id
+    finish(shard)
+    shard.checkpoint()
+    assert retry(shard, run_id) == ""
+    finish(shard)
+    shard.checkpoint()
+    shard.crash()
+    shard.hello()
+    assert shard.get(run_id).status == "failed"
+    assert retry(shard, run_id, "c2") == ""
+    assert shard.get(run_id).status in ("running", "pending", "waiting")
+    shard.checkpoint()
+    shard.crash()
+    assert shard.get(run_id).status in ("running", "pending", "waiting")
+    page = shard.ask(Kind.LIST, 0, m.ListRuns("", "", "", {}, 10), m.RunPage)
+    assert [run.id for run in page.runs] == [run_id]
+    assert shard.disk_is_sound()
+
+
+def test_only_failed_runs_are_retried() -> None:
+    shard, fragile = world()
+    fragile.works = True
+    run_id = shard.start("flow", 3).run_id
+    finish(shard)
+    assert retry(shard, run_id) == "run_closed"
+    assert retry(shard, mint_run_id(0, 1, 1)) == "unknown_run"
+
+
+def test_an_open_node_is_skipped_and_a_failed_one_after_its_retry() -> None:
+    shard, _ = world()
+    run_id = shard.start("waiting").run_id
+    shard.settle()
+    skip = SkipNode(run_id, "go", Raw(encode({"a": 1})), "s1")
+    assert code(ask(shard, Kind.SKIP, skip)) == ""
+    assert code(ask(shard, Kind.SKIP, skip)) == ""
+    assert decode(shard.get(run_id).output) == {"a": 1}
+
+    failed = shard.start("flow", 3).run_id
+    finish(shard)
+    shard.checkpoint()
+    assert code(ask(shard, Kind.SKIP, SkipNode(failed, "first", Raw(encode(1)), "s2"))) == "invalid_input"
+    assert shard.get(failed).status == "failed", "what is refused leaves the run as it was"
+    assert code(ask(shard, Kind.SKIP, SkipNode(failed, "second", Raw(encode(7)), "s3"))) == ""
+    assert decode(shard.get(failed).output) == 7
+
+
+def test_a_fork_is_a_run_of_its_own_and_its_start_is_idempotent() -> None:
+    shard, fragile = world()
+    run_id = shard.start("flow", 3, key="k").run_id
+    finish(shard)
+    shard.checkpoint()
+    fragile.works = True
+    fork_id = mint_run_id(partition_of(run_id), shard.now_ms, 99)
+    wanted = ForkRun(run_id, fork_id, node="second", changes=[Change("first", Raw(encode(50)))], tags={"a": "b"})
+    assert ask(shard, Kind.FORK, wanted, m.StartOutcome).created
+    assert not ask(shard, Kind.FORK, wanted, m.StartOutcome).created
+    shard.crash()
+    shard.hello()
+    shard.now_ms += 2_000
+    finish(shard)
+    fork = shard.get(fork_id)
+    assert (fork.status, decode(fork.output), fork.key, fork.tags) == ("completed", 50, "", {"a": "b"})
+    assert shard.get(run_id).status == "failed"
+    assert code(ask(shard, Kind.FORK, ForkRun(run_id, mint_run_id(0, 1, 5), node="nope"))) == "invalid_input"
+    shard.checkpoint()
+    assert shard.disk_is_sound()
+
+
+def test_the_state_at_every_event_can_be_seen() -> None:
+    shard, fragile = world()
+    fragile.works = True
+    run_id = shard.start("flow", 3).run_id
+    finish(shard)
+    shard.checkpoint()
+    total = shard.get(run_id).events
+    states = [ask(shard, Kind.STATE, StateQuery(run_id, n), RunPast) for n in range(1, total + 1)]
+    assert states[-1].status == "completed"
+    assert decode(states[-1].output) == 6
+    assert {state.status for state in states[:-1]} == {"running"}
+    napping = [state for state in states if any(node.node == "nap" for node in state.nodes)]
+    assert napping
+    assert {node.node: decode(node.value) for node in napping[0].nodes if node.state == "done"} == {"first": 6}
+    assert ask(shard, Kind.STATE, StateQuery(run_id), RunPast).event == total
+    assert code(ask(shard, Kind.STATE, StateQuery(run_id, total + 1))) == "invalid_input"
