@@ -76,7 +76,10 @@ class Limit(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """The answer. ``fits``: this machine has the cores (and time to spare), memory and disk. Limits in the order in which they break."""
+    """The answer. ``fits``: this machine has the cores (and time to spare), memory and disk.
+
+    Limits in the order in which they break.
+    """
 
     shards: int
     workers: int

@@ -21,7 +21,7 @@ td + td { text-align: right; font-variant-numeric: tabular-nums } svg { max-widt
 def page(wanted: Wanted, found: Calibration, plan: Plan, when: str) -> str:
     """The whole page."""
     title = f"{number(wanted.rate)} runs/s of {wanted.steps} tasks"
-    verdict = "This machine is large enough." if plan.fits else f'<span class="bad">This machine is too small.</span>'
+    verdict = "This machine is large enough." if plan.fits else '<span class="bad">This machine is too small.</span>'
     first = plan.limits[0]
     breaking = f"What breaks first as the load grows: {first.what}, at {_rate(first.breaks_at_runs_per_s)} runs/s."
     parts = [
