@@ -149,6 +149,7 @@ def test_a_port_in_use_is_refused_by_name(
     code, _ = run_to_its_end(options(data=str(tmp_path / "other"), listen=server.address))
     assert code == 2
     assert f"{server.address} is in use" in capfd.readouterr().err
+    assert not (tmp_path / "other").exists()
 
 
 def test_an_app_that_cannot_be_imported_stops_the_start(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -73,6 +73,7 @@ def _serve(options: ServeOptions, stack: ExitStack) -> int:
             f"{options.shards} shards need as many partitions, and new data would have {options.partitions}: "
             f"use --partitions {options.shards} or more (it cannot change later), or fewer shards"
         )
+    made = not data.exists()
     stack.enter_context(DataLock(data))
     # Imported by a child, while this process opens the rest.
     reading = _start_reading_apps(options)
@@ -80,7 +81,12 @@ def _serve(options: ServeOptions, stack: ExitStack) -> int:
     runtime = runtime_directory(data)
     if runtime is not None:
         stack.callback(shutil.rmtree, runtime, ignore_errors=True)
-    front = Router(listen, *filter(None, [ipc_endpoint(runtime, "front")]))
+    try:
+        front = Router(listen, *filter(None, [ipc_endpoint(runtime, "front")]))
+    except ConfigError:
+        if made:  # it holds nothing but the lock that this process has
+            shutil.rmtree(data, ignore_errors=True)
+        raise
     stack.callback(front.close)
     back = Router(ipc_endpoint(runtime, "back") or "tcp://127.0.0.1:0")
     stack.callback(back.close)

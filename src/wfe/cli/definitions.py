@@ -30,8 +30,11 @@ def deploy_command(apps: tuple[str, ...], check: bool, address: str | None, as_j
     if as_json:
         print_json([deployed_document(each) for each in deployed])
         return
-    word = "would change" if check else "changed"
-    rows = [(each.workflow, str(each.version), each.hash, word if each.changed else "unchanged") for each in deployed]
+    changed, new = ("would change", "would be new") if check else ("changed", "new")
+    rows = [
+        (each.workflow, str(each.version), each.hash, new if each.new else changed if each.changed else "unchanged")
+        for each in deployed
+    ]
     print_table(("WORKFLOW", "VERSION", "HASH", ""), rows, "the app has no workflows")
 
 

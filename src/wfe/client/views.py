@@ -185,6 +185,7 @@ def deployed_document(deployed: Deployed) -> dict[str, Any]:
         "version": deployed.version,
         "hash": deployed.hash,
         "changed": deployed.changed,
+        "new": deployed.new,
     }
 
 

@@ -34,7 +34,8 @@ class Deploys:
         for definition in definitions:
             digest = definition_hash(definition)
             version, changed = self._catalogue.plan(digest, definition.workflow, definition.version, request.replace)
-            outcomes.append(Deployed(definition.workflow, version, digest, changed))
+            new = self._catalogue.resolve(definition.workflow) is None
+            outcomes.append(Deployed(definition.workflow, version, digest, changed, new))
         if not request.check:
             for definition, outcome in zip(definitions, outcomes, strict=True):
                 self._catalogue.register(

@@ -18,7 +18,6 @@ from wfe.journal.log import Chunk
 from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, FRESH_ID_MS, HEARTBEAT_MS, PAYLOAD_BYTES_MAX
 from wfe.model.event import PartitionChunk
 from wfe.model.malformed import MALFORMED
-from wfe.model.state import ENDED
 from wfe.observe import get_logger
 from wfe.partition.entry import Entry, encode_events
 from wfe.partition.partition import Partition
@@ -295,9 +294,7 @@ class Shard:
             core.stages.forget_old()
         gauges = {
             "runs_in_memory": core.live_runs,
-            "runs_open": sum(
-                1 for p in core.partitions.values() for e in p.entries.values() if e.run.status not in ENDED
-            ) if core.live_runs < 20_000 else core.live_runs,
+            "runs_open": core.open_runs,
             "tasks_ready": core.ready.size,
             "tasks_running": sum(len(link.held) for link in self.workers.links.values()),
             "workers": len(self.workers.links),

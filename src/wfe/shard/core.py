@@ -97,6 +97,9 @@ class ShardCore:
     disk_full: bool = False
     """So little room is left that only what is under way may go on."""
     live_runs: int = 0
+    """Runs in memory."""
+    open_runs: int = 0
+    """Runs that have not ended, those that left memory included."""
     stages: Stages | None = None
     """Measures where tasks spend their time; None: nobody wants to know."""
 

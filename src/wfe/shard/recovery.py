@@ -166,6 +166,7 @@ class Recovery:
                     core.timers.arm(row.next_due_ms, row.run_id, LOAD)
                 if row.has_tasks:
                     self._backlog.append((partition.number, row.run_id))
+        core.open_runs = self.recovered_runs
 
     def _arm(self, entry: Entry) -> None:
         if entry.ended:

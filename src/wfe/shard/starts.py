@@ -225,6 +225,7 @@ class Starts:
         entry = Entry(partition.number, run, plan)
         partition.entries[wanted.run_id] = entry
         core.live_runs += 1
+        core.open_runs += 1
         core.counters["runs_started"] += 1
         if wanted.key:
             digest = input_digest(wanted.input)

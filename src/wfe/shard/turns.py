@@ -144,6 +144,7 @@ class Turns:
         core = self._core
         run = entry.run
         core.counters[f"runs_{run.status}"] += 1
+        core.open_runs -= 1
         if run.id in core.watchers:
             told = outcome(run)
             for client, _ in core.watchers.take(run.id):

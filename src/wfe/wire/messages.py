@@ -101,12 +101,13 @@ class Deploy(Struct, array_like=True):
 
 
 class Deployed(Struct, array_like=True):
-    """What a definition became. ``changed`` false: this graph was registered already."""
+    """What a definition became. ``changed`` false: this graph was registered already; ``new``: no such workflow was."""
 
     workflow: str
     version: int
     hash: str
     changed: bool
+    new: bool = False
 
 
 class DeployOutcome(Struct, array_like=True):

@@ -251,7 +251,7 @@ def app(tmp_path: Path) -> str:
 
 def test_deploy_prints_what_became_of_each_definition(front: FakeFront, app: str) -> None:
     assert document(call("deploy", app, "--json")) == [
-        {"workflow": "greet", "version": 1, "hash": "0" * 32, "changed": True}
+        {"workflow": "greet", "version": 1, "hash": "0" * 32, "changed": True, "new": False}
     ]
     assert "greet" in call("deploy", app, "--check").stdout
 

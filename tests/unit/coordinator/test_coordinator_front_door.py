@@ -230,7 +230,8 @@ def test_a_deployed_definition_is_found_by_name_version_and_hash() -> None:
     world.hello()
     world.send(CLIENT, Kind.DEPLOY, deploy_body(constant("hello", 1), constant("other", 1)))
     outcome = decode(world.answer()[1], DeployOutcome)
-    assert [(d.workflow, d.version, d.changed) for d in outcome.deployed] == [("hello", 1, True), ("other", 1, True)]
+    told = [(d.workflow, d.version, d.changed, d.new) for d in outcome.deployed]
+    assert told == [("hello", 1, True, True), ("other", 1, True, True)]
     digest = outcome.deployed[0].hash
     for query in (DefinitionQuery("hello"), DefinitionQuery("hello", 1), DefinitionQuery(hash=digest)):
         world.send(CLIENT, Kind.DEFINITION, query)
@@ -257,6 +258,7 @@ def test_the_same_graph_again_changes_nothing_and_another_one_counts_up() -> Non
         world.send(CLIENT, Kind.DEPLOY, deploy_body(constant("hello", value)))
         [deployed] = decode(world.answer()[1], DeployOutcome).deployed
         assert (deployed.version, deployed.changed) == expected
+        assert deployed.new is (deployed.changed and deployed.version == 1)
 
 
 def test_an_explicit_version_with_another_graph_is_a_conflict_unless_it_may_be_replaced() -> None:

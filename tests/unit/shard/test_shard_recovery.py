@@ -187,3 +187,18 @@ class TestRecovery:
         shard.now_ms += 100_000
         shard.settle()
         assert shard.get(first).status == "completed"
+
+
+def test_runs_that_only_wait_count_as_open_wherever_they_are():
+    shard = host()
+    shard.shard.core.settings.live_runs_max = 0
+    waits = shard.start("waiting").run_id
+    shard.start("waiting")
+    shard.shard.core.watchers.clear()
+    shard.checkpoint()
+    assert not shard.shard.core.partitions[0].entries
+    assert shard.shard.core.open_runs == 2
+    shard.crash()
+    assert shard.shard.core.open_runs == 2
+    shard.ask(Kind.CONTROL, 0, m.ControlRun(waits, "cancel", "c"))
+    assert shard.shard.core.open_runs == 1
