@@ -36,10 +36,10 @@ check: $(STAMP)  ## lint, format, import layers, types
 	@$(BIN)/mypy
 
 chaos: $(STAMP)  ## five minutes of kill -9, SIGSTOP, few descriptors, full disks, bad networks under load (SEED=n)
-	@$(BIN)/python tests/chaos/chaos.py --seconds 300 --kills 200 $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python tests/chaos/chaos.py --seconds 300 --kills 200 --isolation $(if $(SEED),--seed $(SEED))
 
 chaos-long: $(STAMP)  ## an hour of it
-	@$(BIN)/python tests/chaos/chaos.py --seconds 3600 --kills 200 $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python tests/chaos/chaos.py --seconds 3600 --kills 200 --isolation $(if $(SEED),--seed $(SEED))
 
 sim: $(STAMP)  ## 1,000 simulated clusters with faults, two million steps (SEED=0 begins elsewhere)
 	@$(BIN)/wfe sim --seed $(or $(SEED),0) --seeds 1000 --steps 2000 --jobs $(JOBS)

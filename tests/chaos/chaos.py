@@ -22,6 +22,7 @@ from typing import Any
 
 from chaos_audit import Effects, audit
 from chaos_faults import STOPS, Faults
+from chaos_isolation import FAR_TOO_SLOW, Isolation, measure
 from chaos_leaks import Leaks
 from chaos_load import Load
 from chaos_server import WFE, Engine, NotServing
@@ -164,6 +165,16 @@ class Chaos:
         return "\n".join([*lines, summary])
 
 
+async def isolations() -> list[Isolation]:
+    """How much a shard's failure slows the other one, with an engine and data of its own."""
+    with tempfile.TemporaryDirectory(prefix="wfe-chaos-") as directory:
+        engine = Engine(Path(directory))
+        try:
+            return await measure(engine)
+        finally:
+            await engine.end()
+
+
 def leaves(errors: BaseExceptionGroup[Any]) -> list[BaseException]:
     """The exceptions in a group and in the groups within."""
     found: list[BaseException] = []
@@ -180,6 +191,7 @@ def main() -> int:
     parser.add_argument(
         "--rounds", type=int, default=0, help="as with --kills; in three rounds each fault has its turn"
     )
+    parser.add_argument("--isolation", action="store_true", help="measure, too, how far one shard slows the other")
     parser.add_argument("--only", action="append", choices=SPECIAL, help="no other faults than this, kills apart")
     parser.add_argument("--in-flight", type=int, default=120)
     options = parser.parse_args()
@@ -194,9 +206,13 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="wfe-chaos-"))
     chaos = Chaos(options, directory)
     asyncio.run(chaos.run())
-    print(chaos.report())
-    import os
-    if not chaos.findings and not os.environ.get("KEEP"):
+    print(chaos.report(), flush=True)
+    if options.isolation and not chaos.findings:
+        for isolation in asyncio.run(isolations()):
+            print(isolation)
+            if isolation.ratio > FAR_TOO_SLOW:
+                chaos.findings.append(str(isolation))
+    if not chaos.findings:
         shutil.rmtree(directory)
         return 0
     print(f"{len(chaos.findings)} findings:", *chaos.findings[:SHOWN], sep="\n  ")

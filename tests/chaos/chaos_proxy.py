@@ -63,7 +63,8 @@ class Proxy:
         if port not in self._ports:
 
             async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                await self._serve(port, reader, writer)
+                with suppress(asyncio.CancelledError):  # `close` ends it: nobody above wants to hear of that
+                    await self._serve(port, reader, writer)
 
             server = await asyncio.start_server(serve, sock=_five_digits())
             self._servers[port] = server

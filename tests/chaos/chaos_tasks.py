@@ -92,6 +92,11 @@ def chain(wf: wfe.Graph, number: wfe.Ref[int]) -> wfe.Ref[int]:
 
 
 @wfe.workflow
+def quick(wf: wfe.Graph, number: wfe.Ref[int]) -> wfe.Ref[int]:
+    return increase(number)
+
+
+@wfe.workflow
 def squares(wf: wfe.Graph, numbers: wfe.Ref[list[int]]) -> wfe.Ref[int]:
     squared = wf.map(square, numbers, max_parallel=5)
     wf.sleep("700ms")
