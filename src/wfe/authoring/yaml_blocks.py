@@ -66,7 +66,7 @@ _ITEMS = Form(_read_items, _write_items, {"anyOf": [EXPRESSION.schema, {"type": 
 _LOOP_FORMS: dict[str, tuple[str, Form, Any]] = {
     "while": ("while_", optional(EXPRESSION), None),
     "until": ("until", optional(EXPRESSION), None),
-    "items": ("items", optional(_ITEMS), None),
+    "items": ("items", optional(EXPRESSION), None),
 }
 """What may stand inside ``loop: {...}``, or beside ``loop: true``."""
 _LOOP_PARTS = {name: (field, form, False) for name, (field, form, _) in _LOOP_FORMS.items()}

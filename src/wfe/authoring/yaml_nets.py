@@ -155,9 +155,15 @@ def one_or_list(form: Form) -> Form:
 
 # ---- joins ---------------------------------------------------------------------------------------------------------
 
-_JOIN_WORDS = {"all": Join(), "any": Join(mode="n"), "each": Join(mode="xor"), "or": Join(mode="or")}
-_JOIN_WORDS |= {"and": Join(), "xor": Join(mode="xor")}
-"""The first word for a join is the one that is written."""
+_JOIN_WORDS: dict[str, Join | None] = {
+    "all": None,
+    "any": Join(mode="n"),
+    "each": Join(mode="xor"),
+    "or": Join(mode="or"),
+    "and": Join(),
+    "xor": Join(mode="xor"),
+}
+"""The first word for a join is the one that is written. ``all`` is the default of every node, ``and`` the same by name."""
 _JOIN_WANTED = "a join is all, any, each, or, {n: 2} or {thread: 2}"
 _REST = one_of("rest", "drain", "block", "cancel")
 _NODE_NAMES = names("the id of a node")
@@ -169,7 +175,7 @@ _N_PARTS: dict[str, Part] = {
 _THREAD_PARTS: dict[str, Part] = {"thread": ("n", whole("thread"), True)}
 
 
-def _read_join(context: Context, tree: Tree, where: str) -> Join:
+def _read_join(context: Context, tree: Tree, where: str) -> Join | None:
     if isinstance(tree, Scalar) and isinstance(tree.value, str):
         if tree.value in _JOIN_WORDS:
             return _JOIN_WORDS[tree.value]
@@ -189,7 +195,7 @@ def _write_join(join: Join) -> Any:
         return {"thread": join.n}
     if join.mode == "n" and join != _JOIN_WORDS["any"]:
         return write_parts(join, Join, _N_PARTS)
-    return next(word for word, meant in _JOIN_WORDS.items() if meant.mode == join.mode)
+    return next(word for word, meant in _JOIN_WORDS.items() if meant is not None and meant.mode == join.mode)
 
 
 JOIN = Form(

@@ -1,52 +1,44 @@
 """What each node may count on when it starts: what has surely ended, which values exist, of which types. Pure.
 
-Rules 1 and 5 of the design. A node starts when its *predecessors* (siblings: the one above, those in ``after``, or in a
-`Parallel` those whose values it names) have ended. What has surely ended by then is everything that the predecessors
-counted on, the predecessors, and the nodes inside them; of those inside, a value made under a condition (when, catch, a
-bypassed block) is *optional*, and one made in a map body belongs to that body alone. Sets of nodes are bit masks by
-position, so that thousands of nodes cost no more than big-integer arithmetic.
+Rules 1 and 5 of the design. A node starts when its *predecessors* (siblings: the one above, those in ``after``, or in
+a `Parallel` those whose values it names) have ended; with a join, when some of them have. What has surely ended by then
+is everything that the predecessors counted on, the predecessors, and the nodes inside them; of those inside, a value
+made under a condition (when, catch, race, a bypassed block) is *optional*, and one made in a map or loop body belongs
+to that body alone. In a `Graph` the values of all siblings may be named: whether they exist shows at run time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from wfe.core.expressions import compile_expression
+from wfe.core.expressions import nodes as ast
 from wfe.core.findings import Findings, did_you_mean
-from wfe.core.references import Site, SiteReader, Uses
+from wfe.core.net_checks import NetChecker, Ways, withdrawn_ids
+from wfe.core.nets.wiring import is_net
+from wfe.core.references import Site
+from wfe.core.sites import SiteReader
+from wfe.core.state_checks import StateChecker
 from wfe.core.value_types import ValueTypes
+from wfe.core.visibility import Known, NameChecker, Outline, all_of, blocks_of, kind_name, local_names, one_of
+from wfe.errors import ExpressionError
 from wfe.model.definition import (
+    Assign,
     Block,
     Catch,
     Definition,
     End,
     Fail,
+    Graph,
+    Lock,
+    Loop,
     Map,
     Node,
     Parallel,
+    Race,
     When,
-    children,
     walk,
 )
-
-VALUELESS = (When, Parallel, Block, End, Fail)
-"""Nodes that exist for their order only: naming them in an expression is a mistake."""
-_BLOCK_NAMES = {When: "when", Parallel: "parallel", Block: "branch", Catch: "catch", Map: "map"}
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """Nodes whose values exist (``sure``), and those that have ended but whose values may not exist (``maybe``)."""
-
-    sure: int = 0
-    maybe: int = 0
-
-    def __or__(self, other: Known) -> Known:
-        return Known(self.sure | other.sure, self.maybe | other.maybe)
-
-    def demoted(self) -> Known:
-        """The same nodes, none of them surely with a value."""
-        return Known(0, self.sure | self.maybe)
 
 
 def predecessors(nodes: Sequence[Node], named: dict[str, frozenset[str]], *, concurrent: bool) -> dict[str, list[str]]:
@@ -74,13 +66,17 @@ def never_ends(node: Node) -> bool:
     match node:
         case End() | Fail():
             return True
-        case Parallel() | Block():
-            return any(never_ends(inner) for inner in node.do)
+        case Parallel() | Block() | Lock():
+            return not is_net(node.do) and any(never_ends(inner) for inner in node.do)
+        case Race():
+            return bool(node.do) and all(never_ends(inner) for inner in node.do)
         case When():
             covers = bool(node.branches) and node.branches[-1].cond is None
-            return covers and all(any(never_ends(inner) for inner in branch.do) for branch in node.branches)
+            return covers and all(
+                not is_net(branch.do) and any(never_ends(inner) for inner in branch.do) for branch in node.branches
+            )
         case Catch():
-            return any(never_ends(inner) and not _can_fail(inner) for inner in node.do)
+            return not is_net(node.do) and any(never_ends(inner) and not _can_fail(inner) for inner in node.do)
         case _:
             return False
 
@@ -96,20 +92,23 @@ class FlowChecker:
         self._definition = definition
         self._findings = findings
         self._reader = SiteReader(findings)
-        self._bits: dict[str, int] = {}
-        self._nodes: dict[str, Node] = {}
-        self._around: dict[str, str | None] = {}
-        self._sites: dict[str, list[Site]] = {}
-        self._named: dict[str, frozenset[str]] = {}
-        self._items: dict[str, str] = {}
-        """Item name -> id of the innermost map around the place being checked."""
+        self._outline = Outline(definition)
+        self._names = NameChecker(self._outline, findings)
         self._types = ValueTypes(definition, findings, active=typed)
+        self._nets = NetChecker(self._outline, findings)
+        self._states = StateChecker(self._outline, self._names, findings)
+        self._sites: dict[str, list[Site]] = {}
+        self._edge_sites: dict[str, list[tuple[str, Site]]] = {}
+        """Graph -> the conditions of its edges, each with the node that it leaves."""
+        self._named: dict[str, frozenset[str]] = {}
+        self._won: dict[tuple[str, str], Known] = {}
+        """Race and child -> what is known where the child has won."""
 
     def check(self) -> None:
         """Checks the whole definition."""
         definition = self._definition
         self._gather(definition.nodes, "nodes", None)
-        at_end = self._block(definition.nodes, "nodes", Known(), concurrent=False)
+        at_end = self._block(definition.nodes, "nodes", Known(), None)
         for site in self._reader.template(None, "output", definition.output):
             self._site(None, site, at_end)
         if not any(never_ends(node) for node in definition.nodes):
@@ -123,13 +122,17 @@ class FlowChecker:
         mentioned: set[str] = set()
         for index, node in enumerate(nodes):
             where = f"{prefix}[{index}]"
-            self._bits[node.id] = 1 << len(self._bits)
-            self._nodes[node.id] = node
-            self._around[node.id] = around
+            self._outline.add(node, around)
             sites = list(self._reader.node(node, where))
             self._sites[node.id] = sites
             own = {name for site in sites for name in site.uses.names}
-            for block, place in _blocks(node, where):
+            if isinstance(node, Graph):
+                edges = [(edge.src, site) for edge, site in self._reader.edges(node, where)]
+                self._edge_sites[node.id] = edges
+                own |= {name for _, site in edges for name in site.uses.names}
+            if isinstance(node, Assign):
+                own.add(node.state)
+            for block, place in blocks_of(node, where):
                 own |= self._gather(block, place, node.id)
             self._named[node.id] = frozenset(own)
             mentioned |= own
@@ -137,63 +140,131 @@ class FlowChecker:
 
     # ---- the walk ---------------------------------------------------------------------------------------------------
 
-    def _block(self, nodes: tuple[Node, ...], prefix: str, start: Known, *, concurrent: bool) -> Known:
+    def _block(self, nodes: tuple[Node, ...], prefix: str, start: Known, holder: Node | None) -> Known:
         """Checks the nodes of a block that starts with what ``start`` says; gives what is known when it has ended."""
+        if isinstance(holder, Graph):
+            return self._graph(holder, prefix, start)
         places = {node.id: f"{prefix}[{index}]" for index, node in enumerate(nodes)}
-        before = predecessors(nodes, self._named, concurrent=concurrent)
-        self._check_after(nodes, before, places)
+        if isinstance(holder, Race):
+            before: dict[str, list[str]] = {node.id: [] for node in nodes}
+            self._nets.check_race(nodes, places)
+        else:
+            before = predecessors(nodes, self._named, concurrent=isinstance(holder, Parallel))
+            self._check_after(nodes, before, places)
+            self._nets.check_block(nodes, places, before)
         order, stuck = _topological(nodes, before)
         if stuck:
             self._report_circle(stuck, before, places)
-        known_after: dict[str, Known] = {}
+        ways = Ways(before)
+        withdrawn = withdrawn_ids(nodes, before) if is_net(nodes) else frozenset()
+        starts: dict[str, Known] = {}
+        ended: dict[str, Known] = {}
         lost: set[str] = set()
-        everything = start
         for node in order:
-            known = start
-            for predecessor in before[node.id]:
-                known |= known_after.get(predecessor, Known())
+            known = start | self._when_joined(node, [ended.get(name, Known()) for name in before[node.id]])
             if stuck and node.id in stuck:  # the circle is reported; what its nodes know cannot be told
-                known |= Known(sum(self._bits[inner.id] for inner in walk(nodes)))
+                known |= Known(sum(self._outline.bits[inner.id] for inner in walk(nodes)))
             self._check_reachable(node, before[node.id], lost, places)
-            known_after[node.id] = known | self._node(node, places[node.id], known)
-            everything |= known_after[node.id]
-        return everything
+            starts[node.id] = known
+            added = self._node(node, places[node.id], known)
+            ended[node.id] = known | (added.demoted() if node.id in withdrawn else added)
+            ways.add(node)
+            if isinstance(holder, Race):
+                self._won[holder.id, node.id] = ended[node.id]
+        self._states.check_block(nodes, places, starts)
+        return start | all_of(
+            Known(start.sure, 0) | known.without(start).demoted() if ways.unsure(id_) else known
+            for id_, known in ended.items()
+        )
+
+    @staticmethod
+    def _when_joined(node: Node, ended: list[Known]) -> Known:
+        """What is known when a node starts that waits for all of these, or by its join for some."""
+        if node.join is None or node.join.mode == "and" or (node.join.mode == "n" and node.join.n >= len(ended)):
+            return all_of(ended)
+        return one_of(ended)
+
+    def _graph(self, graph: Graph, prefix: str, start: Known) -> Known:
+        """Nodes that run in any order, and again: siblings' values may be named, its own may be missing."""
+        bits = self._outline.bits
+        self._nets.check_graph(graph, prefix.removesuffix(".do"))
+        seen = {node.id: self._visible_in(node) for node in graph.do}
+        everything = all_of(seen.values())
+        after: dict[str, Known] = {}
+        starts: dict[str, Known] = {}
+        for index, node in enumerate(graph.do):
+            known = start | everything
+            known = Known(known.sure & ~bits[node.id], known.maybe | seen[node.id].sure | seen[node.id].maybe)
+            starts[node.id] = known
+            after[node.id] = known | self._node(node, f"{prefix}[{index}]", known)
+        for source, site in self._edge_sites[graph.id]:
+            self._site(source, site, after.get(source, start | everything))
+        self._states.check_declared(graph.do, prefix, starts)
+        return start | everything.demoted()
+
+    def _visible_in(self, node: Node) -> Known:
+        """What siblings in a graph may name: the node, and what is made inside it in frames that are not its own."""
+        inside = 0
+        if not isinstance(node, (Map, Loop)):
+            for block, _ in blocks_of(node, ""):
+                for inner in block:
+                    found = self._visible_in(inner)
+                    inside |= found.sure | found.maybe
+        return Known(self._outline.bits[node.id], inside)
 
     def _node(self, node: Node, where: str, known: Known) -> Known:
         """Checks one node; gives what its end adds."""
+        inner = known | (self._proven(node.if_) if node.if_ is not None else Known())
         for site in self._sites[node.id]:
             if not site.at_end:
-                self._site(node.id, site, known)
-        own = Known(self._bits[node.id])
-        if isinstance(node, Map):
-            self._map(node, where, known)
+                self._site(node.id, site, known if site.where.endswith(".if") else inner)
+        own = Known(self._outline.bits[node.id])
+        if isinstance(node, (Map, Loop)):
+            self._body(node, where, inner)
             self._types.node(node, where)
             return own
         inside = Known()
-        for block, place in _blocks(node, where):
-            inside |= self._block(block, place, known, concurrent=isinstance(node, Parallel))
-        inside = Known(inside.sure & ~known.sure, inside.maybe & ~known.maybe)
+        for index, (block, place) in enumerate(blocks_of(node, where)):
+            entry = inner
+            if isinstance(node, When) and (cond := node.branches[index].cond) is not None:
+                entry |= self._proven(cond)
+            inside |= self._block(block, place, entry, node)
+        inside = inside.without(known)
         self._types.node(node, where)
-        if isinstance(node, (When, Catch)) or node.if_ is not None:
+        if isinstance(node, Assign) and self._states.check_target(node, where, known):
+            self._types.check_assign(node, where)
+        if isinstance(node, (When, Catch, Race)) or node.if_ is not None:
             inside = inside.demoted()
         return own | inside
 
-    def _map(self, node: Map, where: str, known: Known) -> None:
-        hidden = self._items.get(node.as_)
-        if hidden is not None:
-            message = f"the item name {node.as_!r} hides the one of the map {hidden!r} around it"
-            self._findings.warning(node.id, f"{where}.as", message, "give one of them another name")
-        self._items[node.as_] = node.id
-        with self._types.item(node):
-            ended = self._block(node.do, f"{where}.do", known, concurrent=False)
+    def _body(self, node: Map | Loop, where: str, known: Known) -> None:
+        """The nodes of a map or loop, in a frame of their own."""
+        names = self._outline.locals
+        outer = dict(names)
+        for name, key in local_names(node).items():
+            if name in names:
+                holder = self._outline.nodes[names[name]]
+                message = f"the name {name!r} hides the one of the {kind_name(holder)} {holder.id!r} around it"
+                if isinstance(node, Map) and isinstance(holder, Map):
+                    message = f"the item name {name!r} hides the one of the map {holder.id!r} around it"
+                self._findings.warning(node.id, f"{where}.{key}", message, "give one of them another name")
+            names[name] = node.id
+        with self._types.inside(node):
+            ended = self._block(node.do, f"{where}.do", known, node)
             for site in self._sites[node.id]:
                 if site.at_end:
                     self._site(node.id, site, ended)
-            self._types.body(node)
-        if hidden is None:
-            del self._items[node.as_]
-        else:
-            self._items[node.as_] = hidden
+            if isinstance(node, Map):
+                self._types.body(node)
+        self._outline.locals = outer
+
+    def _proven(self, condition: str) -> Known:
+        """What is known besides where a condition such as ``race.winner == "a"`` holds."""
+        try:
+            tree = compile_expression(condition).ast
+        except ExpressionError:
+            return Known()
+        return all_of(self._won.get(pair, Known()) for pair in _winners(tree))
 
     # ---- one block --------------------------------------------------------------------------------------------------
 
@@ -205,7 +276,7 @@ class FlowChecker:
                     continue
                 if name == node.id:
                     message = "the node waits for itself"
-                elif name in self._nodes:
+                elif name in self._outline.nodes:
                     message = f"after names {name!r}, which is in another block: it can only name nodes of the same"
                 else:
                     message = f"after names {name!r}, but there is no such node"
@@ -215,16 +286,17 @@ class FlowChecker:
     def _report_circle(self, stuck: set[str], before: dict[str, list[str]], places: dict[str, str]) -> None:
         circle = _circle(stuck, before)
         chain = " -> ".join([*circle, circle[0]])
-        first = min(circle, key=lambda id_: self._bits[id_])
+        first = min(circle, key=lambda id_: self._outline.bits[id_])
         message = f"nodes wait for each other in a circle: {chain}"
-        self._findings.error(
-            first, f"{places[first]}.after", message, "each waits for the next; remove one of the waits"
-        )
+        hint = "each waits for the next; remove one of the waits, or draw the way back in a graph"
+        self._findings.error(first, f"{places[first]}.after", message, hint)
 
-    def _check_reachable(self, node: Node, before: Iterable[str], lost: set[str], places: dict[str, str]) -> None:
+    def _check_reachable(self, node: Node, before: Sequence[str], lost: set[str], places: dict[str, str]) -> None:
         """``lost``: nodes seen so far after which nothing runs, or that never run themselves."""
         behind = [name for name in before if name in lost]
-        if behind and not any(self._is_lost_itself(name, lost) for name in behind):
+        if node.join is not None and node.join.mode != "and" and len(behind) < len(before):
+            behind = []
+        if behind and not any(f"unreachable {name}" in lost for name in behind):
             message = f"the node can never run: {behind[0]!r} before it always ends the run"
             self._findings.error(node.id, places[node.id], message, "remove it, or make the one before it conditional")
         if behind:
@@ -232,87 +304,28 @@ class FlowChecker:
         elif never_ends(node):
             lost.add(node.id)
 
-    @staticmethod
-    def _is_lost_itself(name: str, lost: set[str]) -> bool:
-        return f"unreachable {name}" in lost
-
     # ---- one expression ---------------------------------------------------------------------------------------------
 
     def _site(self, node: str | None, site: Site, known: Known) -> None:
         if self._findings.full:
             return
         found = self._findings.count
-        self._names(node, site.where, site.uses, known)
+        self._names.check(node, site.where, site.uses, known)
         if self._findings.count == found:
             self._types.site(node, site)
 
-    def _names(self, node: str | None, where: str, uses: Uses, known: Known) -> None:
-        for name in sorted(uses.names):
-            if name in self._definition.params or name == "run" or name in self._items:
-                continue
-            target = self._nodes.get(name)
-            if target is None:
-                self._unknown(node, where, name, known)
-            elif isinstance(target, VALUELESS):
-                kind = _BLOCK_NAMES.get(type(target), type(target).__name__.lower())
-                self._findings.error(node, where, f"{name!r} is a {kind} and has no value")
-            elif not self._bits[name] & (known.sure | (known.maybe if name in uses.guarded else 0)):
-                self._missing(node, where, name, known)
 
-    def _unknown(self, node: str | None, where: str, name: str, known: Known) -> None:
-        for inner in self._nodes.values():
-            if isinstance(inner, Map) and inner.as_ == name:
-                message = f"{name!r} is the item of the map {inner.id!r}, known only inside it"
-                self._findings.error(node, where, message)
-                return
-        visible = [id_ for id_, bit in self._bits.items() if bit & known.sure]
-        candidates = [*self._definition.params, *self._items, "run", *visible]
-        self._findings.error(node, where, f"unknown name {name!r}", did_you_mean(name, candidates))
-
-    def _missing(self, node: str | None, where: str, name: str, known: Known) -> None:
-        """A node's value that cannot be counted on here: say why and what to do."""
-        if name == node:
-            self._findings.error(node, where, f"{name!r} uses its own value")
-            return
-        block = self._around[name]
-        if self._bits[name] & known.maybe:
-            while (
-                block is not None and self._nodes[block].if_ is None and isinstance(self._nodes[block], VALUELESS[1:])
-            ):
-                block = self._around[block]
-            assert block is not None, "a value is optional only because of a block around it"
-            kind = _BLOCK_NAMES[type(self._nodes[block])]
-            message = f"{name!r} is made inside the {kind} {block!r} and may not exist here"
-            self._findings.error(node, where, message, f"use merge({name}, ...) with what to take instead")
-            return
-        outer = set(self._path(node))
-        while block is not None:
-            if isinstance(self._nodes[block], Map) and block not in outer:
-                message = f"{name!r} is made once for each item of the map {block!r} and is not known outside it"
-                self._findings.error(node, where, message, f"use {block!r}, the list of its results")
-                return
-            block = self._around[block]
-        if name in outer:
-            self._findings.error(node, where, f"{name!r} is the block that this is in: it has not ended yet")
-            return
-        choice = next((block for block in self._path(self._around[name]) if block in outer), None)
-        if choice is not None and isinstance(self._nodes[choice], When):
-            message = f"{name!r} is made in another branch of the when {choice!r}: only one branch runs"
-            self._findings.error(node, where, message)
-            return
-        message = f"{name!r} has not surely ended when this is evaluated"
-        self._findings.error(node, where, message, f"move it behind {name!r}, or name that in after")
-
-    def _path(self, node: str | None) -> Iterable[str]:
-        while node is not None:
-            yield node
-            node = self._around[node]
-
-
-def _blocks(node: Node, where: str) -> list[tuple[tuple[Node, ...], str]]:
-    if isinstance(node, When):
-        return [(branch.do, f"{where}.branches[{index}].do") for index, branch in enumerate(node.branches)]
-    return [(block, f"{where}.do") for block in children(node)]
+def _winners(condition: ast.Node) -> Iterable[tuple[str, str]]:
+    """(race, child) for which a condition that holds says that the child has won."""
+    match condition:
+        case ast.Binary("==", ast.Field(ast.Name(race), "winner"), ast.Literal(str(child))):
+            return ((race, child),)
+        case ast.Binary("==", ast.Literal(str(child)), ast.Field(ast.Name(race), "winner")):
+            return ((race, child),)
+        case ast.Logic("&&", operands):
+            return tuple(pair for operand in operands for pair in _winners(operand))
+        case _:
+            return ()
 
 
 def _topological(nodes: Sequence[Node], before: dict[str, list[str]]) -> tuple[list[Node], set[str]]:

@@ -1,4 +1,4 @@
-"""Which expressions a node holds, where, and which names they need. Pure.
+"""Which names an expression of a definition needs. Pure.
 
 A *site* is one expression or template of a definition with its place. A name is *guarded* where its absence is provided
 for: inside ``merge(...)``, ``has(...)`` or ``is_none(...)``, in ``has(x) ? x : y`` and after ``has(x) &&``. Elsewhere
@@ -7,29 +7,11 @@ it is *required*.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from msgspec import UNSET
-
-from wfe.core.expressions import Expression, Template, compile_expression, compile_template
+from wfe.core.expressions import Expression, Template
 from wfe.core.expressions import nodes as ast
-from wfe.core.findings import Findings
-from wfe.errors import ExpressionError
-from wfe.model.definition import (
-    End,
-    Fail,
-    Map,
-    Node,
-    Set,
-    Sleep,
-    StartWorkflow,
-    SubWorkflow,
-    Task,
-    WaitSignal,
-    When,
-)
 
 Expected = Literal["any", "condition", "list", "items", "duration", "time", "text"]
 """What kind of value a site must give."""
@@ -54,13 +36,17 @@ class Uses:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One expression or template; ``at_end``: it is evaluated when the node's body has ended, not when it opens."""
+    """One expression or template; ``at_end``: it is evaluated when the node's body has ended, not when it opens.
+
+    ``bound``: names that its place gives a meaning, such as the item of a transformation; they are not in ``uses``.
+    """
 
     where: str
     what: Expression | Template
     uses: Uses
     expected: Expected = "any"
     at_end: bool = False
+    bound: frozenset[str] = frozenset()
 
     @property
     def root(self) -> ast.Node | None:
@@ -70,11 +56,11 @@ class Site:
         return None
 
 
-def uses(node: ast.Node) -> Uses:
-    """The names that a syntax tree needs."""
+def uses(node: ast.Node, bound: frozenset[str] = frozenset()) -> Uses:
+    """The names that a syntax tree needs, those that are bound around it excluded."""
     required: set[str] = set()
     guarded: set[str] = set()
-    _collect(node, False, frozenset(), frozenset(), required, guarded)
+    _collect(node, False, bound, frozenset(), required, guarded)
     return Uses(frozenset(required), frozenset(guarded - required))
 
 
@@ -128,75 +114,3 @@ def _tested(condition: ast.Node) -> frozenset[str]:
             return frozenset[str]().union(*(_tested(operand) for operand in operands))
         case _:
             return frozenset()
-
-
-class SiteReader:
-    """Compiles the expressions of a definition; those that cannot be compiled become findings."""
-
-    def __init__(self, findings: Findings) -> None:
-        self._findings = findings
-
-    def expression(
-        self, node: str | None, where: str, text: str, expected: Expected = "any", *, at_end: bool = False
-    ) -> Iterator[Site]:
-        """The site of a bare expression, or none and a finding."""
-        try:
-            compiled = compile_expression(text)
-        except ExpressionError as error:
-            self._refuse(node, where, error)
-        else:
-            yield Site(where, compiled, uses(compiled.ast), expected, at_end)
-
-    def template(
-        self, node: str | None, where: str, value: Any, expected: Expected = "any", *, at_end: bool = False
-    ) -> Iterator[Site]:
-        """The sites of a template: one for each member of an object, so that findings point at it."""
-        if isinstance(value, dict) and value:
-            for name, member in value.items():
-                yield from self.template(node, f"{where}.{name}", member, "any", at_end=at_end)
-            return
-        try:
-            compiled = compile_template(value)
-        except ExpressionError as error:
-            self._refuse(node, where, error)
-            return
-        found = Uses()
-        for expression in compiled.expressions:
-            found |= uses(expression.ast)
-        yield Site(where, compiled, found, expected, at_end)
-
-    def node(self, node: Node, where: str) -> Iterator[Site]:
-        """Every site of a node, those of the nodes inside it excluded."""
-        if node.if_ is not None:
-            yield from self.expression(node.id, f"{where}.if", node.if_, "condition")
-        match node:
-            case Task() | SubWorkflow():
-                yield from self.template(node.id, f"{where}.with", node.with_)
-            case StartWorkflow():
-                yield from self.template(node.id, f"{where}.with", node.with_)
-                yield from self.template(node.id, f"{where}.key", node.key)
-            case When():
-                for index, branch in enumerate(node.branches):
-                    if branch.cond is not None:
-                        place = f"{where}.branches[{index}].cond"
-                        yield from self.expression(node.id, place, branch.cond, "condition")
-            case Map():
-                yield from self.expression(node.id, f"{where}.items", node.items, "items")
-                if node.output is not UNSET:
-                    yield from self.template(node.id, f"{where}.output", node.output, at_end=True)
-            case Sleep():
-                if node.duration is not None:
-                    yield from self.expression(node.id, f"{where}.duration", node.duration, "duration")
-                if node.until is not None:
-                    yield from self.expression(node.id, f"{where}.until", node.until, "time")
-            case WaitSignal() if node.default is not UNSET:
-                yield from self.template(node.id, f"{where}.default", node.default)
-            case Set() | End():
-                yield from self.template(node.id, f"{where}.value", node.value)
-            case Fail():
-                yield from self.template(node.id, f"{where}.message", node.message, "text")
-            case _:
-                pass
-
-    def _refuse(self, node: str | None, where: str, error: ExpressionError) -> None:
-        self._findings.error(node, where, str(error))

@@ -126,6 +126,12 @@ def references(schema: Any) -> set[str]:
     }
 
 
+def subschemas(schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(path, schema) of a schema and those inside it."""
+    for path, _, part in _subschemas(schema):
+        yield path, part
+
+
 def input_schema(definition: Definition) -> Schema:
     """The schema of a run's input, after `apply_defaults`; its references point into the definition's ``types``.
 

@@ -1,8 +1,9 @@
 """Validation of a definition: every finding at once, each with its place and, where there is one, a way out.
 
 Pure. `validate` is the judge of what the engine may be given: `core.compile` assumes what is checked here. The order:
-bounds, names and schemas; then each block on its own (what waits for what, circles, nodes that can never run); then
-names in expressions (`core.visibility`) and the types along edges (`core.value_types`).
+bounds, names and schemas; then each block on its own (what waits for what, circles, nodes that can never run; for nets
+`core.net_checks`); then names in expressions (`core.visibility`) and the types along edges (`core.value_types`); then
+each node by itself (`core.node_checks`) and what loops and locks around it say (`core.nesting`).
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ from typing import Any
 
 import msgspec
 
-from wfe.core.checks import NodeChecker, check_schemas, identifier_problem, name_problem
+from wfe.core.checks import check_defaults, check_schemas, identifier_problem, name_problem
 from wfe.core.findings import Finding, Findings
 from wfe.core.flow import FlowChecker
+from wfe.core.nesting import check_nesting
+from wfe.core.node_checks import NodeChecker
+from wfe.core.settings import check_settings
+from wfe.core.visibility import blocks_of, kind_name, local_names
 from wfe.limits import (
     DEFINITION_BYTES_MAX,
     DEFINITION_DEPTH_MAX,
     DEFINITION_NODES_MAX,
     DEFINITION_TREE_DEPTH_MAX,
-    TAGS_MAX,
 )
-from wfe.model.definition import Definition, Map, Node, When, children
+from wfe.model.definition import Definition, Node, When, children
 
 __all__ = ["Finding", "validate"]
 
@@ -36,19 +40,19 @@ def validate(definition: Definition) -> list[Finding]:
         findings.error(None, "workflow", problem)
     if definition.version is not None and definition.version < 1:
         findings.error(None, "version", "a version is a number from 1 on")
-    if definition.timeout_ms is not None and definition.timeout_ms < 1:
-        findings.error(None, "timeout", "the timeout must be longer than zero")
-    if len(definition.tags) > TAGS_MAX:
-        findings.error(None, "tags", f"{len(definition.tags)} tags, the limit is {TAGS_MAX}")
+    check_settings(definition, findings)
     if not definition.nodes and definition.output is None:
         findings.error(None, "nodes", "the workflow has no nodes and no output", "give it at least one of them")
     sound = check_schemas(definition, findings)
     _check_names(definition, findings)
     unique = msgspec.structs.replace(definition, nodes=_with_unique_ids(definition.nodes, set()))
     FlowChecker(unique, findings, typed=sound).check()
-    checker = NodeChecker(findings, definition.types)
+    checker = NodeChecker(findings, definition)
     for node, where in places(definition.nodes):
         checker.check(node, where)
+    check_nesting(definition, findings)
+    if sound:
+        check_defaults(definition, findings)
     return findings.items
 
 
@@ -58,16 +62,9 @@ def places(nodes: tuple[Node, ...], prefix: str = "nodes") -> list[tuple[Node, s
     for index, node in enumerate(nodes):
         where = f"{prefix}[{index}]"
         found.append((node, where))
-        for block, place in zip(children(node), block_places(node, where), strict=True):
+        for block, place in blocks_of(node, where):
             found += places(block, place)
     return found
-
-
-def block_places(node: Node, where: str) -> list[str]:
-    """The paths of the blocks directly inside a node, matching `model.definition.children`."""
-    if isinstance(node, When):
-        return [f"{where}.branches[{index}].do" for index in range(len(node.branches))]
-    return [f"{where}.do" for _ in children(node)]
 
 
 def _within_bounds(definition: Definition, findings: Findings) -> bool:
@@ -118,20 +115,25 @@ def _check_names(definition: Definition, findings: Findings) -> None:
     """Node ids are names of their own in the whole tree."""
     seen: dict[str, str] = {}
     all_places = places(definition.nodes)
-    items = {node.as_: where for node, where in all_places if isinstance(node, Map)}
+    given = {name: (node, key) for node, _ in all_places for name, key in local_names(node).items()}
     for node, where in all_places:
         problem = identifier_problem(node.id)
         if problem is not None:
             findings.error(node.id, f"{where}.id", problem)
         elif node.id in definition.params:
             findings.error(node.id, f"{where}.id", f"{node.id!r} is also a parameter", "choose another id")
-        elif node.id in items:
-            findings.error(node.id, f"{where}.id", f"{node.id!r} is also the item name of a map", "choose another id")
+        elif node.id in given:
+            holder, key = given[node.id]
+            what = "item name" if key == "as" else "name of the iteration's number"
+            message = f"{node.id!r} is also the {what} of a {kind_name(holder)}"
+            findings.error(node.id, f"{where}.id", message, "choose another id")
         if node.id in seen:
             findings.error(node.id, f"{where}.id", f"the id {node.id!r} is already used at {seen[node.id]}")
         seen.setdefault(node.id, where)
-        if isinstance(node, Map) and node.as_ in definition.params:
-            findings.error(node.id, f"{where}.as", f"the item name {node.as_!r} is also a parameter", "choose another")
+        for name, key in local_names(node).items():
+            if name in definition.params:
+                what = "item name" if key == "as" else "name"
+                findings.error(node.id, f"{where}.{key}", f"the {what} {name!r} is also a parameter", "choose another")
 
 
 def _with_unique_ids(nodes: tuple[Node, ...], taken: set[str]) -> tuple[Node, ...]:

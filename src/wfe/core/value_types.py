@@ -15,20 +15,29 @@ from msgspec import UNSET
 from wfe.core.expressions import Expression, compile_expression, compile_template
 from wfe.core.expressions.schemas import element, fits, shapes, union
 from wfe.core.expressions.typing import infer
-from wfe.core.findings import Findings
+from wfe.core.findings import Findings, did_you_mean
 from wfe.core.references import Expected, Site
 from wfe.errors import ExpressionError
 from wfe.model.definition import (
+    Approval,
+    Assign,
     Catch,
+    Custom,
+    Decision,
     Definition,
     End,
+    Http,
+    Loop,
     Map,
     Node,
+    Race,
     Schema,
     Set,
     StartWorkflow,
+    State,
     SubWorkflow,
     Task,
+    Transform,
     WaitSignal,
 )
 
@@ -90,14 +99,24 @@ class ValueTypes:
             self.check_result(node.id, f"{where}.value", node.value)
 
     @contextmanager
-    def item(self, node: Map) -> Iterator[None]:
-        """Within this context the item of a map has its type."""
-        outer = self._known.get(node.as_)
-        found = shapes(self._expression(node.items), self._definition.types) if self._active else None
-        lists = [shape for shape in found or () if shape.type == "array"]
-        self._known[node.as_] = union(element(shape) for shape in lists)
+    def inside(self, node: Map | Loop) -> Iterator[None]:
+        """Within this context the item of a map or loop has its type."""
+        outer = dict(self._known)
+        if node.items is not None:
+            self._known[node.as_] = self._element(node.items)
+        if isinstance(node, Loop) and node.index:
+            self._known[node.index] = {"type": "integer"}
         yield
-        self._known[node.as_] = outer
+        for name in (node.as_, getattr(node, "index", "")):
+            self._known[name] = outer.get(name)
+
+    def _element(self, items: str) -> Schema | None:
+        """The type of an item; a whole number stands for so many numbers."""
+        found = shapes(self._expression(items), self._definition.types) if self._active else None
+        kinds = {shape.type for shape in found or ()}
+        if kinds == {"integer"}:
+            return {"type": "integer"}
+        return union(element(shape) for shape in found or () if shape.type == "array") if kinds == {"array"} else None
 
     def body(self, node: Map) -> None:
         """Books the type of one result of a map, while the names of its body are known."""
@@ -108,10 +127,12 @@ class ValueTypes:
         elif node.do:
             self._item_results[node.id] = self._known.get(node.do[-1].id)
 
-    def _value_of(self, node: Node) -> Schema | None:
+    def _value_of(self, node: Node) -> Schema | None:  # noqa: PLR0911 - one line per kind
         match node:
-            case Task() | SubWorkflow():
+            case Task() | SubWorkflow() | Custom():
                 return node.returns
+            case Http():
+                return _response(node)
             case WaitSignal():
                 if node.default is UNSET:
                     return node.schema
@@ -121,10 +142,20 @@ class ValueTypes:
                 return {"type": "string"}
             case Set():
                 return self.template(node.value)
+            case State():
+                return widened(self.template(node.value))
+            case Decision():
+                return {"enum": list(node.cases)} if node.cases else None
+            case Approval():
+                return _decision(node)
             case Catch():
                 return ERROR_SCHEMA
+            case Race():
+                return _object({"winner": {"enum": [child.id for child in node.do]}})
             case Map():
                 return self._map_value(node)
+            case Transform():
+                return self._transform(node)
             case _:
                 return None
 
@@ -134,12 +165,13 @@ class ValueTypes:
         if node.tolerate_count is None and node.tolerate_percent is None:
             return results
         indexes = {"type": "array", "items": {"type": "integer"}}
-        return {
-            "type": "object",
-            "properties": {"values": results, "indexes": indexes, "errors": {"type": "array"}},
-            "required": ["values", "indexes", "errors"],
-            "additionalProperties": False,
-        }
+        return _object({"values": results, "indexes": indexes, "errors": {"type": "array"}})
+
+    def _transform(self, node: Transform) -> Schema | None:
+        if node.reduce is not None:
+            return None
+        item = None if node.map is not None or node.enrich else self._element(node.items)
+        return {"type": "array"} if item is None else {"type": "array", "items": item}
 
     # ---- what expressions give --------------------------------------------------------------------------------------
 
@@ -148,8 +180,12 @@ class ValueTypes:
         if not self._active:
             return
         expressions = (site.what,) if isinstance(site.what, Expression) else site.what.expressions
+
+        def lookup(name: str) -> Schema | None:
+            return None if name in site.bound else self._known.get(name)
+
         for expression in expressions:
-            result, problems = infer(expression.ast, self._known.get, self._definition.types)
+            result, problems = infer(expression.ast, lookup, self._definition.types)
             for problem in problems:
                 self._findings.error(node, site.where, problem.message, problem.suggestion)
             if site.expected in _WANTED and not problems:
@@ -163,6 +199,22 @@ class ValueTypes:
         if self._active and self._definition.returns is not None:
             message = "the result does not fit returns"
             self._check_fit(node, where, value, self._definition.returns, message)
+
+    def check_assign(self, node: Assign, where: str) -> None:
+        """Checks what a state gets against what it holds."""
+        state = self._known.get(node.state)
+        if not self._active or state is None:
+            return
+        if node.value is not UNSET:
+            self._check_fit(node.id, f"{where}.value", node.value, state, f"it does not fit the state {node.state!r}")
+        known = state.get("properties", {})
+        for name, value in node.fields.items():
+            if name in known:
+                message = f"it does not fit {node.state}.{name}"
+                self._check_fit(node.id, f"{where}.set.{name}", value, known[name], message)
+            elif (hint := did_you_mean(name, known)) is not None:
+                message = f"the state {node.state!r} begins without a field {name!r}"
+                self._findings.warning(node.id, f"{where}.set.{name}", message, hint)
 
     def _check_fit(self, node: str | None, where: str, value: Any, target: Schema, message: str) -> None:
         misfit = fits(self.template(value), target, self._definition.types)
@@ -205,6 +257,52 @@ class ValueTypes:
         if len(compiled.expressions) == 1 and value == "${" + compiled.expressions[0].text + "}":
             return infer(compiled.expressions[0].ast, self._known.get, self._definition.types)[0]
         return {"type": "string"}
+
+
+def _object(properties: dict[str, Schema]) -> Schema:
+    """An object that has all of these and nothing else."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _response(node: Http) -> Schema:
+    body = {} if node.returns is None else node.returns
+    return _object({"status": {"type": "integer"}, "headers": {"type": "object"}, "body": body})
+
+
+def _decision(node: Approval) -> Schema:
+    """What a person says; what is optional is null when it was left out."""
+    data = {} if node.form is None else {"anyOf": [node.form, {"type": "null"}]}
+    return _object(
+        {"approved": {"type": "boolean"}, "by": {"type": "string"}, "comment": {"type": "string"}, "data": data}
+    )
+
+
+def widened(schema: Schema | None) -> Schema | None:
+    """The type of a value that may change: what it is now says what kind of value it holds, not which one."""
+    if schema is None:
+        return None
+    if "const" in schema:
+        return _KIND_OF.get(type(schema["const"]))
+    if isinstance(schema.get("properties"), dict):
+        members = {name: widened(member) or {} for name, member in schema["properties"].items()}
+        return {"type": "object", "properties": members, "required": list(members), "additionalProperties": True}
+    if "prefixItems" in schema:
+        return {"type": "array"}
+    return schema
+
+
+_KIND_OF: dict[type, Schema] = {
+    bool: {"type": "boolean"},
+    int: {"type": "number"},
+    float: {"type": "number"},
+    str: {"type": "string"},
+}
+"""Nothing is said of null: any value may follow."""
 
 
 def _no_names(name: str) -> object:

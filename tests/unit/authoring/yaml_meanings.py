@@ -44,15 +44,16 @@ NETS: list[tuple[str, Node]] = [
         Graph(id="graph", do=(A, B, C), edges=(Edge("a", "b"), Edge("b", "c"), Edge("c", "a")), entry=("a",)),
     ),
     (
-        "- graph: [{task: a}, {task: b}]\n"
-        "  edges: [{from: a, to: b, port: error, errors: [E, F], when: n > 1, weight: 2},"
-        " {from: a, to: b, default: true}]\n"
+        "- graph: [{task: a, split: xor}, {task: b, join: each}]\n"
+        "  edges: [{from: a, to: b, port: error, errors: [E, F], weight: 2},"
+        " {from: a, to: b, when: n > 1}, {from: a, to: b, default: true}]\n"
         "  regions: {left: [a, b], right: b}",
         Graph(
             id="graph",
-            do=(A, B),
+            do=(Task(id="a", task="a", split="xor"), Task(id="b", task="b", join=Join(mode="xor"))),
             edges=(
-                Edge("a", "b", port="error", errors=("E", "F"), when="n > 1", weight=2),
+                Edge("a", "b", port="error", errors=("E", "F"), weight=2),
+                Edge("a", "b", when="n > 1"),
                 Edge("a", "b", default=True),
             ),
             regions={"left": ("a", "b"), "right": ("b",)},
@@ -68,7 +69,7 @@ NETS: list[tuple[str, Node]] = [
             ),
         )
         for text, join in (
-            ("all", Join()),
+            ("all", None),
             ("and", Join()),
             ("any", Join(mode="n", n=1)),
             ("each", Join(mode="xor")),
@@ -113,12 +114,11 @@ BLOCKS: list[tuple[str, Node]] = [
         "- {loop: {items: order.items}, as: x, max_iterations: 5, do: [{task: a}]}",
         Loop(id="loop", items="order.items", as_="x", max_iterations=5, do=(A,)),
     ),
-    ("- {loop: {items: 3}, do: [{task: a}]}", Loop(id="loop", items="3", do=(A,))),
     ("- {loop: true, do: [{task: a}, {break_if: a > 3}]}", breaking("a > 3")),
     ("- {loop: , do: [{task: a}, {break_if: true}]}", breaking("true")),
     ("- {race: [{task: a}, {task: b}]}", Race(id="race", do=(A, B))),
     ("- {lock: db, do: [{task: a}]}", Lock(id="lock", names=("db",), do=(A,))),
-    ("- {lock: [x, y], do: [{task: a}]}", Lock(id="lock", names=("x", "y"), do=(A,))),
+    ("- {lock: [x], do: [{task: a}]}", Lock(id="lock", names=("x",), do=(A,))),
     ("- {lock: db, key: 'k-${n}', do: [{task: a}]}", Lock(id="lock", names=("db",), key="k-${n}", do=(A,))),
     ("- {map: 3, do: [{task: a}]}", Map(id="map", items="3", do=(A,))),
     (
@@ -179,8 +179,8 @@ STEPS: list[tuple[str, Node]] = [
         WaitSignal(id="signal", signal="paid", correlate="${order.id}", transient=True),
     ),
     (
-        "- {decision: {big: n > 100, small: 'true', rest: true, never: , no: false}}",
-        Decision(id="decision", cases={"big": "n > 100", "small": "true", "rest": None, "never": None, "no": "false"}),
+        "- {decision: {big: n > 100, small: 'true', no: false, rest: true}}",
+        Decision(id="decision", cases={"big": "n > 100", "small": "true", "no": "false", "rest": None}),
     ),
     (
         "- {transform: order.items, as: x, filter: x > 1, enrich: {tax: '${x.p * 2}'}, map: x.p,"
