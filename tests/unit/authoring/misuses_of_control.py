@@ -24,6 +24,12 @@ def a_race_asked_before_its_end(wf: wfe.Graph, order: Order):
             ping()
 
 
+def a_value_of_another_child(wf: wfe.Graph, order: Order):
+    with wf.race() as r:
+        a = count(1)
+        count(a)  # MISTAKE: made by another child of the race
+
+
 def won_by_a_value_from_elsewhere(wf: wfe.Graph, order: Order):
     outside = charge(order)
     with wf.race() as r:

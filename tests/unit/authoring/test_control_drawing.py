@@ -303,14 +303,8 @@ def test_join_in_words(words: Any, join: Join | None) -> None:
         text.with_options(id="b", after=[])("b")
         text.with_options(id="c", after=["a", "b"], join=words)("c")
 
-    node = _last(wfe.workflow(flow))
+    node = drawn(flow).nodes[-1]
     assert (node.id, node.after, node.join) == ("c", ("a", "b"), join)
-
-
-def _last(workflow: Any) -> model.Node:
-    """The last node, without a round trip: nets have their own tests of YAML."""
-    node: model.Node = workflow.definition().nodes[-1]
-    return node
 
 
 def test_a_node_cancels_values_ids_and_the_run() -> None:
@@ -321,6 +315,6 @@ def test_a_node_cancels_values_ids_and_the_run() -> None:
             text.with_options(cancels="quick")("c")
             text.with_options(cancels=["run"])("d")
 
-    (block,) = wfe.workflow(flow).definition().nodes
+    (block,) = drawn(flow).nodes
     assert isinstance(block, model.Parallel)
     assert [node.cancels for node in block.do] == [(), ("text",), ("quick",), ("run",)]
