@@ -342,7 +342,25 @@ class MailTaken(Event, frozen=True, array_like=True, tag=104):
     seq: int
 
 
-PartitionEvent: TypeAlias = DefinitionStored | KeyBound | MailSent | MailSettled | MailTaken
+class LockQueued(Event, frozen=True, array_like=True, tag=105):
+    """A place of a run wants a lock that all runs share; the first in the queue holds it."""
+
+    lock: str
+    run_id: str
+    node: int
+    act: int
+
+
+class LockLeft(Event, frozen=True, array_like=True, tag=106):
+    """It neither holds nor wants it any more."""
+
+    lock: str
+    run_id: str
+    node: int
+    act: int
+
+
+PartitionEvent: TypeAlias = DefinitionStored | KeyBound | MailSent | MailSettled | MailTaken | LockQueued | LockLeft
 
 
 class EventChunk(Struct, array_like=True):

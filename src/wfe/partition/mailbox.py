@@ -12,6 +12,8 @@ from wfe.errors import DataCorrupt
 from wfe.model.event import (
     DefinitionStored,
     KeyBound,
+    LockLeft,
+    LockQueued,
     MailSent,
     MailSettled,
     MailTaken,
@@ -29,11 +31,12 @@ class Outbox(Struct, array_like=True):
 
 
 class RecordState(Struct, array_like=True):
-    """A partition's own record. ``taken``: watermark by sender."""
+    """A partition's own record. ``taken``: watermark by sender. ``locks``: who wants a shared lock, holders first."""
 
     seq: int = 0
     outboxes: dict[int, Outbox] = {}
     taken: dict[int, int] = {}
+    locks: dict[str, dict[str, None]] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -74,6 +77,12 @@ def evolve_record(record: RecordState, event: PartitionEvent) -> None:
             del letters[: seq - letters[0][0] + 1]  # numbers have no gaps
         case MailTaken(sender, seq):
             record.taken[sender] = seq
+        case LockQueued(lock, run_id, node, act):
+            record.locks.setdefault(lock, {})[f"{run_id}/{node}/{act}"] = None
+        case LockLeft(lock, run_id, node, act):
+            record.locks[lock].pop(f"{run_id}/{node}/{act}", None)
+            if not record.locks[lock]:
+                del record.locks[lock]
         case DefinitionStored() | KeyBound():
             pass
 

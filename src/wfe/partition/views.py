@@ -48,7 +48,7 @@ def shown_status(run: RunState, leases: dict[int, Lease]) -> str:
     if run.open:
         untouched = not leases and run.seq <= 2
         return "pending" if untouched else RUNNING
-    waits = run.waits or run.children or run.retrying or any(t != RUN_DEADLINE for t in run.timers)
+    waits = run.waits or run.children or run.retrying or run.locks or any(t != RUN_DEADLINE for t in run.timers)
     return "waiting" if waits else RUNNING
 
 
@@ -82,6 +82,9 @@ def waiting_for(run: RunState, plan: Plan, leases: dict[int, Lease]) -> list[Wai
             return found
     for key, name in run.waits.items():
         found.append(Waiting("signal", place(key), name, due_ms=run.timers.get(key * 2 + 1, 0)))
+    for key, held in run.locks.items():
+        if not held:
+            found.append(Waiting("lock", place(key), _lock_words(run, plan, key)))
     for key, child in run.children.items():
         found.append(Waiting("run", place(key), child, due_ms=run.timers.get(key * 2 + 1, 0)))
     for timer, due_ms in run.timers.items():
@@ -91,6 +94,14 @@ def waiting_for(run: RunState, plan: Plan, leases: dict[int, Lease]) -> list[Wai
         kind = "retry" if key in run.retrying else "timer"
         found.append(Waiting(kind, place(key), due_ms=due_ms, attempt=run.retrying.get(key, 0)))
     return found[:_WAITING_MAX]
+
+
+def _lock_words(run: RunState, plan: Plan, key: int) -> str:
+    """Which locks a block waits for: a shared one by its name and key."""
+    shared = run.shared_locks.get(key)
+    if shared is not None:
+        return " ".join(part for part in shared.split("\x1f")[1:] if part)
+    return " ".join(getattr(plan.nodes[key % plan.stride].node, "names", ()))
 
 
 def history_events(plan: Plan, first_seq: int, chunk: EventChunk) -> list[HistoryEvent]:

@@ -22,6 +22,7 @@ from wfe.model.mail import ChildControl, ChildEnded, ChildStart, ChildStarted, L
 from wfe.model.policy import ErrorInfo
 from wfe.observe import get_logger
 from wfe.partition.entry import Entry
+from wfe.partition.locks import on_lock_mail
 from wfe.partition.mailbox import accept_mail, settle_mail
 from wfe.partition.partition import Partition
 from wfe.shard.core import Found, ShardCore, encode
@@ -134,7 +135,8 @@ class Mailroom:
             wanted = NameWanted(body.workflow, body.version, "")
             self._loader.definition(wanted, partial(self._start, partition, letter, body), now_ms)
         elif isinstance(body, (LockWanted, LockReleased)):
-            self._step_over(partition, letter, Unreadable("no locks are kept here", None, start=False), now_ms)
+            on_lock_mail(partition, body)
+            self._taken(partition, letter)
         else:
             self._load(partition, letter, body, now_ms)
 
