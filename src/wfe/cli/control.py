@@ -5,53 +5,63 @@ from __future__ import annotations
 import click
 
 from wfe.cli.output import command, note, print_json
-from wfe.cli.params import Given, address_option, connected, input_option
+from wfe.cli.params import Given, address_option, connected, input_option, run_argument, the_run
 
 
 @command("cancel", short_help="Cancel a run.")
-@click.argument("run_id", metavar="RUN")
+@run_argument
 @click.option("--no-compensate", is_flag=True, help="Do not run its compensations.")
 @address_option
-def cancel_command(run_id: str, no_compensate: bool, address: str | None, as_json: bool) -> None:
+def cancel_command(run_id: str, key: str | None, no_compensate: bool, address: str | None, as_json: bool) -> None:
     """Cancel a run: whatever it waits for is withdrawn, running tasks are told to stop."""
     with connected(address) as client:
-        client.handle(run_id).cancel(compensate=not no_compensate)
-    _done(run_id, "cancel", as_json)
+        run = the_run(client, run_id, key)
+        run.cancel(compensate=not no_compensate)
+    _done(run.id, "cancel", as_json)
 
 
 @command("pause", short_help="Pause a run: nothing more is dispatched.")
-@click.argument("run_id", metavar="RUN")
+@run_argument
 @address_option
-def pause_command(run_id: str, address: str | None, as_json: bool) -> None:
+def pause_command(run_id: str, key: str | None, address: str | None, as_json: bool) -> None:
     """Pause a run: nothing more is dispatched; results and signals are recorded and count at resume."""
     with connected(address) as client:
-        client.handle(run_id).pause()
-    _done(run_id, "pause", as_json)
+        run = the_run(client, run_id, key)
+        run.pause()
+    _done(run.id, "pause", as_json)
 
 
 @command("resume", short_help="Resume a paused run.")
-@click.argument("run_id", metavar="RUN")
+@run_argument
 @address_option
-def resume_command(run_id: str, address: str | None, as_json: bool) -> None:
+def resume_command(run_id: str, key: str | None, address: str | None, as_json: bool) -> None:
     """Resume a paused run."""
     with connected(address) as client:
-        client.handle(run_id).resume()
-    _done(run_id, "resume", as_json)
+        run = the_run(client, run_id, key)
+        run.resume()
+    _done(run.id, "resume", as_json)
 
 
 @command("signal", short_help="Send a signal to a run.")
-@click.argument("run_id", metavar="RUN")
+@run_argument
 @click.argument("name")
 @input_option
 @click.option("--id", "event_id", metavar="EVENT", help="Signals with the same id count once.")
 @address_option
 def signal_command(
-    run_id: str, name: str, given: Given | None, event_id: str | None, address: str | None, as_json: bool
+    run_id: str,
+    key: str | None,
+    name: str,
+    given: Given | None,
+    event_id: str | None,
+    address: str | None,
+    as_json: bool,
 ) -> None:
     """Send a signal with -i as its payload; one that comes before the run waits for it is queued."""
     with connected(address) as client:
-        client.handle(run_id).signal(name, None if given is None else given.value, event_id=event_id)
-    _done(run_id, "signal", as_json)
+        run = the_run(client, run_id, key)
+        run.signal(name, None if given is None else given.value, event_id=event_id)
+    _done(run.id, "signal", as_json)
 
 
 def _done(run_id: str, action: str, as_json: bool) -> None:

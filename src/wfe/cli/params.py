@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from wfe.client.sync import Client
+    from wfe.client.sync_runs import Run
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -104,6 +105,17 @@ def input_option(function: F) -> F:
     """``-i``: parameter ``given``, None when there is none."""
     text = "The input: a JSON text, @file, or - for standard input."
     return click.option("-i", "--input", "given", type=JsonInput(), metavar="JSON", help=text)(function)
+
+
+def run_argument(function: F) -> F:
+    """A run by its id, or by workflow and key: parameters ``run_id`` and ``key``, for `the_run`."""
+    text = "RUN is a workflow's name: its run with this key."
+    return click.argument("run_id", metavar="RUN")(click.option("--key", help=text)(function))
+
+
+def the_run(client: Client, run_id: str, key: str | None) -> Run[Any]:
+    """The run that `run_argument` names."""
+    return client.handle(run_id) if key is None else client.find(run_id, key)
 
 
 def address_option(function: F) -> F:

@@ -19,7 +19,17 @@ from wfe.cli.output import (
     print_table,
     print_value,
 )
-from wfe.cli.params import Duration, Given, Tag, address_option, connected, input_args, input_option
+from wfe.cli.params import (
+    Duration,
+    Given,
+    Tag,
+    address_option,
+    connected,
+    input_args,
+    input_option,
+    run_argument,
+    the_run,
+)
 
 if TYPE_CHECKING:
     from wfe.client.sync import Client
@@ -100,12 +110,12 @@ def complain_of_failure(view: RunView) -> None:
 
 
 @command("get", short_help="Show a run.")
-@click.argument("run_id", metavar="RUN")
+@run_argument
 @address_option
-def get_command(run_id: str, address: str | None, as_json: bool) -> None:
+def get_command(run_id: str, key: str | None, address: str | None, as_json: bool) -> None:
     """Show a run: status, input, output or error, and what it waits for."""
     with connected(address) as client:
-        document = _document(client.view(run_id))
+        document = _document(client.view(the_run(client, run_id, key).id))
     if as_json:
         print_json(document)
     else:
@@ -183,16 +193,18 @@ def list_command(
 
 
 @command("history", short_help="Show the events of a run.")
-@click.argument("run_id", metavar="RUN")
+@run_argument
 @click.option("--at", type=click.IntRange(min=1), metavar="N", help="The run's whole state as of event N.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended, one line per event.")
 @address_option
-def history_command(run_id: str, at: int | None, follow: bool, address: str | None, as_json: bool) -> None:
+def history_command(
+    run_id: str, key: str | None, at: int | None, follow: bool, address: str | None, as_json: bool
+) -> None:
     """Show the events of a run, in order; with --at the run's whole state as of one of them."""
     from wfe.client.views import event_document
 
     with connected(address) as client:
-        run = client.handle(run_id)
+        run = the_run(client, run_id, key)
         if at is not None:
             _show_past(run, at, as_json)
             return

@@ -97,8 +97,8 @@ class LmdbStore:
     def _check_epoch(self, txn: lmdb.Transaction) -> None:
         if self._epoch == _ALONE:
             return
-        found = txn.get(EPOCH_KEY)
-        if found is not None and found > self._epoch:
+        found = bytes(txn.get(EPOCH_KEY) or b"")
+        if found > self._epoch:
             epoch = int.from_bytes(found, "big")
             raise Fenced(f"epoch {epoch} has taken over the store {self._path}; this process must stop")
         if found != self._epoch:

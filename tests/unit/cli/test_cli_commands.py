@@ -231,6 +231,20 @@ def test_a_signal_carries_its_payload_and_id(front: FakeFront) -> None:
     assert (signal.name, signal.event_id, decode(bytes(signal.payload), Any)) == ("manager", "e-1", {"approved": True})
 
 
+def test_a_run_is_named_by_workflow_and_key_too(front: FakeFront) -> None:
+    front.run = lambda name, value: None
+    run_id = call("start", "hello", "--key", "k").stdout.strip()
+    named = ("hello", "--key", "k")
+    assert document(call("get", *named, "--json"))["id"] == run_id
+    assert document(call("signal", "hello", "go", "--key", "k", "--json"))["id"] == run_id
+    for command in ("pause", "resume", "cancel"):
+        assert document(call(command, *named, "--json"))["id"] == run_id
+    assert [control.run_id for control in front.controls] == [run_id] * 3
+    assert [signal.run_id for signal in front.signals] == [run_id]
+    assert call("history", *named, "--json").exit_code == 0
+    assert call("get", "hello", "--key", "another").exit_code == 2
+
+
 # ---- definitions ----
 
 YAML = """
