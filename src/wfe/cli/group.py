@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("runs", "List runs, newest first."),
     "history": ("runs", "Show the events of a run."),
     "signal": ("control", "Send a signal to a run."),
+    "approvals": ("approvals", "List the decisions that runs wait for."),
+    "approve": ("approvals", "Approve or reject what a run asks for."),
     "cancel": ("control", "Cancel a run."),
     "pause": ("control", "Pause a run: nothing more is dispatched."),
     "resume": ("control", "Resume a paused run."),

@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 import msgspec
 
+from wfe.client.approvals import Approving
 from wfe.client.arguments import Args
 from wfe.client.calls import call_of, definition_json, target_of
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Connection, LinkFactory
@@ -56,7 +57,7 @@ _decode_definitions = decoder_of(list[DefinitionFound])
 _decode_definition = decoder_of(DefinitionFound)
 
 
-class AsyncClient(Operating):
+class AsyncClient(Operating, Approving):
     """A connection to a server. Made by `aconnect`; use it as ``async with``."""
 
     def __init__(

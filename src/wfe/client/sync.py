@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
 from wfe.client.aclient import AsyncClient, Many, aconnect_with
+from wfe.client.approvals import ApprovalInfo
 from wfe.client.arguments import Args
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, LinkFactory
 from wfe.client.sync_runs import ClientLoop, Run
@@ -237,6 +238,12 @@ class Client:
     def deploy(self, *workflows: Any, check: bool = False, replace: bool = False) -> Many[Deployed]:
         """See `AsyncClient.deploy`."""
         return self._loop.call(self._client.deploy(*workflows, check=check, replace=replace))
+
+    def approvals(
+        self, *, to: str | None = None, workflow: str | None = None, limit: int = LIST_LIMIT_DEFAULT
+    ) -> Many[ApprovalInfo]:
+        """See `AsyncClient.approvals`."""
+        return self._loop.call(self._client.approvals(to=to, workflow=workflow, limit=limit))
 
     def definitions(self) -> Many[DefinitionFound]:
         """See `AsyncClient.definitions`."""

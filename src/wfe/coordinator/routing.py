@@ -29,7 +29,7 @@ _ROUTED = frozenset(
     for kind in (
         *(Kind.START, Kind.AWAIT, Kind.GET, Kind.FIND),
         *(Kind.HISTORY, Kind.LIST, Kind.SIGNAL, Kind.CONTROL),
-        *(Kind.RETRY, Kind.SKIP, Kind.FORK, Kind.STATE),
+        *(Kind.RETRY, Kind.SKIP, Kind.FORK, Kind.STATE, Kind.APPROVALS),
     )
 )
 _hello = msgspec.msgpack.Decoder(Hello)

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from wfe.errors import DataCorrupt, DataFormat
 from wfe.limits import KIB
+from wfe.wire.approvals import OpenApproval
 
 FORMAT_VERSION: Final = 1
 """Of the data directory as a whole; a newer one is refused with `DataFormat`."""
@@ -92,6 +93,7 @@ class OpenRow(Struct, array_like=True):
     definition: str = ""
     namespace: str = "default"
     parent: str = ""
+    approvals: list[OpenApproval] = []
 
 
 class EndedSummary(Struct, array_like=True):

@@ -8,12 +8,15 @@ import msgspec
 from msgspec import Raw
 
 from wfe.core.plan import Plan
+from wfe.model.definition import Approval
 from wfe.model.event import EventChunk, RunEvent
-from wfe.model.state import ENDED, PAUSED, RUN_DEADLINE, RUNNING, RunState
+from wfe.model.state import DEADLINE, ENDED, PAUSED, RUN_DEADLINE, RUNNING, RunState
 from wfe.partition.entry import Entry, Lease
+from wfe.wire.approvals import OpenApproval
 from wfe.wire.messages import NULL, HistoryEvent, RunOutcome, RunView, Waiting
 
 _encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
 _WAITING_MAX = 100
 _PLACE_FIELDS = frozenset({"node", "act", "attempt"})
 
@@ -48,7 +51,14 @@ def shown_status(run: RunState, leases: dict[int, Lease]) -> str:
     if run.open:
         untouched = not leases and run.seq <= 2
         return "pending" if untouched else RUNNING
-    waits = run.waits or run.children or run.retrying or run.locks or any(t != RUN_DEADLINE for t in run.timers)
+    waits = (
+        run.waits
+        or run.children
+        or run.retrying
+        or run.locks
+        or run.approvals
+        or any(t != RUN_DEADLINE for t in run.timers)
+    )
     return "waiting" if waits else RUNNING
 
 
@@ -82,6 +92,11 @@ def waiting_for(run: RunState, plan: Plan, leases: dict[int, Lease]) -> list[Wai
             return found
     for key, name in run.waits.items():
         found.append(Waiting("signal", place(key), name, due_ms=run.timers.get(key * 2 + 1, 0)))
+    for approval in open_approvals(run, plan):
+        to = _decode(approval.to)
+        who = "" if to is None else f" by {to}"
+        where = f"{approval.node}[{approval.activation}]" if approval.activation else approval.node
+        found.append(Waiting("approval", where, f"{approval.name}{who}", due_ms=approval.due_ms))
     for key, held in run.locks.items():
         if not held:
             found.append(Waiting("lock", place(key), _lock_words(run, plan, key)))
@@ -94,6 +109,23 @@ def waiting_for(run: RunState, plan: Plan, leases: dict[int, Lease]) -> list[Wai
         kind = "retry" if key in run.retrying else "timer"
         found.append(Waiting(kind, place(key), due_ms=due_ms, attempt=run.retrying.get(key, 0)))
     return found[:_WAITING_MAX]
+
+
+def open_approvals(run: RunState, plan: Plan) -> list[OpenApproval]:
+    """Who is asked to decide what in this run."""
+    found = []
+    for key, asked in run.approvals.items():
+        act, index = divmod(key, plan.stride)
+        node = plan.nodes[index].node
+        assert isinstance(node, Approval)
+        form = NULL if node.form is None else Raw(_encode(node.form))
+        due_ms = run.timers.get(key * 2 + DEADLINE, 0)
+        found.append(
+            OpenApproval(
+                run.id, run.workflow, node.id, act, node.approval, asked.to, due_ms, asked.level, run.key, form
+            )
+        )
+    return found
 
 
 def _lock_words(run: RunState, plan: Plan, key: int) -> str:

@@ -16,7 +16,7 @@ from wfe.partition.entry import Entry
 from wfe.partition.mailbox import encode_record
 from wfe.partition.partition import Partition
 from wfe.partition.timers import LOAD
-from wfe.partition.views import shown_status
+from wfe.partition.views import open_approvals, shown_status
 from wfe.ports import Op
 from wfe.shard.core import ShardCore
 
@@ -231,6 +231,7 @@ def _open_ops(entry: Entry) -> list[Op]:
         run.definition,
         run.namespace,
         run.parent,
+        open_approvals(run, entry.plan),
     )
     return open_run_ops(row, entry.snapshot(), entry.chunks)
 

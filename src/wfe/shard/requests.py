@@ -24,6 +24,7 @@ from wfe.partition.partition import Partition
 from wfe.partition.views import entry_view, history_events, run_view
 from wfe.shard.askers import Askers
 from wfe.shard.core import Found, ShardCore
+from wfe.shard.inbox import Inbox
 from wfe.shard.loading import Compiled, Definition, Loader, NameWanted
 from wfe.shard.rounds import Rounds
 from wfe.shard.starts import Origin, Starts
@@ -72,6 +73,7 @@ class Requests:
             Kind.SIGNAL: (msgspec.msgpack.Decoder(SignalRun).decode, self._signal),
             Kind.CONTROL: (msgspec.msgpack.Decoder(ControlRun).decode, self._control),
             **Rounds(core, loader, turns).kinds(),
+            **Inbox(core, loader).kinds(),
         }
 
     def on_frame(self, client: bytes, header: Header, body: bytes, now_ms: int) -> None:
@@ -263,8 +265,10 @@ class Requests:
             raise PayloadTooLarge(f"a signal of {len(wanted.payload)} bytes is above the limit of {PAYLOAD_BYTES_MAX}")
         if not wanted.name or not wanted.event_id:
             raise InvalidInput("a signal has a name and an event id", "name")
+        if len(wanted.correlation) > KEY_CHARS_MAX or "\x1f" in wanted.name + wanted.correlation:
+            raise InvalidInput(f"a correlation is text of at most {KEY_CHARS_MAX} characters", "correlation")
         decode_any(wanted.payload)
-        command = Signal(wanted.name, Raw(bytes(wanted.payload)), wanted.event_id)
+        command = Signal(wanted.name, Raw(bytes(wanted.payload)), wanted.event_id, wanted.correlation)
         self._command(
             client,
             header,
@@ -278,7 +282,9 @@ class Requests:
 
     def _control(self, client: bytes, header: Header, partition: Partition, wanted: ControlRun, now_ms: int) -> None:
         def apply(entry: Entry, later_ms: int) -> None:
-            command = partial(decide.control, action=wanted.action, command_id=wanted.command_id)
+            command = partial(
+                decide.control, action=wanted.action, command_id=wanted.command_id, compensate=wanted.compensate
+            )
             if not self._turns.run(entry, later_ms, command):
                 raise WfeError(f"a defect of wfe met {wanted.action} of run {wanted.run_id}: see the server's log")
 

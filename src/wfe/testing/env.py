@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from wfe import observe
 from wfe.authoring.apps import App, app_of_module, load_app
-from wfe.client.aclient import AsyncClient
+from wfe.client.aclient import AsyncClient, Many
+from wfe.client.approvals import ApprovalInfo
 from wfe.client.arguments import Args
 from wfe.client.connection import Link, OnFrames
 from wfe.client.runs import AsyncRun, fetch_view
@@ -180,6 +181,10 @@ class Env:
         self._offer(workflow)
         sent = self.client.signal(workflow, key, name, payload, event_id=event_id, start=start)
         return EnvRun(self, self._drive(sent))
+
+    def approvals(self, *, to: str | None = None) -> Many[ApprovalInfo]:
+        """As `Client.approvals`: decisions that runs wait for."""
+        return self._drive(self.client.approvals(to=to))
 
     # ---- time and crashes -------------------------------------------------------------------------------------------
 

@@ -52,6 +52,10 @@ class EnvRun:
         """Sends a signal; one that comes early is queued."""
         self._env._drive(self._run.signal(name, payload, event_id=event_id))
 
+    def approve(self, name: str, approved: bool = True, *, by: str = "", comment: str = "", data: Any = None) -> None:
+        """Decides an approval of this name."""
+        self.signal(name, {"approved": approved, "by": by, "comment": comment, "data": data})
+
     def cancel(self, *, compensate: bool = True) -> None:
         self._env._drive(self._run.cancel(compensate=compensate))
 

@@ -47,6 +47,7 @@ class Kind(IntEnum):
     SKIP = 22  # SkipNode, answered by REPLY nothing
     FORK = 23  # ForkRun, answered by REPLY StartOutcome
     STATE = 24  # StateQuery, answered by REPLY RunPast
+    APPROVALS = 25  # ApprovalsQuery (wire.approvals), answered by REPLY ApprovalPage
     ERROR = 20  # ErrorReply
 
     # shard <-> coordinator

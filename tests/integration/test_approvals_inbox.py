@@ -1,0 +1,61 @@
+"""Approvals as people meet them: listed across runs, decided, escalated, refused, late."""
+
+from datetime import timedelta
+
+import pytest
+
+import wfe
+from wfe.testing import Env
+
+
+@wfe.task
+def pay(amount: int) -> str:
+    return f"paid {amount}"
+
+
+@wfe.workflow
+def spending(wf: wfe.Graph, amount: wfe.Ref[int], boss: wfe.Ref[str]) -> wfe.Ref[str]:
+    wf.approval("manager", to=boss, timeout="2d")
+    return pay(amount)
+
+
+def test_open_approvals_are_listed_by_who_is_asked(wfe_env: Env) -> None:
+    first, second = wfe_env.start(spending, 1, "ann"), wfe_env.start(spending, 2, "bob", key="k")
+    found = wfe_env.approvals()
+    assert sorted((each.run_id, each.to) for each in found) == sorted([(first.id, "ann"), (second.id, "bob")])
+    (mine,) = wfe_env.approvals(to="bob")
+    assert (mine.run_id, mine.name, mine.workflow, mine.key) == (second.id, "manager", "spending", "k")
+    assert mine.due is not None
+    assert timedelta(days=1, hours=23) < mine.due - wfe_env.now <= timedelta(days=2)
+
+
+def test_they_are_listed_after_a_crash_and_from_the_store(wfe_env: Env) -> None:
+    run = wfe_env.start(spending, 1, "ann")
+    wfe_env.skip("1m")
+    wfe_env.crash()
+    assert [each.run_id for each in wfe_env.approvals()] == [run.id]
+    run.approve("manager", by="ann")
+    assert run.result() == "paid 1"
+    assert wfe_env.approvals() == []
+
+
+def test_a_refusal_fails_the_run_with_its_comment(wfe_env: Env) -> None:
+    run = wfe_env.start(spending, 1, "ann")
+    run.approve("manager", False, comment="too much")
+    with pytest.raises(wfe.RunFailed, match="too much") as caught:
+        run.result()
+    assert caught.value.caused_by(wfe.Rejected)
+
+
+def test_nobody_decides_in_time(wfe_env: Env) -> None:
+    with pytest.raises(wfe.RunFailed) as caught:
+        wfe_env.run(spending, 1, "ann")
+    assert caught.value.caused_by(wfe.TimedOut)
+
+
+def test_what_is_no_decision_is_refused(wfe_env: Env) -> None:
+    run = wfe_env.start(spending, 1, "ann")
+    for payload in (None, True, {"approved": "yes"}, {"by": "ann"}, {"approved": True, "b": 1}):
+        with pytest.raises(wfe.InvalidInput):
+            run.signal("manager", payload)
+    assert len(wfe_env.approvals()) == 1
