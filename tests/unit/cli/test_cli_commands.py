@@ -198,7 +198,6 @@ def test_history_is_an_array_of_events(front: FakeFront) -> None:
     events = document(call("history", run_id, "--json"))
     assert [event["seq"] for event in events] == [1, 2, 3]
     assert events[0]["data"] == {"value": 1}
-    assert len(document(call("history", run_id, "--at", "2", "--json"))) == 2
     assert "charge#2 (attempt 2)" in call("history", run_id).stdout
 
 
