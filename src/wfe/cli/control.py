@@ -47,6 +47,7 @@ def resume_command(run_id: str, key: str | None, address: str | None, as_json: b
 @click.argument("name")
 @input_option
 @click.option("--id", "event_id", metavar="EVENT", help="Signals with the same id count once.")
+@click.option("--correlation", default="", metavar="TEXT", help="Only a wait that correlates with TEXT takes it.")
 @address_option
 def signal_command(
     run_id: str,
@@ -54,13 +55,15 @@ def signal_command(
     name: str,
     given: Given | None,
     event_id: str | None,
+    correlation: str,
     address: str | None,
     as_json: bool,
 ) -> None:
     """Send a signal with -i as its payload; one that comes before the run waits for it is queued."""
     with connected(address) as client:
         run = the_run(client, run_id, key)
-        run.signal(name, None if given is None else given.value, event_id=event_id)
+        payload = None if given is None else given.value
+        run.signal(name, payload, event_id=event_id, correlation=correlation)
     _done(run.id, "signal", as_json)
 
 

@@ -320,6 +320,7 @@ class AsyncClient(Operating, Approving):
         payload: Any = None,
         *,
         event_id: str | None = None,
+        correlation: str = "",
         start: Args | None = None,
     ) -> AsyncRun[Any]:
         """Signals the run that (workflow, key) names; ``start=wfe.args(...)``: starts it first if there is none."""
@@ -333,7 +334,7 @@ class AsyncClient(Operating, Approving):
             fresh = StartRun("", target.input_of(start.args, start.kwargs), key, 0, {}, True, named=named)
             watch = await self._starter.start(target.name, target.version, fresh)
             run = AsyncRun(self._open(), fresh.run_id, target.returns, watch=watch)
-        await run.signal(name, payload, event_id=event_id)
+        await run.signal(name, payload, event_id=event_id, correlation=correlation)
         return run
 
     # ---- definitions ----

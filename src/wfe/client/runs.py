@@ -67,9 +67,14 @@ class AsyncRun(Generic[R_co]):
             self._watch = self._connection.watch(self.id)
         return await self._connection.ended(self._watch, timeout_s)
 
-    async def signal(self, name: str, payload: Any = None, *, event_id: str | None = None) -> None:
-        """Sends a signal; one that comes early is queued. Equal ``event_id``s count once. RunClosed once it ended."""
-        body = SignalRun(self.id, name, encode_value(payload), event_id or fresh_id(self._connection))
+    async def signal(
+        self, name: str, payload: Any = None, *, event_id: str | None = None, correlation: str = ""
+    ) -> None:
+        """Sends a signal; one that comes early is queued. Equal ``event_id``s count once. RunClosed once it ended.
+
+        ``correlation``: only a wait that correlates with this text takes it.
+        """
+        body = SignalRun(self.id, name, encode_value(payload), event_id or fresh_id(self._connection), correlation)
         await self._connection.ask(Kind.SIGNAL, body, partition=partition_of(self.id))
 
     async def cancel(self, *, compensate: bool = True) -> None:

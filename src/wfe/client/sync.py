@@ -229,10 +229,13 @@ class Client:
         payload: Any = None,
         *,
         event_id: str | None = None,
+        correlation: str = "",
         start: Args | None = None,
     ) -> Run[Any]:
         """See `AsyncClient.signal`."""
-        sent = self._client.signal(workflow, key, name, payload, event_id=event_id, start=start)
+        sent = self._client.signal(
+            workflow, key, name, payload, event_id=event_id, correlation=correlation, start=start
+        )
         return Run(self._loop, self._loop.call(sent))
 
     def deploy(self, *workflows: Any, check: bool = False, replace: bool = False) -> Many[Deployed]:

@@ -87,9 +87,9 @@ class Run(Generic[R_co]):
         """How the run ended, whichever way, with its output still encoded."""
         return self._loop.call(self._run.outcome(timeout_s))
 
-    def signal(self, name: str, payload: Any = None, *, event_id: str | None = None) -> None:
-        """Sends a signal; one that comes early is queued. Equal ``event_id``s count once. RunClosed once it ended."""
-        self._loop.call(self._run.signal(name, payload, event_id=event_id))
+    def signal(self, name: str, payload: Any = None, *, event_id: str | None = None, correlation: str = "") -> None:
+        """See `AsyncRun.signal`."""
+        self._loop.call(self._run.signal(name, payload, event_id=event_id, correlation=correlation))
 
     def cancel(self, *, compensate: bool = True) -> None:
         """Asks the run to stop; running tasks are told. RunClosed when it has ended."""

@@ -14,7 +14,14 @@ from wfe.core.plan import Plan
 from wfe.errors import InvalidInput, PayloadTooLarge, ProtocolError, RunClosed, UnknownRun, UnknownWorkflow, WfeError
 from wfe.journal.schema import EndedSummary, OpenRow
 from wfe.journal.store import PartitionStore
-from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_REFUSED, LIST_LIMIT_MAX, MIB, PAYLOAD_BYTES_MAX
+from wfe.limits import (
+    FRAME_BYTES_MAX,
+    FRAME_MESSAGES_REFUSED,
+    KEY_CHARS_MAX,
+    LIST_LIMIT_MAX,
+    MIB,
+    PAYLOAD_BYTES_MAX,
+)
 from wfe.model.command import Signal
 from wfe.model.ids import is_run_id
 from wfe.model.malformed import MALFORMED

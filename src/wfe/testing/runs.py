@@ -48,9 +48,9 @@ class EnvRun:
         timeout_ms = None if timeout_s is None else round(timeout_s * 1000)
         return self._env._drive(self._env._await(self._run, timeout_ms))
 
-    def signal(self, name: str, payload: Any = None, *, event_id: str | None = None) -> None:
+    def signal(self, name: str, payload: Any = None, *, event_id: str | None = None, correlation: str = "") -> None:
         """Sends a signal; one that comes early is queued."""
-        self._env._drive(self._run.signal(name, payload, event_id=event_id))
+        self._env._drive(self._run.signal(name, payload, event_id=event_id, correlation=correlation))
 
     def approve(self, name: str, approved: bool = True, *, by: str = "", comment: str = "", data: Any = None) -> None:
         """Decides an approval of this name."""

@@ -146,12 +146,13 @@ class HistoryPage(Struct, array_like=True):
 
 
 class SignalRun(Struct, array_like=True):
-    """A signal to a run. ``event_id`` deduplicates."""
+    """A signal to a run. ``event_id`` deduplicates. With a ``correlation`` only waits for that one take it."""
 
     run_id: str
     name: str
     payload: Raw
     event_id: str
+    correlation: str = ""
 
 
 class ControlRun(Struct, array_like=True):
