@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,9 @@ class Chaos:
             if not self.findings:
                 self.findings += self.leaks.growth()
                 await self._end_well()
-        except* NotServing as errors:
-            self.findings += map(str, leaves(errors))
+        except* Exception as errors:  # noqa: BLE001 - whatever it is, the seed is to be told
+            for error in leaves(errors):
+                self.findings.append(str(error) if isinstance(error, NotServing) else trace_of(error))
         finally:
             await self.engine.end()
 
@@ -97,7 +99,7 @@ class Chaos:
 
         async def kills() -> None:
             while not over.is_set():
-                await asyncio.sleep(dice.uniform(0.05, 0.7))
+                await asyncio.sleep(dice.uniform(0.05, 0.45))
                 await faults.kill()
 
         async with asyncio.TaskGroup() as group:
@@ -163,6 +165,10 @@ class Chaos:
             f"wrong results = {len(self.findings)}"
         )
         return "\n".join([*lines, summary])
+
+
+def trace_of(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
 
 
 async def isolations() -> list[Isolation]:

@@ -17,6 +17,7 @@ import psutil
 from chaos_load import RESULT_TIMEOUT_S, Load, Started
 from chaos_tasks import EXPECTED
 
+from wfe.errors import WfeError
 from wfe.limits import LIST_LIMIT_MAX, LOSSES_MAX
 
 POISON = "PoisonTask"
@@ -122,8 +123,12 @@ async def all_histories(client: Any, load: Load, wrong: list[str]) -> dict[str, 
     reading = asyncio.Semaphore(READERS)
 
     async def read(run_id: str) -> None:
-        async with reading:
-            histories[run_id] = history = await client.handle(run_id).history()
+        try:
+            async with reading:
+                histories[run_id] = history = await client.handle(run_id).history()
+        except WfeError as error:
+            wrong.append(f"{run_id} has no history: {error}")
+            return
         children = [event.data["child"] for event in history if event.type == "ChildOpened"]
         await asyncio.gather(*map(read, children))
 
