@@ -22,11 +22,12 @@ from wfe.core.expressions import (
     unparse,
 )
 from wfe.core.expressions import nodes as ast
-from wfe.core.expressions.compiler import name_counts
+from wfe.core.expressions.compiler import marking_name, name_counts
 from wfe.core.expressions.lexer import INT_MAX, INT_MIN
 from wfe.core.expressions.parser import MACROS, PRECEDENCE
-from wfe.core.expressions.signatures import SIGNATURES
+from wfe.core.expressions.signatures import LITERAL_ONLY, MARKING, SIGNATURES
 from wfe.core.expressions.typing import fits, infer
+from wfe.core.sites import calls_of
 
 NAMES = st.sampled_from(["a", "b", "order", "i", "size", "map"])
 FIELDS = NAMES | st.sampled_from(["in", "true", "x y", "é", '"', ""])
@@ -55,6 +56,8 @@ def calls(inner: st.SearchStrategy[ast.Node]) -> st.SearchStrategy[ast.Node]:
         forms = [form for form in ("function", "method") if getattr(signature, form) is not None]
         form = draw(st.sampled_from(forms))
         least, most = getattr(signature, form)
+        if name in LITERAL_ONLY:
+            return ast.Call(name, (ast.Literal(draw(FIELDS)),))
         arguments = tuple(draw(inner) for _ in range(draw(st.integers(least, min(most, least + 2)))))
         return ast.Call(name, arguments, draw(inner) if form == "method" else None)
 
@@ -168,7 +171,8 @@ def test_any_tree_over_any_data_gives_json_or_a_fault(tree, values):
         return find(name)
 
     outcome(made.evaluate, lookup)
-    assert asked <= made.names | {"now()"}
+    markings = {marking_name(call) for call in calls_of(tree, MARKING)}
+    assert asked <= made.names | {"now()"} | markings
     assert {path[0] for path in made.paths} == made.names
     assert json.dumps(values) == before, "an evaluation must not change what it reads"
 

@@ -310,7 +310,7 @@ class FlowChecker:
         if self._findings.full:
             return
         found = self._findings.count
-        self._names.check(node, site.where, site.uses, known)
+        self._names.check(node, site.where, site.uses, known, site.bound)
         if self._findings.count == found:
             self._types.site(node, site)
 

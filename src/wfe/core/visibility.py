@@ -121,15 +121,17 @@ class NameChecker:
         self._outline = outline
         self._findings = findings
 
-    def check(self, node: str | None, where: str, uses: Uses, known: Known) -> None:
-        """The names that an expression at a node needs, where this is known."""
+    def check(
+        self, node: str | None, where: str, uses: Uses, known: Known, bound: frozenset[str] = frozenset()
+    ) -> None:
+        """The names that an expression at a node needs, where this is known. ``bound``: what it may name besides."""
         outline = self._outline
         for name in sorted(uses.names):
             if name in outline.definition.params or name == "run" or name in outline.locals:
                 continue
             target = outline.nodes.get(name)
             if target is None:
-                self._unknown(node, where, name, known)
+                self._unknown(node, where, name, known, bound)
             elif isinstance(target, VALUELESS):
                 hint = self._instead(target)
                 self._findings.error(node, where, f"{name!r} is a {kind_name(target)} and has no value", hint)
@@ -145,7 +147,7 @@ class NameChecker:
             case _:
                 return None
 
-    def _unknown(self, node: str | None, where: str, name: str, known: Known) -> None:
+    def _unknown(self, node: str | None, where: str, name: str, known: Known, bound: frozenset[str]) -> None:
         outline = self._outline
         for inner in outline.nodes.values():
             if name in local_names(inner):
@@ -154,7 +156,7 @@ class NameChecker:
                 self._findings.error(node, where, message)
                 return
         visible = [id_ for id_, bit in outline.bits.items() if bit & known.sure]
-        candidates = [*outline.definition.params, *outline.locals, "run", *visible]
+        candidates = [*sorted(bound), *outline.definition.params, *outline.locals, "run", *visible]
         self._findings.error(node, where, f"unknown name {name!r}", did_you_mean(name, candidates))
 
     def missing(self, node: str | None, where: str, name: str, known: Known) -> None:
@@ -172,10 +174,10 @@ class NameChecker:
         outline = self._outline
         message = f"{name!r} may not have a value here"
         block = self._why_optional(name)
-        if block is not None:
-            message = f"{name!r} is made inside the {kind_name(block)} {block.id!r} and may not exist here"
-        elif name == node:
+        if name == node:
             message = f"{name!r} has no value of its own when it runs for the first time"
+        elif block is not None:
+            message = f"{name!r} is made inside the {kind_name(block)} {block.id!r} and may not exist here"
         hint = f"use merge({name}, ...) with what to take instead"
         if isinstance(outline.nodes[name], State):
             hint = "declare the state before the block"
@@ -195,7 +197,7 @@ class NameChecker:
         outer = set(outline.path(node))
         for id_ in outline.path(outline.around[name]):
             block = outline.nodes[id_]
-            if isinstance(block, (Map, Loop)) and id_ not in outer:
+            if isinstance(block, (Map, Loop)) and (id_ not in outer or id_ == node):
                 self._made_often(node, where, name, block)
                 return
         if name in outer:
