@@ -99,7 +99,7 @@ def withdraw(run: RunState, plan: Plan, act: int, first: int, stop: int) -> None
 
     tables: tuple[dict[int, Any], ...] = (
         run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous, run.waits, run.children,
-        run.loops, run.approvals, run.locks, run.shared_locks, run.handed_out,
+        run.loops, run.approvals, run.locks, run.shared_locks, run.handed_out, run.nets,
     )  # fmt: skip
     for table in tables:
         for key in [k for k in table if inside(k)]:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from wfe.core.nets.stuck import waiting_joins
 from wfe.core.plan import Plan
 from wfe.model.definition import Approval
 from wfe.model.event import EventChunk, RunEvent
@@ -77,7 +78,7 @@ def waiting_for(run: RunState, plan: Plan, leases: dict[int, Lease]) -> list[Wai
 
     def place(key: int) -> str:
         act, index = divmod(key, plan.stride)
-        return f"{plan.nodes[index].id}[{act}]" if act else plan.nodes[index].id
+        return f"{_node_id(plan, index)}[{act}]" if act else _node_id(plan, index)
 
     for key, attempt in run.open.items():
         lease = leases.get(key)
@@ -100,6 +101,10 @@ def waiting_for(run: RunState, plan: Plan, leases: dict[int, Lease]) -> list[Wai
     for key, held in run.locks.items():
         if not held:
             found.append(Waiting("lock", place(key), _lock_words(run, plan, key)))
+    for key, marking in run.nets.items():
+        for id_, what in waiting_joins(plan, marking):
+            act = key // plan.stride
+            found.append(Waiting("join", f"{id_}[{act}]" if act else id_, what))
     for key, child in run.children.items():
         found.append(Waiting("run", place(key), child, due_ms=run.timers.get(key * 2 + 1, 0)))
     for timer, due_ms in run.timers.items():
@@ -151,18 +156,25 @@ def history_event(plan: Plan, seq: int, time_ms: int, event: RunEvent) -> Histor
         if name == "nodes":
             value = [plan.nodes[index].id for index in value]
         elif name == "timer":
-            value = plan.nodes[value // 2 % plan.stride].id if value != RUN_DEADLINE else "run"
+            value = "run" if value == RUN_DEADLINE else _node_id(plan, value // 2 % plan.stride)
+        elif name in ("member", "members"):
+            value = [plan.nodes[index].id for index in value] if name == "members" else plan.nodes[value].id
         fields[name] = value
     node = getattr(event, "node", None)
     return HistoryEvent(
         seq,
         time_ms,
         type(event).__name__,
-        plan.nodes[node].id if node is not None else "",
+        _node_id(plan, node) if node is not None else "",
         getattr(event, "act", 0),
         getattr(event, "attempt", 0),
         Raw(_encode(fields)),
     )
+
+
+def _node_id(plan: Plan, index: int) -> str:
+    """Empty for the frame itself: a net that is all of a run, of an item or of an iteration."""
+    return plan.nodes[index].id if index < len(plan.nodes) else ""
 
 
 def entry_view(entry: Entry, *, payloads: bool = True) -> RunView:

@@ -106,8 +106,8 @@ def _lookup(turn: Turn, key: int, net: Net, node: NetNode, firing: int) -> Looku
     return lookup
 
 
-def miss(turn: Turn, key: int, node: NetNode) -> None:
-    """A token passes a node by that is not enabled."""
+def miss(turn: Turn, key: int, node: NetNode) -> bool:
+    """A token passes a node by that is not enabled. False: it can't, which is a fault of the net."""
     plan = turn.plan
     act, block = divmod(key, plan.stride)
     net = plan.nets[turn.run.nets[key].net]
@@ -116,6 +116,7 @@ def miss(turn: Turn, key: int, node: NetNode) -> None:
     except (NoBranchError, ExpressionError) as error:
         kind = "NoBranch" if isinstance(error, NoBranchError) else "expression"
         fail_net(turn, key, kind, str(error), plan.nodes[node.index].id)
-        return
+        return False
     withdrawing(turn, FiringMissed(block, act, node.index, edges))
     moved(turn, key, net, node, edges)
+    return True

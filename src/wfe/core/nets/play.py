@@ -1,4 +1,4 @@
-"""What moves an open net: tokens behind joins become firings, or-joins are tested when all else is quiet, the net ends."""
+"""What moves an open net: tokens behind joins become firings; when all is quiet or-joins are tested and nets end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def step(turn: Turn, key: int) -> None:
             if enabled is None:
                 return
             if not enabled and first.skips:
-                miss(turn, key, first)
+                if not miss(turn, key, first):
+                    return
                 continue
             if not enabled:
                 turn.emit(FiringHeld(block, act, first.index))
