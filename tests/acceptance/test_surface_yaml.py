@@ -150,7 +150,6 @@ def test_json_is_yaml_too(server: Server, tmp_path: Path) -> None:
             "circle",
         ),
         ("workflow: a\nnodes:\n  - {end: 1}\n  - {task: greet}\n", 4, None, "never run"),
-        ("workflow: a\nnodes:\n  - {approval: boss}\n", 3, 6, "later"),
         ("workflow: a\nnodes: [\n", None, None, ""),
         ("- a\n", 1, 1, ""),
         ("nodes: []\n", 1, 1, "workflow"),

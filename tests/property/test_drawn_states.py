@@ -16,6 +16,8 @@ import wfe
 from support.runs import RunDriver
 
 FIELDS = ("a", "b", "c")
+MISSING = 555
+"""What stands for a variable that no iteration made; not negative, for `%` of those is not Python's in expressions."""
 
 
 class State(msgspec.Struct):
@@ -32,7 +34,7 @@ def double(n: int) -> int:
 
 @dataclass(frozen=True)
 class Sum:
-    """A sum of fields that are read here, of variables (by their number, as far as there are any) and a constant."""
+    """A sum of fields that are read here, of variables (by number, round and round) and a constant."""
 
     fields: tuple[str, ...]
     variables: tuple[int, ...]
@@ -86,7 +88,7 @@ Block: TypeAlias = tuple[Statement, ...]
 fields = st.sampled_from(FIELDS)
 sums = st.builds(
     Sum,
-    st.lists(fields, max_size=2).map(tuple),
+    st.lists(fields, max_size=1).map(tuple),
     st.lists(st.integers(0, 5), max_size=2).map(tuple),
     st.integers(0, 9),
 )
@@ -99,7 +101,8 @@ def blocks(depth: int) -> st.SearchStrategy[Block]:
         return st.lists(simple, min_size=1, max_size=4).map(tuple)
     inner = blocks(depth - 1)
     whens = st.builds(When, sums, sums, inner, inner)
-    loops = st.builds(Loop, st.integers(0, 3), sums, sums, inner, st.booleans())
+    never = st.just(Sum((), (), 0))
+    loops = st.builds(Loop, st.integers(0, 3), sums, st.one_of(never, sums), inner, st.booleans())
     return st.lists(st.one_of(simple, simple, whens, loops), min_size=1, max_size=5).map(tuple)
 
 
@@ -112,7 +115,7 @@ class Plain:
 
     def sum(self, value: Sum, variables: list[int]) -> int:
         found = [getattr(self.state, name) for name in value.fields]
-        found += [variables[number] for number in value.variables if number < len(variables)]
+        found += [variables[number % len(variables)] for number in value.variables if variables]
         return (sum(found) + value.constant) % 1000
 
     def block(self, block: Block, variables: list[int]) -> list[int]:
@@ -155,7 +158,7 @@ class Plain:
             if self.sum(loop.left, variables) < self.sum(loop.right, variables):
                 break
         if loop.last and binds(loop.do):
-            variables.append(-1 if last is None else last)
+            variables.append(MISSING if last is None else last)
 
 
 class Drawn:
@@ -167,7 +170,7 @@ class Drawn:
 
     def sum(self, value: Sum, variables: list[Any]) -> Any:
         found = [getattr(self.state, name) for name in value.fields]
-        found += [variables[number] for number in value.variables if number < len(variables)]
+        found += [variables[number % len(variables)] for number in value.variables if variables]
         total: Any = self.wf.expr(str(value.constant))
         for part in found:
             total = total + part
@@ -214,7 +217,7 @@ class Drawn:
             self.state.turns = turns
             wf.break_if(self.sum(loop.left, variables) < self.sum(loop.right, variables))
         if loop.last and binds(loop.do):
-            variables.append(wf.merge(inner[-1], -1))
+            variables.append(wf.merge(inner[-1], MISSING))
 
 
 def binds(block: Block) -> bool:
