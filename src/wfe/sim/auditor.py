@@ -18,6 +18,7 @@ from wfe.journal.log import Chunk
 from wfe.journal.verify import verify_store
 from wfe.model.event import EventChunk, PartitionChunk, RunStarted
 from wfe.model.ids import partition_of
+from wfe.sim.cuts import Cuts
 from wfe.sim.interpreter import check_run
 from wfe.sim.ledger import ENDS, PartitionBook, RunBook, Shape
 from wfe.sim.node import Violation
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from wfe.sim.workers import WorkerNode
     from wfe.sim.world import World
 
+SWIFT_US = 50_000
+"""With a disk that is never slower than this, timers are punctual."""
 _encode = msgpack.Encoder().encode
 _decode_events = msgpack.Decoder(EventChunk).decode
 _decode_partition = msgpack.Decoder(PartitionChunk).decode
@@ -47,6 +50,7 @@ class Auditor:
         self._acknowledged: dict[str, None] = {}
         self.counts: dict[str, int] = {}
         self.executions = 0
+        self.cuts = Cuts()
         self.open_runs = 0
         """Runs that are durable and have not ended."""
 
@@ -76,9 +80,9 @@ class Auditor:
                 book.book(chunk.first_seq, _decode_partition(chunk.events).events, partitions)
         for chunk in chunks:
             if chunk.entity:
-                self._book_run(chunk)
+                self._book_run(node, chunk)
 
-    def _book_run(self, chunk: Chunk) -> None:
+    def _book_run(self, node: ShardNode, chunk: Chunk) -> None:
         events = _decode_events(chunk.events)
         book = self.runs.get(chunk.entity)
         if book is None:
@@ -89,7 +93,10 @@ class Auditor:
                 chunk.entity, self._shape(chunk.partition, started.definition), started
             )
             self.open_runs += 1
-        book.book(chunk.first_seq, events.time_ms, events.events)
+        # A run that left memory is read before its timer has an effect, and its definition perhaps.
+        awake_ms = node.awake_ms if self._world.disk_worst_us <= SWIFT_US else events.time_ms
+        book.book(chunk.first_seq, events.time_ms, events.events, awake_ms)
+        node.tally.take(events.events)
         seq, digest = self._digests[chunk.entity]
         if seq != book.seq:
             raise book.fail(f"the state has {seq} events, its history {book.seq}")
@@ -164,11 +171,22 @@ class Auditor:
         for name in ("runs_quarantined", "frames_refused", "worker_frames_refused"):
             if counters[name]:
                 raise Violation(f"{node.name}: {name}")
+        node.tally.check(node)
 
     def died(self, node: ShardNode) -> None:
         for number in node.options.partitions:
             if self._writers.get(number) is node:
                 self._writers[number] = None
+
+    def cut(self, node: ShardNode, number: int) -> None:
+        """A shard begins its snapshots for a backup."""
+        self.cuts.take(number, self.runs, [self.partitions[n] for n in node.options.partitions])
+
+    def resume(self, cuts: Cuts) -> None:
+        """This world goes on where a backup of another one was cut."""
+        self.partitions.update({number: book.twin() for number, book in cuts.partitions.items()})
+        self.runs = cuts.restored()
+        self.open_runs = len(self.unfinished())
 
     # ---- workers ----------------------------------------------------------------------------------------------------
 

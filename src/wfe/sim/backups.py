@@ -17,6 +17,7 @@ from wfe.sim.node import Violation
 from wfe.wire.backups import Backup, CopiedFile
 
 if TYPE_CHECKING:
+    from wfe.sim.cuts import Cuts
     from wfe.sim.disk import SimDisk
     from wfe.sim.engine import EngineNode
     from wfe.sim.world import World
@@ -50,6 +51,8 @@ class SimArchive:
         manifest.files.append(CopiedFile(CATALOGUE_PLACE, copied.size_bytes, copied.digest))
         if findings := audit(self._engine.world.disk, directory, decode_manifest(encode_manifest(manifest))):
             raise Violation(f"the backup {directory} is not sound: {findings[:3]}")
+        world = self._engine.world
+        world.operator.finished(number, directory, manifest)
         self._heard(number, manifest, None)
 
     def _heard(self, number: int, manifest: Manifest | None, error: WfeError | None) -> None:
@@ -86,6 +89,16 @@ class Operator:
         self._asked = 0
         self.done = 0
         self.given_up: dict[str, int] = {}
+        self.latest: tuple[str, Manifest, Cuts] | None = None
+        """The newest whole backup: where, what, and what the auditor knew when it was cut."""
+
+    def finished(self, number: int, directory: str, manifest: Manifest) -> None:
+        """A backup is whole; an older one is thrown away."""
+        disk = self._world.disk
+        if self.latest is not None:
+            for name in [name for name in disk.names() if name.startswith(f"{self.latest[0]}/")]:
+                disk.remove_file(name)
+        self.latest = (directory, manifest, self._world.auditor.cuts.of(number))
 
     def start(self) -> None:
         self._world.schedule.after(self._random.randrange(self._pause_us), self._ask)

@@ -75,6 +75,10 @@ class SimDisk:
         """What a log has on the disk."""
         return self._logs[name]
 
+    def file(self, name: str) -> LogFile | StoreFile:
+        """What a log or store has on the disk."""
+        return self._file(name)
+
     def put_file(self, name: str, file: LogFile | StoreFile) -> None:
         """A file appears under a new name (a copy)."""
         if isinstance(file, LogFile):
@@ -134,6 +138,13 @@ class SimDisk:
         last = max(file.records)
         file.records[last] = file.records[last][: self._below(len(file.records[last]))]
         return last
+
+    def twin(self) -> SimDisk:
+        """The same files, apart from these: what somebody does to one is not seen on the other."""
+        other = SimDisk(self._random)
+        other._logs = {name: file.twin() for name, file in self._logs.items()}
+        other._stores = {name: file.twin() for name, file in self._stores.items()}
+        return other
 
     def used_bytes(self) -> int:
         """Bytes of all files."""

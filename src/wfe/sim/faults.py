@@ -38,7 +38,8 @@ class Faults:
         world = self._world
         world.network.weather = Weather()
         world.network.cut.clear()
-        world.network.full.clear()
+        for connection in world.network.connections(tame=True):
+            connection.full.clear()
         world.disk.calm()
         world.disk.capacity_bytes = None
         world.disk_max_us = 2_000
@@ -109,7 +110,9 @@ class Faults:
             self._world.disk.plan(self._random.choice(names), self._random.choice(ERRORS))
 
     def _slow_disk(self) -> None:
-        self._world.disk_max_us = self._random.choice((500, 2_000, 50_000, 2_000_000))
+        world = self._world
+        world.disk_max_us = self._random.choice((500, 2_000, 50_000, 2_000_000))
+        world.disk_worst_us = max(world.disk_worst_us, world.disk_max_us)
 
     def _full_disk(self) -> None:
         """There is hardly any room left, for a while."""
@@ -138,10 +141,10 @@ class Faults:
         """One way between two processes takes no more frames, for a while: a reader that does not keep up."""
         network = self._world.network
         if connections := network.connections(tame=True):
-            pair = self._one_way(self._random.choice(connections))
-            network.full.add(pair)
+            connection, outward = self._random.choice(connections), self._random.random() < 0.5
+            connection.full.add(outward)
             span_us = self._random.choice((1_000, 20_000, 300_000))
-            self._world.schedule.after(span_us, network.full.discard, pair)
+            self._world.schedule.after(span_us, connection.full.discard, outward)
 
     def _one_way(self, connection: Connection) -> tuple[str, str]:
         pair = (connection.dealer.host, connection.router.host)

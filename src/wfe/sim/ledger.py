@@ -18,6 +18,8 @@ from wfe.wire.messages import TaskResult
 
 Place = tuple[int, int]
 """(node, activation)."""
+LATE_MAX_MS = 1_000
+"""A timer has its effect within this time of being due, or of the shard being able to act."""
 ENDS = ("completed", "failed", "cancelled")
 
 
@@ -54,6 +56,8 @@ class RunBook:
         self.shape = shape
         self.started = started
         self.seq = 0
+        self.chunks: list[tuple[int, int]] = []
+        """(time_ms, events) of each commit."""
         self.digest = 0
         """Of the state after the newest durable event."""
         self.events: list[ev.RunEvent] = []
@@ -67,6 +71,7 @@ class RunBook:
         self.failures: dict[Place, int] = {}
         self.losses: dict[Place, int] = {}
         self.sleeping: dict[Place, int] = {}
+        self.resumed_ms = 0
         self.parents: dict[int, Place] = {}
         """Activation -> the map that it is an item of."""
         self.groups: dict[Place, tuple[int, int]] = {}
@@ -82,10 +87,12 @@ class RunBook:
     def fail(self, message: str) -> Violation:
         return Violation(f"run {self.id} ({self.started.workflow}): {message}")
 
-    def book(self, first_seq: int, time_ms: int, events: list[ev.RunEvent]) -> None:
-        """A durable chunk."""
+    def book(self, first_seq: int, time_ms: int, events: list[ev.RunEvent], awake_ms: int) -> None:
+        """A durable chunk. ``awake_ms``: since when the shard could have acted, so that no timer waits for longer."""
         if first_seq != self.seq + 1:
             raise self.fail(f"events from {first_seq} on follow event {self.seq}")
+        self._punctual(time_ms, awake_ms)
+        self.chunks.append((time_ms, len(events)))
         for event in events:
             if self.status in ENDS:
                 raise self.fail(f"{event} comes after the end")
@@ -94,6 +101,31 @@ class RunBook:
             handler = getattr(self, f"_{type(event).__name__}", None)
             if handler is not None:
                 handler(event, time_ms)
+
+    def prefix(self, seq: int, digest: int) -> RunBook:
+        """The run as it was after so many events. What workers did since is no business of it."""
+        twin = RunBook(self.id, self.shape, self.started)
+        twin.results = dict(self.results)
+        for time_ms, count in self.chunks:
+            if twin.seq == seq:
+                break
+            twin.book(twin.seq + 1, time_ms, self.events[twin.seq : twin.seq + count], time_ms)
+        assert twin.seq == seq, "cuts are between commits"
+        twin.digest = digest
+        return twin
+
+    def _punctual(self, time_ms: int, awake_ms: int) -> None:
+        """No timer is late (9)."""
+        if self.status == "paused":
+            return
+        due = [due_ms for _, due_ms in self.retrying.values()]
+        due += self.sleeping.values()
+        if self.started.due_ms:
+            due.append(self.started.due_ms)
+        if due and time_ms - max(min(due), awake_ms, self.resumed_ms) > LATE_MAX_MS:
+            raise self.fail(
+                f"at {time_ms} what was due at {min(due)} has not happened; the shard acts since {awake_ms}"
+            )
 
     # ---- tasks ------------------------------------------------------------------------------------------------------
 
@@ -266,6 +298,7 @@ class RunBook:
 
     def _RunResumed(self, event: ev.RunResumed, time_ms: int) -> None:
         self.status = "running"
+        self.resumed_ms = time_ms
 
     def _RunQuarantined(self, event: ev.RunQuarantined, time_ms: int) -> None:
         raise self.fail(f"quarantined: {event.message}")
@@ -284,6 +317,15 @@ class PartitionBook:
         self.letters: dict[tuple[int, int], Raw] = {}
         self.keys: dict[tuple[str, str], tuple[str, bytes]] = {}
         self.definitions: dict[str, bytes] = {}
+
+    def twin(self) -> PartitionBook:
+        """A copy that goes on by itself."""
+        other = PartitionBook(self.number)
+        other.seq, other.epoch = self.seq, self.epoch
+        other.sent, other.taken, other.settled = dict(self.sent), dict(self.taken), dict(self.settled)
+        other.letters, other.keys = dict(self.letters), dict(self.keys)
+        other.definitions = dict(self.definitions)
+        return other
 
     def book(self, first_seq: int, events: list[ev.PartitionEvent], others: dict[int, PartitionBook]) -> None:
         """A durable chunk."""

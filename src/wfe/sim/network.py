@@ -34,9 +34,7 @@ class Weather:
 
 
 class Network:
-    """``cut``: (from host, to host) pairs between which nothing passes, one way.
-    ``full``: pairs whose queue is full, so that sending says so.
-    """
+    """``cut``: (from host, to host) pairs between which nothing passes, one way."""
 
     def __init__(self, schedule: Schedule, trace: Trace, random: Random) -> None:
         self._schedule, self._trace, self._random = schedule, trace, random
@@ -44,7 +42,6 @@ class Network:
         self._dealers: dict[str, list[Dealer]] = {}
         self.weather = Weather()
         self.cut: set[tuple[str, str]] = set()
-        self.full: set[tuple[str, str]] = set()
         self.late_address = ""
         """Doubles of frames to or from this address may come much later."""
         self.frames_lost = 0
@@ -116,7 +113,7 @@ class Network:
         source, target = connection.dealer.host, connection.router.host
         if not outward:
             source, target = target, source
-        if self.full and (source, target) in self.full:
+        if connection.full and outward in connection.full:
             return False
         if self.cut and (source, target) in self.cut:
             self.frames_lost += 1
@@ -162,13 +159,15 @@ class Connection:
     """One dealer's connection to one router. ``out_us``, ``back_us``: when the last frame of each way arrives.
 
     ``out_words``, ``back_words``: what was under way when the dealer's or the router's process died still arrives.
+    ``full``: directions (outward or not) whose queue is full, so that sending says so.
     """
 
-    __slots__ = ("back_us", "back_words", "dealer", "out_us", "out_words", "router", "up")
+    __slots__ = ("back_us", "back_words", "dealer", "full", "out_us", "out_words", "router", "up")
 
     def __init__(self, dealer: Dealer, router: Router) -> None:
         self.dealer, self.router = dealer, router
         self.up = True
+        self.full: set[bool] = set()
         self.out_us = self.back_us = 0
         self.out_words = self.back_words = False
 

@@ -23,6 +23,7 @@ from wfe.shard.actor import Shard
 from wfe.shard.core import Disk, Settings
 from wfe.sim.disk import SimCrashed
 from wfe.sim.node import Node, Violation
+from wfe.sim.tally import Tally
 from wfe.sim.threads import SimReader, SimWriter
 
 if TYPE_CHECKING:
@@ -70,7 +71,11 @@ class ShardNode(Node):
         self._wake_us = 0
         self._wake_number = 0
         self._last_ms = 0
+        self._stopped = False
         self.shard: Shard | None = None
+        self.tally = Tally()
+        self.awake_ms = 0
+        """Since when it could act: it has recovered, and is not stopped. Reads of a slow disk are waited for."""
         self.after(world.chance("boot").randint(5_000, 60_000), f"boot {name}", self._boot)
 
     # ---- start ------------------------------------------------------------------------------------------------------
@@ -85,7 +90,7 @@ class ShardNode(Node):
         world.auditor.recovering(self)
         self.shard = self.build(self._back, self._router)
         world.auditor.recovered(self)
-        self._last_ms = self.now_ms()
+        self._last_ms = self.awake_ms = self.now_ms()
         self._say_hello()
 
     def build(self, back: Any, workers: Any) -> Shard:
@@ -139,6 +144,7 @@ class ShardNode(Node):
         if number != self._wake_number or not self.alive:
             return
         if self.world.schedule.now_us < self.stopped_until_us:
+            self._stopped = True
             self.world.schedule.at(self.stopped_until_us, self._woken, number)
             return
         self.world.trace.step(self.world.schedule.now_us, f"turn {self.name}")
@@ -149,6 +155,8 @@ class ShardNode(Node):
         shard = self.shard
         assert shard is not None
         now_ms = self.now_ms()
+        if self._stopped:
+            self._stopped, self.awake_ms = False, now_ms
         if now_ms - self._last_ms > self.options.lease_ms // 2:
             shard.workers.renew(now_ms)
         self._last_ms = now_ms
@@ -254,7 +262,16 @@ class _CopyThread(SimReader):
         self._node = node
 
     def submit(self, read: Any, token: Token) -> None:
-        super().submit(read, token)
+        assert isinstance(token, tuple)
+        job, copying = token
+
+        def watched() -> Any:
+            found = read()
+            if not copying and not job.cancelled:
+                self._node.world.auditor.cut(self._node, job.number)
+            return found
+
+        super().submit(watched, token)
         delay_us = self._node.world.disk_delay_us() * len(self._node.options.partitions)
         self._node.after(delay_us, f"copy {self._node.name}", self.step)
 
@@ -266,6 +283,8 @@ class DrainNode(ShardNode):
         Node.__init__(self, world, name)
         self.options = options
         self._completions = deque()
+        self.tally = Tally()
+        self.awake_ms = 0
         self._wake_us = 1  # nothing wakes it: `drain` is its whole life
         self._wake_number = 0
 

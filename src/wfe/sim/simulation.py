@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
+from wfe.sim.aftermath import check_damage, check_restore
 from wfe.sim.node import Violation
 from wfe.sim.world import LIVE_STEPS, World, quiet
 
@@ -44,6 +45,8 @@ def simulate(seed: int, steps: int, *, keep_trace: bool = False, live_steps: int
         try:
             world.run_safety(steps)
             world.run_live(live_steps)
+            check_restore(world)
+            check_damage(world)
         except Exception as error:  # noqa: BLE001  whatever production code raises is a finding, told with its seed
             outcome.ok = False
             outcome.failure = f"{type(error).__name__}: {error}"

@@ -31,6 +31,7 @@ from wfe.sim.trace import Trace
 from wfe.sim.workers import Behaviour, WorkerNode
 
 if TYPE_CHECKING:
+    from wfe.sim.aftermath import Restored
     from wfe.sim.swarm import Swarm
 
 BEGIN_MS = 1_700_000_000_000
@@ -66,7 +67,9 @@ class Programs:
 class World:
     """See the module. ``steps`` taken so far are in ``trace``."""
 
-    def __init__(self, seed: int, *, keep_trace: bool = False, swarm: Swarm | None = None) -> None:
+    def __init__(
+        self, seed: int, *, keep_trace: bool = False, swarm: Swarm | None = None, restored: Restored | None = None
+    ) -> None:
         self.seed = seed
         self.schedule = Schedule()
         self.trace = Trace(keep=keep_trace)
@@ -74,16 +77,18 @@ class World:
         self.swarm = swarm or choose(self.chance("swarm"))
         self.partitions = self.swarm.partitions
         self.front_address, self.back_address = "front", "back"
-        self.wall_offset_ms = BEGIN_MS
+        self.wall_offset_ms = BEGIN_MS if restored is None else restored.wall_ms
         self.shard_settings = self.swarm.shard_settings
         self.network = Network(self.schedule, self.trace, self.chance("network"))
         self.network.weather = self.swarm.weather
         self.network.late_address = self.front_address
-        self.disk = SimDisk(SeededRandom(self.chance("disk").getrandbits(64)))
-        self.disk_max_us = 2_000
+        self.disk = SimDisk(SeededRandom(self.chance("disk").getrandbits(64))) if restored is None else restored.disk
+        self.disk_max_us = self.disk_worst_us = 2_000
         self.program = Programs(self.chance("programs"), self.swarm)
         self.behaviour = Behaviour(self.chance("tasks"), poison=self.swarm.poison)
         self.auditor = Auditor(self)
+        if restored is not None:
+            self.auditor.resume(restored.cuts)
         self.faults = Faults(self)
         self.calm = False
         """Faults have ceased, nothing new is started."""
