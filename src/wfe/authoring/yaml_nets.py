@@ -163,7 +163,7 @@ _JOIN_WORDS: dict[str, Join | None] = {
     "and": Join(),
     "xor": Join(mode="xor"),
 }
-"""The first word for a join is the one that is written. ``all`` is the default of every node, ``and`` the same by name."""
+"""The first word for a join is the one that is written. ``all`` is every node's default, ``and`` the same by name."""
 _JOIN_WANTED = "a join is all, any, each, or, {n: 2} or {thread: 2}"
 _REST = one_of("rest", "drain", "block", "cancel")
 _NODE_NAMES = names("the id of a node")
