@@ -15,6 +15,7 @@ from mutations import join_parts, split_parts
 from targets import TARGETS
 from text_targets import TRACES
 
+from support import worker_engine
 from support.client_world import World, a_run
 from support.fake_front import FakeFront
 from support.shards import Host
@@ -218,3 +219,10 @@ def test_a_defect_in_a_runs_first_turn_costs_that_run_and_not_the_shard(monkeypa
     view = host.get(started.run_id)
     assert (view.status, [waiting.kind for waiting in view.waiting_for]) == ("paused", ["incident"])
     assert host.start("flow", {"n": 1, "items": []}).error is None
+
+
+def test_several_tasks_that_are_said_to_be_alone_are_all_started() -> None:
+    engine = worker_engine.Engine().join()
+    body = m.Dispatch(1, [worker_engine.spec("a"), worker_engine.spec("b")], alone=True)
+    engine.receive(0, Kind.DISPATCH, body)
+    assert [spec.run_id for spec in engine.started] == ["a", "b"]

@@ -47,6 +47,10 @@ def result(run: str, attempt: int = 1, took_us: int = 10, value: bytes = b"\xc0"
     return TaskResult(run, 0, 0, attempt, 0, Raw(value), None, took_us)
 
 
+def result_of(spec: TaskSpec) -> TaskResult:
+    return TaskResult(spec.run_id, spec.node, spec.activation, spec.attempt, 0, Raw(b"\xc0"), None, 10)
+
+
 def frame(kind: Kind, body: object = None, request: int = 0) -> list[bytes]:
     return [encode_header(Header(PROTOCOL, int(kind), request=request)), msgspec.msgpack.encode(body)]
 

@@ -328,6 +328,7 @@ class WorkerActor:
         shard.dispatch_seq = dispatch.seq
         in_flight, start = self._in_flight, self._runner.start
         size_total = 0
+        alone = dispatch.alone and len(dispatch.tasks) == 1  # several can't each be the only one
         for spec in dispatch.tasks:
             size = len(spec.input)
             size_total += size
@@ -335,12 +336,12 @@ class WorkerActor:
             if key not in in_flight:
                 in_flight[key] = (shard, size)
                 self._held_bytes += size
-                if dispatch.alone:
+                if alone:
                     self._isolation.take(key, spec, now_ms)
                 else:
                     start(spec)
         shard.dispatched(len(dispatch.tasks), size_total, now_ms)
-        if dispatch.alone:
+        if alone:
             shard.returned()
             self._start_alone(now_ms)
         self._lend(now_ms)
