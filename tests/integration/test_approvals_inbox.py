@@ -59,3 +59,10 @@ def test_what_is_no_decision_is_refused(wfe_env: Env) -> None:
         with pytest.raises(wfe.InvalidInput):
             run.signal("manager", payload)
     assert len(wfe_env.approvals()) == 1
+
+
+def test_a_run_says_once_what_it_waits_for(wfe_env: Env) -> None:
+    run = wfe_env.start(spending, 1, "ann")
+    (wait,) = run.describe().waiting_for
+    assert (wait.kind, wait.node, wait.detail) == ("approval", "approval", "manager by ann")
+    assert wait.due_ms > 0

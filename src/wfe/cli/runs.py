@@ -147,7 +147,7 @@ def _print_run(document: dict[str, Any]) -> None:
 
 def _waits_for(waiting: dict[str, Any]) -> str:
     kind, node, detail = waiting["kind"], waiting["node"], waiting["detail"]
-    what = {"worker": "a worker for task", "run": "the end of run"}.get(kind, kind)
+    what = {"worker": "a worker for task", "run": "the end of run", "items": "items by signal"}.get(kind, kind)
     return " ".join(filter(None, [what, detail])) + (f" (node {node})" if node else "")
 
 

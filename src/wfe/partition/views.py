@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -56,8 +57,7 @@ def shown_status(run: RunState, leases: dict[int, Lease]) -> str:
         run.waits
         or run.children
         or run.retrying
-        or run.locks
-        or run.approvals
+        or not all(run.locks.values())
         or any(t != RUN_DEADLINE for t in run.timers)
     )
     return "waiting" if waits else RUNNING
@@ -69,51 +69,94 @@ def outcome(run: RunState) -> RunOutcome:
 
 
 def waiting_for(run: RunState, plan: Plan, leases: dict[int, Lease]) -> list[Waiting]:
-    """What holds a run up, at most a hundred entries."""
-    found: list[Waiting] = []
+    """What holds a run up, each thing once, at most a hundred entries."""
     if run.status in ENDED:
-        return found
+        return []
+    found: list[Waiting] = []
     if run.status == PAUSED:
         found.append(Waiting("incident" if run.incident else "paused", detail=run.incident))
+    for parts in (_compensation, _tasks, _messages, _approvals, _locks, _joins, _children, _timers):
+        for wait in parts(run, plan, leases):
+            found.append(wait)
+            if len(found) >= _WAITING_MAX:
+                return found
+    return found
 
-    def place(key: int) -> str:
-        act, index = divmod(key, plan.stride)
-        return f"{_node_id(plan, index)}[{act}]" if act else _node_id(plan, index)
 
+def _place(plan: Plan, key: int) -> str:
+    act, index = divmod(key, plan.stride)
+    return _at(_node_id(plan, index), act)
+
+
+def _at(node_id: str, act: int) -> str:
+    return f"{node_id}[{act}]" if act else node_id
+
+
+def _compensation(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Waiting]:
+    """What the run ends with afterwards, and how many handlers come after the open one."""
+    compensating = run.compensating
+    if compensating is not None:
+        before = f"before the run is {compensating.status}" if compensating.status else "before the run goes on"
+        yield Waiting("compensation", detail=f"{len(compensating.todo)} more after the open one, {before}")
+
+
+def _tasks(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Waiting]:
     for key, attempt in run.open.items():
         lease = leases.get(key)
-        node = plan.nodes[key % plan.stride].node
-        name = getattr(node, "task", "")
+        name = plan.nodes[key % plan.stride].task
         if lease is None:
-            found.append(Waiting("worker", place(key), name, attempt=attempt))
+            yield Waiting("worker", _place(plan, key), name, attempt=attempt)
         else:
             detail = f"{name} on {lease.worker}"
-            found.append(Waiting("task", place(key), detail, since_ms=lease.dispatched_ms, attempt=attempt))
-        if len(found) >= _WAITING_MAX:
-            return found
-    for key, name in run.waits.items():
-        found.append(Waiting("signal", place(key), name, due_ms=run.timers.get(key * 2 + 1, 0)))
+            yield Waiting("task", _place(plan, key), detail, since_ms=lease.dispatched_ms, attempt=attempt)
+
+
+def _messages(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Waiting]:
+    """Signals, also those that bring a map further items; an approval has words of its own."""
+    for key, channel in run.waits.items():
+        if key not in run.approvals:
+            kind = "items" if key in run.groups else "signal"
+            detail = channel.replace("\x1f", " ")
+            yield Waiting(kind, _place(plan, key), detail, due_ms=run.timers.get(key * 2 + DEADLINE, 0))
+
+
+def _approvals(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Waiting]:
     for approval in open_approvals(run, plan):
         to = _decode(approval.to)
         who = "" if to is None else f" by {to}"
-        where = f"{approval.node}[{approval.activation}]" if approval.activation else approval.node
-        found.append(Waiting("approval", where, f"{approval.name}{who}", due_ms=approval.due_ms))
+        where = _at(approval.node, approval.activation)
+        yield Waiting("approval", where, f"{approval.name}{who}", due_ms=approval.due_ms)
+
+
+def _locks(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Waiting]:
     for key, held in run.locks.items():
         if not held:
-            found.append(Waiting("lock", place(key), _lock_words(run, plan, key)))
+            yield Waiting("lock", _place(plan, key), _lock_words(run, plan, key))
+
+
+def _joins(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Waiting]:
     for key, marking in run.nets.items():
         for id_, what in waiting_joins(plan, marking):
-            act = key // plan.stride
-            found.append(Waiting("join", f"{id_}[{act}]" if act else id_, what))
+            yield Waiting("join", _at(id_, key // plan.stride), what)
+
+
+def _children(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Waiting]:
     for key, child in run.children.items():
-        found.append(Waiting("run", place(key), child, due_ms=run.timers.get(key * 2 + 1, 0)))
+        yield Waiting("run", _place(plan, key), child, due_ms=run.timers.get(key * 2 + DEADLINE, 0))
+
+
+def _timers(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Waiting]:
+    """Those that wake something: a deadline belongs to what it limits, and an approval only asks somebody else."""
     for timer, due_ms in run.timers.items():
-        if timer == RUN_DEADLINE or timer % 2 or len(found) >= _WAITING_MAX:
-            continue
         key = timer // 2
-        kind = "retry" if key in run.retrying else "timer"
-        found.append(Waiting(kind, place(key), due_ms=due_ms, attempt=run.retrying.get(key, 0)))
-    return found[:_WAITING_MAX]
+        if timer == RUN_DEADLINE or timer % 2 == DEADLINE or key in run.approvals:
+            continue
+        loop = run.loops.get(key)
+        if loop is not None:
+            yield Waiting("loop", _place(plan, key), f"turn after iteration {loop.iteration}", due_ms=due_ms)
+        else:
+            kind = "retry" if key in run.retrying else "timer"
+            yield Waiting(kind, _place(plan, key), due_ms=due_ms, attempt=run.retrying.get(key, 0))
 
 
 def open_approvals(run: RunState, plan: Plan) -> list[OpenApproval]:

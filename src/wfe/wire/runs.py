@@ -65,7 +65,8 @@ class FindRun(Struct, array_like=True):
 
 
 class Waiting(Struct, array_like=True):
-    """What a run waits for. ``kind``: task, retry, timer, signal, run, worker, paused ..."""
+    """What a run waits for. ``kind``: task, worker, retry, timer, signal, items (of a map that grows), approval, lock,
+    join, run, loop (that rests), compensation, paused, incident."""
 
     kind: str
     node: str = ""
