@@ -53,6 +53,12 @@ TURN_EVENTS_MAX: Final = 1_000
 NET_EVENTS_MAX: Final = 50_000
 """A net that brought about so many events in one turn goes round without ever waiting: a fault."""
 SUBFLOW_DEPTH_MAX: Final = 50
+DURABLE_CALLS_MAX: Final = 10_000
+"""Recorded calls of one round of a durable function; ``wf.continue_with`` begins the next round."""
+DURABLE_RECORD_BYTES_MAX: Final = 12 * MIB
+"""Recorded values and arguments of one round: all of it travels in one frame when the function is re-run."""
+DURABLE_CANCEL_GRACE_MS: Final = 60_000
+"""A durable function that is cancelled may clean up for this long; then its run ends as cancelled."""
 SIGNALS_BUFFERED_MAX: Final = 10_000
 COMMANDS_REMEMBERED_MAX: Final = 64
 """Outcomes of recent commands that a run keeps, so that a repeated command gets the same answer."""
@@ -104,6 +110,16 @@ CREDIT_TASKS_MAX: Final = 4_000
 CREDIT_BYTES_MAX: Final = 64 * MIB
 CREDIT_TARGET_MS: Final = 20
 """Prefetch that much work, by the measured duration of recent tasks."""
+
+# Durable functions in a worker
+DURABLE_STEPS_MAX: Final = 1_000_000
+"""Steps of a durable function between two waits; beyond it goes round for ever."""
+DURABLE_LIVE_MAX: Final = 2_000
+"""Functions that a worker keeps between their turns; those that waited longest are let go, and re-run when they go on."""
+DURABLE_IDLE_MS: Final = 60_000
+"""A function that waited for this long is let go."""
+DURABLE_SLOW_MS: Final = 1_000
+"""A function that does not wait for this long is named in the log: it holds up its worker."""
 
 # Mail between partitions, per pair of them
 MAIL_LETTERS_MAX: Final = 1_000
@@ -192,6 +208,7 @@ assert 2 * PAYLOAD_BYTES_MAX + MIB <= FRAME_BYTES_MAX, (
     "a run's input and output must fit in a frame with their envelope"
 )
 assert DEFINITION_BYTES_MAX < FRAME_BYTES_MAX
+assert DURABLE_RECORD_BYTES_MAX + MIB <= TASK_INPUT_BYTES_MAX, "a re-run's record must fit into a frame"
 assert FRAME_MESSAGES_MAX <= FRAME_MESSAGES_REFUSED
 assert RECENT_RUNS_MS > 2 * FRESH_ID_MS, "a repeated start must find the ended run in memory or be looked up"
 assert LEASE_MS >= 3 * HEARTBEAT_MS, "one lost heartbeat must not lose a lease"

@@ -1,0 +1,52 @@
+"""Where in the author's source a durable function stands: for records of calls, errors and logs. Reads frames only."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from types import FrameType
+
+from wfe.errors import GraphError
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+_LIBRARIES = tuple(
+    os.path.join(os.path.abspath(path), "")
+    for path in {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+)
+_own: dict[str, bool] = {}
+
+
+def is_author_file(file: str) -> bool:
+    """Whether a file is the author's: not of wfe, nor of a library. Remembered by name: it is asked at each call."""
+    known = _own.get(file)
+    if known is None:
+        known = _own[file] = not file.startswith((_PACKAGE, "<")) and not file.startswith(_LIBRARIES)
+    return known
+
+
+def author_frame(frame: FrameType | None) -> FrameType | None:
+    """The innermost frame that the author wrote, from this one outwards; else the innermost outside wfe."""
+    nearest: FrameType | None = None
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if is_author_file(file):
+            return frame
+        if nearest is None and not file.startswith(_PACKAGE):
+            nearest = frame
+        frame = frame.f_back
+    return nearest
+
+
+def here() -> str:
+    """``app.py:12``: the author's line that is being executed."""
+    frame = author_frame(sys._getframe(1))
+    return "?" if frame is None else f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+def mistake(message: str) -> GraphError:
+    """A GraphError at the author's line."""
+    frame = author_frame(sys._getframe(1))
+    if frame is None:
+        return GraphError(message)
+    return GraphError(message, file=frame.f_code.co_filename, line=frame.f_lineno)
