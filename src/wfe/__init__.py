@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from wfe.errors import Fatal as Fatal
     from wfe.errors import GraphError as GraphError
     from wfe.errors import InvalidInput as InvalidInput
+    from wfe.errors import InvalidOutput as InvalidOutput
     from wfe.errors import KeyConflict as KeyConflict
     from wfe.errors import PayloadTooLarge as PayloadTooLarge
     from wfe.errors import Rejected as Rejected
@@ -79,6 +80,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "Fatal",
         "GraphError",
         "InvalidInput",
+        "InvalidOutput",
         "KeyConflict",
         "PayloadTooLarge",
         "Rejected",

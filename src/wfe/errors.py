@@ -38,6 +38,7 @@
         |-- RetryAfter           retry after this long, whatever the policy says
         |-- TaskCancelled        the task was cancelled, timed out or given to another worker
         |-- Rejected             an approval was refused
+        |-- InvalidOutput        the task author's: a result that does not fit the node's schema
         `-- TimedOut             a node, wait or run took longer than it may
 """
 
@@ -289,6 +290,15 @@ class Rejected(TaskSignal):
     """An approval was refused."""
 
     code = "rejected"
+
+
+class InvalidOutput(TaskSignal):
+    """The result of a task or a sub-workflow does not fit its schema; the message names the place in it.
+
+    It is not retried unless the policy names it: a function that gives the wrong thing will do so again.
+    """
+
+    code = "invalid_output"
 
 
 class TimedOut(TaskSignal):

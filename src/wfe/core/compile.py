@@ -14,6 +14,7 @@ from wfe.core.expressions import compile_expression, compile_template
 from wfe.core.nets.shape import Net
 from wfe.core.nets.wiring import edges_of_block, finish_net, is_net, make_net, names_of_net
 from wfe.core.plan import Arm, Input, Op, Plan, PlanNode, Scope, ScopeKind, Source, SourceKind
+from wfe.core.value_checks import output_check
 from wfe.errors import DefinitionError
 from wfe.model.definition import Assign, Definition, Graph, Loop, Map, Node, Parallel, Task, When, children, walk
 from wfe.model.net import Edge
@@ -231,6 +232,7 @@ class _Compiler:
         node = plan_node.node
         self.named |= node_names(node)
         fill(plan_node)
+        plan_node.returns = output_check(node, self.definition.types)
         if plan_node.op is Op.TASK:
             plan_node.input = self._input(plan_node, arguments_of(node) or {})
         if isinstance(node, Assign):

@@ -20,6 +20,7 @@ from wfe.core.plan import Plan
 from wfe.core.retry import retry_delay_ms
 from wfe.core.signals import drop_transient, hand_over, signal
 from wfe.core.turn import Turn
+from wfe.core.value_checks import invalid_output
 from wfe.core.values import encode, encode_value
 from wfe.errors import BY_CODE, ProtocolError, RunClosed, WfeError
 from wfe.limits import LOSSES_MAX
@@ -92,6 +93,9 @@ def task_result(
     if run.open.get(key) != attempt:
         return False
     act, index = divmod(key, plan.stride)
+    if status == DONE and (check := plan.nodes[index].returns) is not None:
+        error = invalid_output(check, value, plan.nodes[index].retry, plan.nodes[index].task)
+        status = DONE if error is None else FAILED_ATTEMPT
     if status == DONE and _is_handler(run, key):
         turn.emit(CompensationDone(index, act, attempt))
     elif status == DONE:
@@ -208,7 +212,12 @@ def child_ended(turn: Turn, key: int, child: str, status: str, output: Raw, erro
         return False
     act, index = divmod(key, plan.stride)
     node = plan.nodes[index]
-    if status == "completed":
+    unfit = None
+    if status == "completed" and node.returns is not None:
+        unfit = invalid_output(node.returns, output, None, f"sub-workflow {child}")
+    if unfit is not None:
+        _raise(turn, act, index, structs.replace(unfit, node=node.id))
+    elif status == "completed":
         turn.emit(NodeDone(index, act, output))
     else:
         found = error or ErrorInfo("RunFailed", f"sub-workflow {child} ended as {status}")

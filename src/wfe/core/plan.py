@@ -17,6 +17,7 @@ from msgspec import Raw
 
 from wfe.core.expressions import Expression, Template
 from wfe.core.nets.shape import Net
+from wfe.core.value_checks import ValueCheck
 from wfe.model.definition import Definition, Node
 from wfe.model.policy import RetryPolicy
 
@@ -147,6 +148,8 @@ class PlanNode:
     """DECISION."""
     target: Source | None = None
     """ASSIGN: the state."""
+    returns: ValueCheck | None = None
+    """What the value of a task or a sub-workflow must fit."""
 
 
 @dataclass(slots=True)
