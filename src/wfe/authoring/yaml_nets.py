@@ -164,7 +164,8 @@ _JOIN_WORDS: dict[str, Join | None] = {
     "xor": Join(mode="xor"),
 }
 """The first word for a join is the one that is written. ``all`` is every node's default, ``and`` the same by name."""
-_JOIN_WANTED = "a join is all, any, each, or, {n: 2} or {thread: 2}"
+_JOIN_WANTED = "a join is all, any, each, or, a number, {n: 2} or {thread: 2}"
+_COUNT = whole("a join", 1)
 _REST = one_of("rest", "drain", "block", "cancel")
 _NODE_NAMES = names("the id of a node")
 _N_PARTS: dict[str, Part] = {
@@ -181,6 +182,8 @@ def _read_join(context: Context, tree: Tree, where: str) -> Join | None:
             return _JOIN_WORDS[tree.value]
         hint = did_you_mean(tree.value, _JOIN_WORDS)
         raise Misread(f"{_JOIN_WANTED}, not {tree.value!r}" + (f"; {hint}" if hint else ""), tree.mark)
+    if isinstance(tree, Scalar) and isinstance(tree.value, int) and not isinstance(tree.value, bool):
+        return Join(mode="n", n=_COUNT.read(context, tree, where))
     if not isinstance(tree, Mapping):
         raise Misread(f"{_JOIN_WANTED}, not {describe(tree)}", tree.mark)
     if "thread" in tree.entries:
@@ -201,7 +204,7 @@ def _write_join(join: Join) -> Any:
 JOIN = Form(
     _read_join,
     _write_join,
-    {"anyOf": [{"enum": list(_JOIN_WORDS)}, parts_schema(_N_PARTS), parts_schema(_THREAD_PARTS)]},
+    {"anyOf": [{"enum": list(_JOIN_WORDS)}, _COUNT.schema, parts_schema(_N_PARTS), parts_schema(_THREAD_PARTS)]},
 )
 
 
