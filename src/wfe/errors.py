@@ -14,6 +14,8 @@
     |   |-- UnknownRun           no such run is kept
     |   |-- UnknownTask          no such task in the app
     |   |-- VersionConflict      an explicit version already names another graph
+    |   |-- DefinitionDeprecated no new runs of this version are wanted
+    |   |-- DefinitionInUse      a version that runs or other definitions refer to
     |   |-- KeyConflict          the idempotency key already names a run with another input
     |   |-- RunClosed            the run has ended
     |   |-- PayloadTooLarge      a payload above the limit
@@ -134,6 +136,18 @@ class VersionConflict(RequestError):
     """The explicit version already names another graph. Raise the version."""
 
     code = "version_conflict"
+
+
+class DefinitionDeprecated(RequestError):
+    """No new runs of this version are wanted; those that there are go on. Start another version, or undeprecate it."""
+
+    code = "deprecated"
+
+
+class DefinitionInUse(RequestError):
+    """Runs or other definitions refer to this version, so that it cannot be deleted (the message names one)."""
+
+    code = "definition_in_use"
 
 
 class KeyConflict(RequestError):

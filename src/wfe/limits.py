@@ -183,6 +183,10 @@ PEER_IDLE_MS: Final = 600_000
 PEER_PROBE_MS: Final = 10_000
 """How often connected workers are looked for, and how recent a client must be to hear of shards that come and go."""
 DEPLOY_DEFINITIONS_MAX: Final = 1_000
+DEFINITION_TAGS_MAX: Final = 100
+"""Tags of a workflow's versions."""
+USAGE_ANSWER_MS: Final = 10_000
+"""Within this time all shards say whether they keep runs of a definition that is to be deleted."""
 UNAVAILABLE_RETRY_MS: Final = 200
 
 # Sockets

@@ -62,9 +62,19 @@ class Escalation(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
 
 
 class Trigger(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What may start a run beside clients: a ``webhook`` of this name; ``input`` is a template over ``body`` and
-    ``headers`` (None: the body is the input)."""
+    """What starts runs: a ``webhook`` of this name, people (``manual``) or programs (``api``).
 
-    webhook: str
+    Of a webhook: ``input`` is a template over ``body`` and ``headers`` (None: the body is the input), and so is
+    ``key``. The other two say what a workflow is meant for: pages for people offer those that are ``manual``, or that
+    name no trigger.
+    """
+
+    webhook: str = ""
     input: Any = None
     key: Any = None
+    kind: Literal["webhook", "manual", "api"] = "webhook"
+
+    @property
+    def label(self) -> str:
+        """``webhook:orders``, ``manual``, ``api``."""
+        return f"webhook:{self.webhook}" if self.kind == "webhook" else self.kind

@@ -86,6 +86,12 @@ class Kind(IntEnum):
     CUT_DONE = 75  # CutDone ->
     RELEASE = 76  # <- Release: mail goes on
 
+    # definitions (bodies in wire.definitions)
+    DEFINE = 80  # DefinitionCommand, client -> coordinator, answered by REPLY DefinitionChanged
+    USAGE = 81  # UsageQuestion, coordinator -> shard
+    USED = 82  # Usage ->
+    CARRY = 83  # CarryQuery, client -> coordinator -> shard, answered by REPLY CarryPage
+
 
 class Header(Struct, array_like=True, frozen=True):
     """``request`` pairs an answer with its question. ``definition`` is filled in by the coordinator on START.

@@ -123,7 +123,11 @@ class DefinitionQuery(Struct, array_like=True):
 
 
 class DefinitionFound(Struct, array_like=True):
-    """``definition`` is canonical JSON, empty in a list. ``current``: starts without a version use it."""
+    """``definition`` is canonical JSON, empty in a list. ``current``: starts without a version use it.
+
+    ``deprecated_at``: it takes no new runs since then (0: it does), and ``note`` says why. ``tags``: names that stand
+    for it. ``triggers``: what starts it, as ``manual``, ``api`` or ``webhook:NAME``.
+    """
 
     workflow: str
     version: int
@@ -131,6 +135,10 @@ class DefinitionFound(Struct, array_like=True):
     definition: bytes = b""
     current: bool = True
     deployed_at: int = 0
+    deprecated_at: int = 0
+    note: str = ""
+    tags: list[str] = []
+    triggers: list[str] = []
 
 
 # ---- shard <-> coordinator ------------------------------------------------------------------------------------------
