@@ -38,6 +38,7 @@ _DESCRIPTIONS = {
     "start": "Starts another workflow and does not wait; the value is its run id.",
     "http": "Makes an HTTP call: GET https://...",
     "custom": "A node type that a plugin contributes.",
+    "durable": "A durable function: Python that a worker runs; the only node of its workflow.",
     "set": "Computes a value.",
     "decision": "Its value is the name of the first case whose condition holds.",
     "transform": "Filters, enriches, maps and reduces a list.",

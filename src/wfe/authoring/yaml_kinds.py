@@ -117,6 +117,8 @@ def base_id(node_kind: str, fields: dict[str, Any]) -> str:
             return str(fields.get("task", node_kind))
         case "workflow":
             return str(fields.get("workflow", node_kind))
+        case "durable":
+            return str(fields.get("function", node_kind))
         case "sleep_until":
             return "sleep"
         case _:

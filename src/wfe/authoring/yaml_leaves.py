@@ -48,6 +48,7 @@ from wfe.model.definition import (
     CompensateWith,
     Custom,
     Decision,
+    DurableCall,
     Emit,
     End,
     Fail,
@@ -258,6 +259,15 @@ LEAVES: dict[str, Kind] = {
             "with": WITH,
             "retry": RETRIES,
             "timeout": TIMEOUT,
+            "returns": RETURNS,
+        },
+    ),
+    "durable": Kind(
+        DurableCall,
+        {
+            "durable": key("function", text("the name of a durable function"), required=True),
+            "version": key("version", whole("version", 1), 1),
+            "with": WITH,
             "returns": RETURNS,
         },
     ),

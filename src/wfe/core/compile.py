@@ -233,7 +233,7 @@ class _Compiler:
         self.named |= node_names(node)
         fill(plan_node)
         plan_node.returns = output_check(node, self.definition.types)
-        if plan_node.op is Op.TASK:
+        if plan_node.op in (Op.TASK, Op.DURABLE):
             plan_node.input = self._input(plan_node, arguments_of(node) or {})
         if isinstance(node, Assign):
             plan_node.target = self.resolve(plan_node.scope, node.state)

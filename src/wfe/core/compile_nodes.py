@@ -22,6 +22,7 @@ from wfe.model.definition import (
     CompensateWith,
     Custom,
     Decision,
+    DurableCall,
     Emit,
     End,
     Fail,
@@ -44,6 +45,7 @@ from wfe.model.definition import (
     When,
     walk,
 )
+from wfe.model.durable import TASK_PREFIX
 
 Compiled = Expression | Template
 OPS: Mapping[type, Op] = {
@@ -75,6 +77,7 @@ OPS: Mapping[type, Op] = {
     Http: Op.TASK,
     Custom: Op.TASK,
     Graph: Op.GRAPH,
+    DurableCall: Op.DURABLE,
 }
 HTTP_TASK = "wfe.http"
 """The engine's own task that makes HTTP calls; its one argument is ``request``."""
@@ -105,7 +108,7 @@ def tree_names(node: Node) -> set[str]:
 def arguments_of(node: Node) -> dict[str, object] | None:
     """The arguments of the task that a worker runs for this node, as templates; None when there is no such task."""
     match node:
-        case Task() | Custom() | CompensateWith():
+        case Task() | Custom() | CompensateWith() | DurableCall():
             return dict(node.with_)
         case Http():
             return {"request": _request(node)}
@@ -126,6 +129,8 @@ def fill(plan_node: PlanNode) -> None:
             plan_node.task = HTTP_TASK
         case Custom():
             plan_node.task = node.custom
+        case DurableCall():
+            plan_node.task, plan_node.task_version = TASK_PREFIX + node.function, node.version
         case Decision():
             plan_node.cases = tuple(
                 (name, None if cond is None else compile_expression(cond)) for name, cond in node.cases.items()
@@ -181,7 +186,7 @@ def _expressions(node: Node) -> Iterator[tuple[str, str | None]]:
 
 def _templates(node: Node) -> Iterator[tuple[str, object]]:
     match node:
-        case Task() | SubWorkflow() | CompensateWith() | Custom() | Http():
+        case Task() | SubWorkflow() | CompensateWith() | Custom() | Http() | DurableCall():
             yield "template", arguments_of(node) if not isinstance(node, SubWorkflow) else node.with_
         case StartWorkflow():
             yield "template", {"with": node.with_, "key": node.key}

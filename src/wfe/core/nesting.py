@@ -1,4 +1,6 @@
-"""What a node may not do because of the blocks around it: break without a loop, take a lock twice. Pure."""
+"""What a node may not do because of what is around it: break without a loop, take a lock twice, be a durable function
+that is not alone. Pure.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from dataclasses import dataclass, replace
 from wfe.core.findings import Findings
 from wfe.core.net_paths import rests
 from wfe.core.visibility import blocks_of
-from wfe.model.definition import BreakIf, Definition, End, Fail, Graph, Lock, Loop, Node, walk
+from wfe.model.definition import BreakIf, Definition, DurableCall, End, Fail, Graph, Lock, Loop, Node, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,8 @@ class _Around:
 
 
 def check_nesting(definition: Definition, findings: Findings) -> None:
-    """Findings about breaks, loops that have no end, and locks inside themselves."""
+    """Findings about breaks, loops that have no end, locks inside themselves, and durable functions with company."""
+    _check_alone(definition, findings)
     _check(definition.nodes, "nodes", _Around(), definition, findings)
 
 
@@ -47,6 +50,25 @@ def _check(nodes: tuple[Node, ...], prefix: str, around: _Around, definition: De
                 pass
         for block, place in blocks_of(node, where):
             _check(block, place, inner, definition, findings)
+
+
+def _check_alone(definition: Definition, findings: Findings) -> None:
+    """A durable function is all of its definition: nothing stands beside it, nothing says when it begins."""
+    for node in walk(definition.nodes):
+        if not isinstance(node, DurableCall):
+            continue
+        if definition.nodes != (node,):
+            message = "a durable function is a workflow of its own: nothing may stand beside or around it"
+            findings.error(node.id, "nodes", message, f"call it from here as {{workflow: {node.function}}}")
+            return
+        plain = DurableCall(
+            id=node.id, function=node.function, version=node.version, with_=node.with_, returns=node.returns
+        )
+        if node != plain:
+            findings.error(node.id, "nodes[0]", "a durable function has no if, after, join, cancels or boundary")
+        if definition.output != f"${{{node.id}}}":
+            message = "the output of a durable function's workflow is the function's value"
+            findings.error(node.id, "output", message, f'write output: "${{{node.id}}}"')
 
 
 def _shared(node: Lock, definition: Definition) -> frozenset[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from wfe.model.definition import (
     Approval,
     Custom,
+    DurableCall,
     Http,
     Node,
     Sleep,
@@ -22,7 +23,7 @@ from wfe.model.net import Edge
 def rests(node: Node) -> bool:
     """Whether a node takes time: it, or something inside it, waits for a worker, a timer or a message."""
     match node:
-        case Task() | SubWorkflow() | Http() | Custom() | Sleep() | WaitSignal() | Approval():
+        case Task() | SubWorkflow() | Http() | Custom() | DurableCall() | Sleep() | WaitSignal() | Approval():
             return True
         case _:
             return any(rests(inner) for block in children(node) for inner in block)

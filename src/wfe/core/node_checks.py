@@ -16,6 +16,7 @@ from wfe.model.definition import (
     Custom,
     Decision,
     Definition,
+    DurableCall,
     Emit,
     Fail,
     Graph,
@@ -211,11 +212,14 @@ class NodeChecker(FieldChecker):
                 self._range(node.id, f"{where}.task_version", node.task_version, 1, VERSION_MAX)
             case Custom():
                 self._name(node.id, f"{where}.custom", node.custom)
+            case DurableCall():
+                self._name(node.id, f"{where}.durable", node.function)
+                self._range(node.id, f"{where}.version", node.version, 1, VERSION_MAX)
             case Http():
                 self._http(node, where)
             case _:
                 pass
-        if isinstance(node, (Task, SubWorkflow, Http, Custom)):
+        if isinstance(node, (Task, SubWorkflow, Http, Custom, DurableCall)):
             self._schema(node.id, f"{where}.returns", node.returns)
         if isinstance(node, (Task, SubWorkflow, Http, Custom, CompensateWith)):
             self._duration(node.id, f"{where}.timeout", node.timeout_ms, positive=True)

@@ -50,6 +50,7 @@ class Op(IntEnum):
     COMPENSATE = 22
     EMIT = 23
     GRAPH = 24
+    DURABLE = 25
 
 
 class ScopeKind(IntEnum):

@@ -20,6 +20,7 @@ from wfe.model.definition import (
     CompensateWith,
     Custom,
     Decision,
+    DurableCall,
     Edge,
     Emit,
     End,
@@ -165,7 +166,7 @@ class SiteReader:
     def _work(self, node: Node, where: str) -> Iterator[Site]:
         """What leaves the engine: tasks, other runs, calls."""
         match node:
-            case Task() | Custom() | CompensateWith():
+            case Task() | Custom() | CompensateWith() | DurableCall():
                 yield from self.template(node.id, f"{where}.with", node.with_, secrets=True)
             case SubWorkflow():
                 yield from self.template(node.id, f"{where}.with", node.with_)

@@ -25,6 +25,7 @@ from wfe.model.definition import (
     Custom,
     Decision,
     Definition,
+    DurableCall,
     End,
     Http,
     Loop,
@@ -129,7 +130,7 @@ class ValueTypes:
 
     def _value_of(self, node: Node) -> Schema | None:  # noqa: PLR0911 - one line per kind
         match node:
-            case Task() | SubWorkflow() | Custom():
+            case Task() | SubWorkflow() | Custom() | DurableCall():
                 return node.returns
             case Http():
                 return _response(node)

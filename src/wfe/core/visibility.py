@@ -20,6 +20,7 @@ from wfe.model.definition import (
     Compensate,
     CompensateWith,
     Definition,
+    DurableCall,
     Emit,
     End,
     Fail,
@@ -40,7 +41,12 @@ VALUELESS = (
     *(End, Fail, Assign, BreakIf, CompensateWith, Compensate, Emit),
 )
 """Nodes that exist for what they do only: naming them in an expression is a mistake."""
-_NAMES: dict[type, str] = {Block: "branch", CompensateWith: "compensate_with", BreakIf: "break_if"}
+_NAMES: dict[type, str] = {
+    Block: "branch",
+    CompensateWith: "compensate_with",
+    BreakIf: "break_if",
+    DurableCall: "durable",
+}
 
 
 def kind_name(node: Node) -> str:

@@ -27,6 +27,7 @@ class TaskEnded(Struct, frozen=True, array_like=True, tag=2):
     value: Raw = NULL
     error: ErrorInfo | None = None
     previous: Raw = NULL
+    turn: Raw = NULL
 
 
 class TaskLost(Struct, frozen=True, array_like=True, tag=3):

@@ -30,6 +30,7 @@ from wfe.model.nodes import (
     CompensateWith,
     Custom,
     Decision,
+    DurableCall,
     Emit,
     End,
     Fail,
@@ -61,6 +62,7 @@ __all__ = [
     "Custom",
     "Decision",
     "Definition",
+    "DurableCall",
     "Edge",
     "Emit",
     "End",
@@ -234,6 +236,7 @@ Node: TypeAlias = (
     | Emit
     | Http
     | Custom
+    | DurableCall
     | Graph
 )
 

@@ -2,8 +2,9 @@
 
 Nodes are named by their position in the immutable definition (`definition.walk` order). ``act`` is the activation of
 the frame that holds the node: 0 for the run's root, else a number that the map drew for its item (or the loop for its
-iteration). Those of some kinds of node are in `event_kinds`, those of nets in `event_nets`. Tags are never
-reused, fields are only appended with a default; a changed meaning is a new event.
+iteration). Those of some kinds of node are in `event_kinds`, those of nets in `event_nets`, those of durable
+functions in `event_durable`. Tags are never reused, fields are only appended with a default; a changed meaning is a new
+event.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TypeAlias
 from msgspec import Raw, Struct
 
 from wfe.model.event_base import Event
+from wfe.model.event_durable import DurableEvent
 from wfe.model.event_kinds import KindEvent
 from wfe.model.event_nets import NetEvent
 from wfe.model.event_rounds import RoundEvent
@@ -296,6 +298,7 @@ RunEvent: TypeAlias = (
     | TaskHandedOut
     | NetEvent
     | RoundEvent
+    | DurableEvent
 )
 
 

@@ -195,6 +195,18 @@ class Custom(NodeBase, frozen=True, kw_only=True, tag="custom"):
     returns: Schema | None = None
 
 
+class DurableCall(NodeBase, frozen=True, kw_only=True, tag="durable"):
+    """A durable function: Python that a worker runs, its calls recorded. A definition that has one has nothing else.
+
+    ``with_``: its arguments by name. ``version`` tells functions of one name apart, as a task's version does.
+    """
+
+    function: str
+    version: int = 1
+    with_: dict[str, Template] = {}
+    returns: Schema | None = None
+
+
 class Emit(NodeBase, frozen=True, kw_only=True, tag="emit"):
     """Publishes an event of the type ``emit``, which is kept in the run's history."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from msgspec import Raw, Struct
 
+from wfe.model.durable import DurableState
 from wfe.model.marking import Marking
 from wfe.model.policy import ErrorInfo
 
@@ -162,6 +163,8 @@ class RunState(Struct, array_like=True):
     """Place of a block (or of a frame itself) that is a net -> its marking, while it is open."""
     round: int = 0
     """How often the run went on after it had failed."""
+    durable: DurableState | None = None
+    """What a durable function has called and got; None: the run is a graph."""
 
 
 def channel_of(name: str, correlation: str) -> str:

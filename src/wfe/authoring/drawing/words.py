@@ -15,6 +15,7 @@ from wfe.model.definition import (
     CompensateWith,
     Custom,
     Decision,
+    DurableCall,
     Emit,
     End,
     Fail,
@@ -65,6 +66,7 @@ _KINDS: dict[type[Node], str] = {
     StartWorkflow: "start",
     Http: "http",
     Custom: "custom",
+    DurableCall: "durable",
     Set: "set",
     Decision: "decision",
     Transform: "transform",
@@ -118,6 +120,8 @@ def _step(node: Node) -> str:  # noqa: PLR0911 - one line per kind
             return f"{node.method} {_value(node.url)}"
         case Custom():
             return node.custom
+        case DurableCall():
+            return node.function
         case Set() | End() | State():
             return _value(node.value)
         case Assign():
