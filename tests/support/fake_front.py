@@ -168,6 +168,7 @@ class FakeFront:
             if partition_of(view.id) == head.partition
             and (not query.status or view.status == query.status)
             and (not query.workflow or view.workflow == query.workflow)
+            and (not query.after or view.id < query.after)
         ]
         views.sort(key=lambda view: view.id, reverse=True)
         return [self.reply(head, RunPage(views[: query.limit], len(views) > query.limit))]

@@ -303,12 +303,15 @@ class AsyncClient(Operating, Approving):
         key: str | None = None,
         tags: Mapping[str, str] | None = None,
         limit: int = LIST_LIMIT_DEFAULT,
+        after: str | None = None,
     ) -> RunList:
-        """Runs, newest first, each with its ``info`` (no payloads). Partitions that don't answer: ``incomplete``."""
+        """Runs, newest first, each with its ``info`` (no payloads). Partitions that don't answer: ``incomplete``.
+
+        ``after``: the ``cursor`` of the list before, to go on behind it.
+        """
         name = "" if workflow is None else target_of(workflow).name
-        return await list_runs(
-            self._open(), ListRuns(status or "", name, key or "", dict(tags or {}), limit), NAMESPACE
-        )
+        query = ListRuns(status or "", name, key or "", dict(tags or {}), limit, after or "")
+        return await list_runs(self._open(), query, NAMESPACE)
 
     # ---- signals ----
 

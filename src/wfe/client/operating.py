@@ -1,4 +1,4 @@
-"""What operators ask a server for: its status, and backups. A part of `AsyncClient`."""
+"""What operators and gateways ask a server for: status, backups, encoded starts. A part of `AsyncClient`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wfe.client.connection import Connection
 from wfe.client.replies import decoder_of
 from wfe.wire.backups import Backup, BackupReport
 from wfe.wire.frames import Kind
-from wfe.wire.messages import ServerStatus
+from wfe.wire.messages import ServerStatus, StartRun
 
 SERVING_POLL_S = 0.05
 BACKUP_POLL_S = 0.05
@@ -27,6 +27,16 @@ class Operating:
     async def status(self) -> ServerStatus:
         """The server, its shards with their counters and latencies, its workers."""
         return _decode_status(await self._open().ask(Kind.STATUS))
+
+    async def submit(self, workflow: str, version: int, run: StartRun) -> bool:
+        """Starts one run whose input is encoded already (version 0: the current one); ``run.run_id`` is its id then.
+
+        False: its key named a run before, which has that id. Refusals are raised, as `AsyncClient.start` does.
+        """
+        batch = await self._open().start(workflow, version, [run])
+        if batch.errors:
+            raise batch.errors[0]
+        return batch.created[0]
 
     async def wait_until_serving(self, timeout_s: float) -> ServerStatus:
         """The status as soon as every shard serves, or, once the time is over, as it is then."""

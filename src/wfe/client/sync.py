@@ -31,11 +31,14 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class RunList(list[Run[Any]]):
-    """Runs, newest first. ``incomplete``: partitions that could not be asked; ``more``: there are further runs."""
+    """Runs, newest first. ``incomplete``: partitions that could not be asked; ``more``: there are further runs.
 
-    def __init__(self, runs: Iterable[Run[Any]], incomplete: list[int], more: bool) -> None:
+    ``cursor``: what `Client.list` takes as ``after`` to go on behind the last one.
+    """
+
+    def __init__(self, runs: Iterable[Run[Any]], incomplete: list[int], more: bool, cursor: str = "") -> None:
         super().__init__(runs)
-        self.incomplete, self.more = incomplete, more
+        self.incomplete, self.more, self.cursor = incomplete, more, cursor
 
 
 class Client:
@@ -215,11 +218,12 @@ class Client:
         key: str | None = None,
         tags: Mapping[str, str] | None = None,
         limit: int = LIST_LIMIT_DEFAULT,
+        after: str | None = None,
     ) -> RunList:
         """See `AsyncClient.list`."""
-        asked = self._client.list(status=status, workflow=workflow, key=key, tags=tags, limit=limit)
+        asked = self._client.list(status=status, workflow=workflow, key=key, tags=tags, limit=limit, after=after)
         runs = self._loop.call(asked)
-        return RunList((Run(self._loop, run) for run in runs), runs.incomplete, runs.more)
+        return RunList((Run(self._loop, run) for run in runs), runs.incomplete, runs.more, runs.cursor)
 
     def signal(
         self,

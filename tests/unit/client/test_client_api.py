@@ -168,9 +168,23 @@ async def test_get_and_find_give_handles_with_typed_results(front: FakeFront, cl
 async def test_a_list_merges_all_partitions_newest_first(front: FakeFront, client: AsyncClient) -> None:
     ids = [(await client.start("hello", number)).id for number in range(12)]
     runs = await client.list(workflow="hello", limit=10)
-    assert [run.id for run in runs] == ids[:1:-1]
+    newest_first = sorted(ids, key=lambda run_id: run_id[2:], reverse=True)
+    assert [run.id for run in runs] == newest_first[:10]
     assert runs.more
     assert runs.incomplete == []
+
+
+async def test_a_list_goes_on_behind_its_cursor_until_the_last_run(front: FakeFront, client: AsyncClient) -> None:
+    ids = [(await client.start("hello", number)).id for number in range(12)]
+    pages, cursor = [], ""
+    while not pages or cursor:
+        page = await client.list(workflow="hello", limit=5, after=cursor)
+        pages.append([run.id for run in page])
+        cursor = page.cursor
+    assert [len(page) for page in pages] == [5, 5, 2]
+    assert sorted(run_id for page in pages for run_id in page) == sorted(ids)
+    with pytest.raises(InvalidInput, match="cursor"):
+        await client.list(after="nowhere")
 
 
 async def test_a_list_names_the_partitions_that_cannot_be_asked(front: FakeFront, client: AsyncClient) -> None:
