@@ -275,7 +275,7 @@ class TaskSpec(Struct, array_like=True, gc=False):
     """One attempt, handed to a worker. ``input`` is a msgpack map of arguments by name.
 
     ``key`` is not sent: it is `ids.task_key(run_id, node_id, activation)`. ``previous``: what the last attempt's
-    heartbeat left. ``durable`` and ``recorded`` are reserved for durable functions: recorded results with a dispatch.
+    heartbeat left. ``durable`` and ``recorded``: a turn of a durable function (`wire.durable`).
     """
 
     run_id: str
@@ -295,9 +295,8 @@ class TaskSpec(Struct, array_like=True, gc=False):
 
 
 class TaskResult(Struct, array_like=True, gc=False):
-    """The end of an attempt. ``status`` 0: done, 1: failed, 2: cancelled by the engine, 3: suspended (reserved).
-
-    A suspended result (durable functions) carries the recorded calls that it asks for in ``value``.
+    """The end of an attempt. ``status`` 0: done, 1: failed, 2: cancelled by the engine, 3 to 5: of a turn of a durable
+    function (`wire.durable`), whose ``turn`` says what the function did.
     """
 
     run_id: str
@@ -309,6 +308,7 @@ class TaskResult(Struct, array_like=True, gc=False):
     error: ErrorInfo | None = None
     started_us: int = 0
     """Time in execution, microseconds."""
+    turn: Raw = NULL
 
 
 class Dispatch(Struct, array_like=True):
