@@ -2,18 +2,20 @@
 
 Each change is one commit. Names, versions and owners are also in memory, so only `definition` reads the store.
 
-Invariants: a definition is never changed or removed; a version, once given to a graph, keeps it (unless development
-mode replaces it); epochs only grow; the number of partitions and the server's id are fixed when the catalogue is made.
+Invariants: a definition is never changed; a version, once given to a graph, keeps it (unless development mode replaces
+it), even when it is deleted: number and hash stay; a tag names a version that is there; epochs only grow; the number of
+partitions and the server's id are fixed when the catalogue is made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.msgpack import Decoder, Encoder
+from msgspec.structs import replace as changed_row
 
 from wfe.errors import DataFormat, VersionConflict
 from wfe.journal import schema
@@ -35,18 +37,30 @@ class ServerRow(Struct, array_like=True):
 
 
 class VersionRow(Struct, array_like=True):
-    """One version of a workflow. ``deployed_at`` in ms since 1970."""
+    """One version of a workflow. Times in ms since 1970; 0: never.
+
+    ``deprecated_at``: it takes no new runs (``note`` says why). ``deleted_at``: its definition is gone.
+    """
 
     hash: str
     deployed_at: int
+    deprecated_at: int = 0
+    note: str = ""
+    deleted_at: int = 0
 
 
 class WorkflowRow(Struct, array_like=True):
-    """A workflow's versions; starts without a version use ``current``."""
+    """A workflow's versions; starts without one use ``current`` (0: all are deleted). ``tags``: tag -> version."""
 
     name: str
     current: int
     versions: dict[int, VersionRow]
+    tags: dict[str, int] = {}
+
+    @property
+    def kept(self) -> dict[int, VersionRow]:
+        """The versions that are not deleted."""
+        return {number: row for number, row in self.versions.items() if not row.deleted_at}
 
 
 class OwnerRow(Struct, array_like=True):
@@ -64,6 +78,9 @@ class Listed(Struct):
     hash: str
     deployed_at: int
     current: bool
+    deprecated_at: int = 0
+    note: str = ""
+    tags: list[str] = []
 
 
 Listing: TypeAlias = list[Listed]
@@ -113,14 +130,14 @@ class Catalogue:
         if explicit_version is not None:
             known = versions.get(explicit_version)
             if known is None or known.hash == definition_hash:
-                return explicit_version, known is None
+                return explicit_version, known is None or bool(known.deleted_at)
             if not replace:
                 raise VersionConflict(
                     f"version {explicit_version} of workflow {name!r} is registered with another graph; raise the "
                     "version, or leave it out and the server counts up"
                 )
             return explicit_version, True
-        same = [version for version, known in versions.items() if known.hash == definition_hash]
+        same = [version for version, known in row.kept.items() if known.hash == definition_hash] if row else []
         if row and row.current in same:
             return row.current, False
         return (max(same), False) if same else (max(versions, default=0) + 1, True)
@@ -145,15 +162,86 @@ class Catalogue:
         if row and not changed and row.current == version:
             return version, False
         versions = dict(row.versions) if row else {}
-        changes = []
+        changes: list[tuple[int, bytes, bytes | None]] = []
         if changed:
             versions[version] = VersionRow(definition_hash, now_ms)
             changes.append((schema.CATALOGUE_DEFINITIONS, definition_hash.encode(), canonical))
-        fresh = WorkflowRow(name, version, versions)
-        changes.append((schema.CATALOGUE_WORKFLOWS, _name_key(name), _encode(fresh)))
-        self._commit(changes)
-        self._workflows[name] = fresh
+        self._put(WorkflowRow(name, version, versions, row.tags if row else {}), changes)
         return version, changed
+
+    def versions(self, name: str) -> dict[int, VersionRow]:
+        """The versions of a workflow that are not deleted, by number; none: there is no such workflow (any more)."""
+        row = self._workflows.get(name)
+        return dict(sorted(row.kept.items())) if row else {}
+
+    def is_deleted(self, name: str, version: int) -> bool:
+        """Whether there was such a version (0: such a workflow), and it is gone."""
+        row = self._workflows.get(name)
+        if row is None:
+            return False
+        return version in row.versions and version not in row.kept if version else not row.kept
+
+    def deprecate(self, name: str, versions: Collection[int], since_ms: int, note: str = "") -> list[int]:
+        """New runs of these versions are refused since then (0: they are taken again); gives those that changed."""
+        row = self._workflows[name]
+        touched = [
+            number
+            for number in sorted(versions)
+            if bool(row.versions[number].deprecated_at) != bool(since_ms) or row.versions[number].note != note
+        ]
+        fresh = {
+            number: changed_row(known, deprecated_at=known.deprecated_at or since_ms if since_ms else 0, note=note)
+            if number in touched
+            else known
+            for number, known in row.versions.items()
+        }
+        if touched:
+            self._put(changed_row(row, versions=fresh))
+        return touched
+
+    def tag(self, name: str, tag: str, version: int) -> bool:
+        """Lets the tag stand for this version, and for no other one any more (0: for none); whether that is news."""
+        row = self._workflows[name]
+        if row.tags.get(tag, 0) == version:
+            return False
+        tags = {known: number for known, number in row.tags.items() if known != tag}
+        self._put(changed_row(row, tags={**tags, tag: version} if version else tags))
+        return True
+
+    def tags(self, name: str) -> dict[str, int]:
+        """tag -> version."""
+        row = self._workflows.get(name)
+        return dict(row.tags) if row else {}
+
+    def use(self, name: str, version: int) -> bool:
+        """Makes a version the current one; whether it was not."""
+        row = self._workflows[name]
+        if row.current == version:
+            return False
+        self._put(changed_row(row, current=version))
+        return True
+
+    def delete(self, name: str, versions: Collection[int], now_ms: int) -> None:
+        """Forgets versions for good, in one commit. The current one may only go together with all others."""
+        row = self._workflows[name]
+        gone = [number for number in versions if number in row.kept]
+        left = {row.versions[number].hash for number in row.kept if number not in gone}
+        if row.current in gone and left:
+            raise ValueError(f"version {row.current} of {name} is the current one")
+        fresh = {
+            number: changed_row(known, deleted_at=now_ms, note="") if number in gone else known
+            for number, known in row.versions.items()
+        }
+        changes: list[tuple[int, bytes, bytes | None]] = [
+            (schema.CATALOGUE_DEFINITIONS, digest.encode(), None)
+            for digest in sorted({row.versions[number].hash for number in gone} - left)
+        ]
+        tags = {tag: number for tag, number in row.tags.items() if number not in gone}
+        self._put(WorkflowRow(name, row.current if left else 0, fresh, tags), changes)
+
+    def _put(self, row: WorkflowRow, changes: Sequence[tuple[int, bytes, bytes | None]] = ()) -> None:
+        self._commit([*changes, (schema.CATALOGUE_WORKFLOWS, _name_key(row.name), _encode(row))])
+        self._workflows[row.name] = row
 
     def resolve(self, name: str, version: int = 0) -> tuple[str, int] | None:
         """``(hash, version)`` of a workflow's version (0: the current one); None when there is none."""
@@ -162,7 +250,7 @@ class Catalogue:
             return None
         wanted = version or row.current
         found = row.versions.get(wanted)
-        return (found.hash, wanted) if found else None
+        return (found.hash, wanted) if found and not found.deleted_at else None
 
     def definition(self, definition_hash: str) -> bytes | None:
         """A definition's canonical JSON."""
@@ -171,9 +259,18 @@ class Catalogue:
     def list(self) -> Listing:
         """Every version of every workflow, by name, newest version first."""
         return [
-            Listed(name, version, row.versions[version].hash, row.versions[version].deployed_at, version == row.current)
+            Listed(
+                name,
+                version,
+                known.hash,
+                known.deployed_at,
+                version == row.current,
+                known.deprecated_at,
+                known.note,
+                sorted(tag for tag, number in row.tags.items() if number == version),
+            )
             for name, row in sorted(self._workflows.items())
-            for version in sorted(row.versions, reverse=True)
+            for version, known in sorted(row.kept.items(), reverse=True)
         ]
 
     # ---- partitions and epochs --------------------------------------------------------------------------------------
@@ -232,8 +329,10 @@ class Catalogue:
     def close(self) -> None:
         self._tables.store.close()
 
-    def _commit(self, changes: Sequence[tuple[int, bytes, bytes]]) -> None:
-        self._tables.store.commit([Op(table, key, seal(table, key, payload)) for table, key, payload in changes])
+    def _commit(self, changes: Sequence[tuple[int, bytes, bytes | None]]) -> None:
+        self._tables.store.commit(
+            [Op(table, key, None if value is None else seal(table, key, value)) for table, key, value in changes]
+        )
 
 
 def _name_key(name: str) -> bytes:

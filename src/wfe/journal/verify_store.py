@@ -47,9 +47,14 @@ def verify_catalogue(store: Store) -> list[Finding]:
         check.add(schema.CATALOGUE_META, SERVER_KEY, "the catalogue does not say what it is")
     definitions = set(check.keys(schema.CATALOGUE_DEFINITIONS))
     for key, row in check.rows(Decoder(WorkflowRow), schema.CATALOGUE_WORKFLOWS):
-        if row.current not in row.versions:
+        if row.current not in (row.kept or {0}):
             check.add(schema.CATALOGUE_WORKFLOWS, key, f"the current version {row.current} does not exist")
-        for version, known in row.versions.items():
+        for tag, number in row.tags.items():
+            if number not in row.kept:
+                check.add(
+                    schema.CATALOGUE_WORKFLOWS, key, f"the tag {tag!r} names version {number}: there is none"
+                )
+        for version, known in row.kept.items():
             if known.hash.encode() not in definitions:
                 check.add(schema.CATALOGUE_WORKFLOWS, key, f"the definition of version {version} is missing")
     for _ in check.rows(Decoder(OwnerRow), schema.CATALOGUE_OWNERS):

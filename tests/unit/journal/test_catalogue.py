@@ -6,6 +6,7 @@ import pytest
 
 from wfe.errors import DataCorrupt, DataFull, VersionConflict
 from wfe.journal.catalogue import Catalogue, Listed
+from wfe.journal.verify_store import verify_catalogue
 from wfe.sim.chance import SeededRandom
 from wfe.sim.disk import SimDisk
 
@@ -82,6 +83,79 @@ def test_a_check_changes_nothing(disk: SimDisk) -> None:
     assert catalogue.plan("h1", "checkout", None) == (1, False)
     assert disk.writes == writes
     assert catalogue.resolve("checkout") == ("h1", 1)
+
+
+def test_deprecation_tags_and_what_is_current_survive_a_crash(disk: SimDisk) -> None:
+    catalogue = opened(disk)
+    catalogue.register("h1", b"{1}", "checkout", None, 10)
+    catalogue.register("h2", b"{2}", "checkout", None, 20)
+    assert catalogue.deprecate("checkout", [1, 2], 30, "use checkout_2") == [1, 2]
+    assert catalogue.deprecate("checkout", [1, 2], 40, "use checkout_2") == [], "the same again changes nothing"
+    assert catalogue.deprecate("checkout", [2], 0) == [2]
+    assert [catalogue.tag("checkout", "stable", 1), catalogue.tag("checkout", "stable", 1)] == [True, False]
+    assert [catalogue.use("checkout", 1), catalogue.use("checkout", 1)] == [True, False]
+    disk.crash()
+    again = opened(disk)
+    assert again.list() == [
+        Listed("checkout", 2, "h2", 20, False),
+        Listed("checkout", 1, "h1", 10, True, 30, "use checkout_2", ["stable"]),
+    ]
+    assert again.resolve("checkout") == ("h1", 1)
+
+
+def test_a_tag_stands_for_one_version_at_a_time(disk: SimDisk) -> None:
+    catalogue = opened(disk)
+    catalogue.register("h1", b"{1}", "checkout", None, 10)
+    catalogue.register("h2", b"{2}", "checkout", None, 20)
+    catalogue.tag("checkout", "stable", 1)
+    catalogue.tag("checkout", "stable", 2)
+    assert catalogue.tags("checkout") == {"stable": 2}
+    assert [catalogue.tag("checkout", "stable", 0), catalogue.tag("checkout", "stable", 0)] == [True, False]
+    assert catalogue.tags("checkout") == {}
+
+
+def test_a_deleted_version_is_gone_and_its_number_is_not_given_to_another_graph(disk: SimDisk) -> None:
+    catalogue = opened(disk)
+    catalogue.register("h1", b"{1}", "checkout", None, 10)
+    catalogue.register("h2", b"{2}", "checkout", None, 20)
+    catalogue.tag("checkout", "old", 1)
+    catalogue.delete("checkout", [1], 30)
+    disk.crash()
+    catalogue = opened(disk)
+    assert catalogue.definition("h1") is None
+    assert catalogue.resolve("checkout", 1) is None
+    assert catalogue.is_deleted("checkout", 1)
+    assert not catalogue.is_deleted("checkout", 2)
+    assert catalogue.tags("checkout") == {}
+    with pytest.raises(VersionConflict):
+        catalogue.register("h3", b"{3}", "checkout", 1, 40)
+    assert catalogue.register("h1", b"{1}", "checkout", None, 40) == (3, True), "the same graph again is a new version"
+    assert catalogue.definition("h1") == b"{1}"
+
+
+def test_the_current_version_goes_only_with_all_others(disk: SimDisk) -> None:
+    catalogue = opened(disk)
+    catalogue.register("h1", b"{1}", "checkout", None, 10)
+    catalogue.register("h2", b"{2}", "checkout", None, 20)
+    with pytest.raises(ValueError, match="current"):
+        catalogue.delete("checkout", [2], 30)
+    catalogue.delete("checkout", [1, 2], 30)
+    assert catalogue.list() == []
+    assert catalogue.resolve("checkout") is None
+    assert catalogue.is_deleted("checkout", 0)
+    assert verify_catalogue(disk.store("catalogue")) == []
+    assert catalogue.register("h1", b"{1}", "checkout", None, 40) == (3, True)
+
+
+def test_two_versions_of_one_graph_share_its_bytes_until_both_are_deleted(disk: SimDisk) -> None:
+    catalogue = opened(disk)
+    for version in (1, 2, 3):
+        catalogue.register("h2" if version == 3 else "h1", b"{}", "checkout", version, 10)
+    catalogue.delete("checkout", [1], 20)
+    assert catalogue.definition("h1") == b"{}"
+    assert verify_catalogue(disk.store("catalogue")) == []
+    catalogue.delete("checkout", [2], 20)
+    assert catalogue.definition("h1") is None
 
 
 def test_everything_survives_a_crash(disk: SimDisk) -> None:
