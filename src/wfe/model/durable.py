@@ -125,7 +125,8 @@ class DurableCompletion(Struct, array_like=True, gc=False):
 
 
 class Called(Struct, array_like=True, gc=False):
-    """A recorded call; its number is its position. ``options``: the body's Struct, while the call is open."""
+    """A recorded call; its number is its position. ``options``: the body's Struct, encoded, while the call is open
+    (workers do not see it)."""
 
     kind: int
     name: str
@@ -141,7 +142,8 @@ class DurableRecord(Struct, array_like=True):
 
     ``calls``: from number ``since_call`` on; ``completions``: from position ``since_completion`` on, in the order in
     which they are to be delivered. ``input``: the arguments of this round by name (null when partial). ``round`` counts
-    from 0 (`CONTINUE_WITH`). ``started_ms``: when the round began, which is what ``wf.now()`` says at first.
+    from 0 (`CONTINUE_WITH`). ``started_ms``: when the round began, which is what ``wf.now()`` says at first. ``key``: the
+    run's. ``seed``: what ``wf.random()`` is made of, empty for the run's id (a fork has that of the run it comes from).
     """
 
     since_call: int
@@ -153,6 +155,8 @@ class DurableRecord(Struct, array_like=True):
     started_ms: int = 0
     now_ms: int = 0
     partial: bool = False
+    key: str = ""
+    """The run's key."""
 
 
 class DurableState(Struct, array_like=True):
