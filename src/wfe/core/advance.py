@@ -17,20 +17,18 @@ from wfe.core.turn import Turn
 from wfe.core.values import evaluate_truth, item_is_open
 from wfe.errors import ExpressionError
 from wfe.model.event import NodeBypassed, TasksOpened
-from wfe.model.state import ENDED, PAUSED
+from wfe.model.state import ENDED, RUNNING
 
 
 def advance(turn: Turn) -> None:
     """Bring about everything that follows from what the turn has booked so far."""
     run, plan = turn.run, turn.plan
     enabled = turn.enabled
-    stride = plan.stride
+    nodes, stride = plan.nodes, plan.stride
     tasks: list[int] = []
     tasks_act = 0
     position = 0
-    while run.status not in ENDED:
-        if run.status == PAUSED:
-            break
+    while run.status == RUNNING:
         if run.faults:
             # Tasks that were collected but not recorded yet may lie inside what the fault withdraws: record them first.
             _open_tasks(turn, tasks_act, tasks)
@@ -56,7 +54,14 @@ def advance(turn: Turn) -> None:
             _close(turn, ~key)
             continue
         act, index = divmod(key, stride)
-        node = plan.nodes[index]
+        node = nodes[index]
+        if node.plain:  # what the rest comes to for most nodes
+            if act in run.frames:
+                if tasks and act != tasks_act:
+                    _open_tasks(turn, tasks_act, tasks)
+                tasks_act = act
+                tasks.append(index)
+            continue
         if plan.scopes[node.scope].framed:
             if act not in run.frames:
                 continue  # its frame was withdrawn meanwhile
@@ -73,7 +78,8 @@ def advance(turn: Turn) -> None:
         if tasks and node.op is Op.BREAK_IF:
             _open_tasks(turn, tasks_act, tasks)
         OPEN[node.op](turn, act, node)
-    _open_tasks(turn, tasks_act, tasks)
+    if tasks:
+        _open_tasks(turn, tasks_act, tasks)
     enabled.clear()
 
 
@@ -88,7 +94,8 @@ def _open_tasks(turn: Turn, act: int, nodes: list[int]) -> None:
         return
     turn.emit(TasksOpened(act, tuple(nodes)))
     base = act * turn.plan.stride
-    turn.ready.extend(base + node for node in nodes)
+    for node in nodes:
+        turn.ready.append(base + node)
     nodes.clear()
 
 

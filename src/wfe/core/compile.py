@@ -82,6 +82,9 @@ class _Compiler:
             if scope.output is None and scope.last_node >= 0 and scope.framed:
                 self.nodes[scope.last_node].keep = True
             scope.remaining = self._remaining(scope)
+        for node in self.nodes:
+            needs_look = node.guarded or node.input.template is not None or not self.scopes[node.scope].framed
+            node.plain = node.op is Op.TASK and not needs_look
         for net in self.nets:
             finish_net(net, self.nodes, self.by_id)
         return Plan(

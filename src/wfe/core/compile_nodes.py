@@ -125,6 +125,10 @@ def fill(plan_node: PlanNode) -> None:
     match node:
         case Task() | CompensateWith():
             plan_node.task, plan_node.task_version = node.task, node.task_version
+            if isinstance(node, Task):
+                plan_node.redeliver, plan_node.heartbeat_ms = node.redeliver, node.heartbeat_ms or 0
+        case Map():
+            plan_node.watched = node.complete_after is not None or node.complete_when is not None
         case Http():
             plan_node.task = HTTP_TASK
         case Custom():

@@ -21,9 +21,9 @@ from wfe.core.retry import retry_delay_ms
 from wfe.core.signals import drop_transient, hand_over, signal
 from wfe.core.turn import Turn
 from wfe.core.value_checks import invalid_output
-from wfe.core.values import encode, encode_value
+from wfe.core.values import encode, encode_value, slim
 from wfe.errors import BY_CODE, ProtocolError, RunClosed, WfeError
-from wfe.limits import LOSSES_MAX
+from wfe.limits import BLOB_BYTES_MIN, LOSSES_MAX
 from wfe.model.command import Begin, ChildBegun, ChildOver, Command, Control, LockGotten, Signal, TaskEnded, TaskLost
 from wfe.model.definition import Task
 from wfe.model.event import (
@@ -96,10 +96,10 @@ def task_result(
     if status == DONE and (check := plan.nodes[index].returns) is not None:
         error = invalid_output(check, value, plan.nodes[index].retry, plan.nodes[index].task)
         status = DONE if error is None else FAILED_ATTEMPT
-    if status == DONE and _is_handler(run, key):
-        turn.emit(CompensationDone(index, act, attempt))
+    if status == DONE and (run.compensating is None or not _is_handler(run, key)):
+        turn.emit(TaskDone(index, act, attempt, value if len(value) < BLOB_BYTES_MIN else slim(run, value)))
     elif status == DONE:
-        turn.emit(TaskDone(index, act, attempt, value))
+        turn.emit(CompensationDone(index, act, attempt))
     else:
         _attempt_failed(turn, key, attempt, error or ErrorInfo("Error", "failed without an error"), previous)
     advance(turn)
@@ -218,7 +218,7 @@ def child_ended(turn: Turn, key: int, child: str, status: str, output: Raw, erro
     if unfit is not None:
         _raise(turn, act, index, structs.replace(unfit, node=node.id))
     elif status == "completed":
-        turn.emit(NodeDone(index, act, output))
+        turn.emit(NodeDone(index, act, slim(run, output)))
     else:
         found = error or ErrorInfo("RunFailed", f"sub-workflow {child} ended as {status}")
         _raise(turn, act, index, structs.replace(found, node=node.id))

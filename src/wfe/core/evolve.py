@@ -25,11 +25,14 @@ from wfe.core.places import (
     drop_enabled,
     enter,
     forget,
+    keep,
+    keep_items,
+    may_move,
     new_frame,
     withdraw,
 )
 from wfe.core.plan import Plan
-from wfe.core.values import caught_value, map_value, split_items
+from wfe.core.values import caught_value, map_value
 from wfe.errors import DataCorrupt
 from wfe.limits import COMMANDS_REMEMBERED_MAX
 from wfe.model import event as ev
@@ -43,7 +46,7 @@ def new_run(event: ev.RunStarted, plan: Plan) -> RunState:
         workflow=event.workflow,
         version=event.version,
         definition=event.definition,
-        input=event.input.copy(),
+        input=NULL,
         started_ms=event.time_ms,
         namespace=event.namespace,
         key=event.key,
@@ -56,6 +59,7 @@ def new_run(event: ev.RunStarted, plan: Plan) -> RunState:
         depth=event.depth,
         seq=1,
     )
+    run.input = keep(run, event.input)
     run.frames[0] = new_frame(plan, 0, -1, -1, 0)
     enter(run, plan, 0, plan.stride - 1, plan.scopes[0].arm, [])
     if event.due_ms:
@@ -95,7 +99,7 @@ def _tasks_opened(run: RunState, plan: Plan, event: ev.TasksOpened, enabled: Ena
 def _task_opened_with(run: RunState, plan: Plan, event: ev.TaskOpenedWith, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
     run.open[key] = 1
-    run.inputs[key] = event.input.copy()
+    run.inputs[key] = keep(run, event.input)
 
 
 def _task_done(run: RunState, plan: Plan, event: ev.TaskDone, enabled: Enabled) -> None:
@@ -171,7 +175,7 @@ def _signal_awaited(run: RunState, plan: Plan, event: ev.SignalAwaited, enabled:
 
 def _signal_arrived(run: RunState, plan: Plan, event: ev.SignalArrived, enabled: Enabled) -> None:
     channel = channel_of(event.name, event.correlation)
-    run.signals.setdefault(channel, []).append((event.event_id, event.payload.copy()))
+    run.signals.setdefault(channel, []).append((event.event_id, keep(run, event.payload)))
 
 
 def _signal_taken(run: RunState, plan: Plan, event: ev.SignalTaken, enabled: Enabled) -> None:
@@ -186,7 +190,7 @@ def _signal_taken(run: RunState, plan: Plan, event: ev.SignalTaken, enabled: Ena
 def _map_opened(run: RunState, plan: Plan, event: ev.MapOpened, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
     node = plan.nodes[event.node].node
-    items = split_items(event.items)
+    items = keep_items(run, event.items)
     run.groups[key] = Group(event.base, items)
     run.next_act = event.base + (event.reserved or len(items))
     if event.reserved:
@@ -219,8 +223,9 @@ def _item_done(run: RunState, plan: Plan, event: ev.ItemDone, enabled: Enabled) 
     key = event.act * plan.stride + event.node
     group = run.groups[key]
     run.frames.pop(group.base + event.index, None)
-    group.results[event.index] = event.value.copy()
-    enabled.append(~key)
+    group.results[event.index] = keep(run, event.value)
+    if may_move(plan.nodes[event.node], group):
+        enabled.append(~key)
 
 
 def _item_failed(run: RunState, plan: Plan, event: ev.ItemFailed, enabled: Enabled) -> None:
@@ -274,7 +279,7 @@ def _fault_caught(run: RunState, plan: Plan, event: ev.FaultCaught, enabled: Ena
 def _run_ended(run: RunState, plan: Plan, event: ev.RunEnded, enabled: Enabled) -> None:
     run.status = event.status
     run.ended_ms = event.time_ms
-    run.output = event.output.copy()
+    run.output = keep(run, event.output)
     run.error = event.error
     if event.error is not None and event.error.type == "stuck":
         run.incident = event.error.message

@@ -7,10 +7,12 @@ from typing import Any
 
 from msgspec import Raw
 
-from wfe.core.plan import Arm, Plan
-from wfe.core.values import group_key
+from wfe.core.plan import Arm, Plan, PlanNode
+from wfe.core.values import split_items
+from wfe.limits import BLOB_BYTES_MIN
+from wfe.model.blob import compact, whole
 from wfe.model.marking import Marking
-from wfe.model.state import DEADLINE, RUN_DEADLINE, WAKE, Frame, RunState
+from wfe.model.state import DEADLINE, RUN_DEADLINE, WAKE, Frame, Group, RunState
 
 Enabled = list[int]
 Evolve = Callable[[RunState, Plan, Any, Enabled], None]
@@ -46,14 +48,16 @@ def complete(run: RunState, plan: Plan, act: int, node: int, value: Raw, enabled
     scope = plan.scopes[place.scope]
     stride = plan.stride
     if not scope.framed:
-        group = group_key(run, plan, place.scope, act)
-        run.groups[group].results[act - run.groups[group].base] = value.copy()
-        run.homes.pop(act, None)
-        enabled.append(~group)
+        home = run.homes.pop(act, None) if run.homes else None
+        holder = scope.holder if home is None else home
+        group = run.groups[holder]
+        group.results[act - group.base] = keep(run, value)
+        if may_move(plan.nodes[holder % stride], group):
+            enabled.append(~holder)
         return
     frame = run.frames[act]
     if place.keep:
-        frame.values[node] = value.copy()
+        frame.values[node] = value.copy() if len(value) < BLOB_BYTES_MIN else keep(run, value)
     if place.last:
         left = frame.pending[place.block] - 1
         if left >= 0:
@@ -68,6 +72,31 @@ def complete(run: RunState, plan: Plan, act: int, node: int, value: Raw, enabled
         remaining[successor - start] = left
         if left == 0:
             enabled.append(act * stride + successor)
+
+
+def may_move(node: PlanNode, group: Group) -> bool:
+    """Whether the end of an item can matter to its map by now: for most of many items, it does not."""
+    ended = len(group.results) + len(group.errors)
+    return group.next < len(group.items) or ended >= len(group.items) or node.watched
+
+
+def keep(run: RunState, value: Raw) -> Raw:
+    """A value for the state: a copy, or a reference when it is large; then its content is kept once, among the blobs."""
+    if len(value) < BLOB_BYTES_MIN:
+        return value.copy()
+
+    def stored(name: bytes, data: Raw) -> bool:
+        if name not in run.blobs:
+            run.blobs[name] = Raw(bytes(data))
+        return True
+
+    return compact(value, stored)
+
+
+def keep_items(run: RunState, items: Raw) -> list[Raw]:
+    """The elements of an encoded array, for the state."""
+    found = split_items(whole(items, run.blobs))
+    return found if len(items) < BLOB_BYTES_MIN and not run.blobs else [keep(run, item) for item in found]
 
 
 def forget(run: RunState, key: int) -> None:

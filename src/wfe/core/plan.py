@@ -151,6 +151,13 @@ class PlanNode:
     """ASSIGN: the state."""
     returns: ValueCheck | None = None
     """What the value of a task or a sub-workflow must fit."""
+    plain: bool = False
+    """TASK: it opens without a look, since it is in a frame, is not guarded, and no expression makes its input."""
+    redeliver: bool = True
+    """TASK: it may be given out again after its worker was lost with it."""
+    heartbeat_ms: int = 0
+    watched: bool = False
+    """MAP: it may end with any of its items, not only with the last."""
 
 
 @dataclass(slots=True)

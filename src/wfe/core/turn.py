@@ -63,6 +63,26 @@ class Turn:
         self.mail: list[tuple[str, MailBody]] = []
         self.nets: dict[int, int] = {}
 
+    def again(self, run: RunState, plan: Plan, now_ms: int, events: list[RunEvent]) -> None:
+        """Another turn, when this one's effects were taken."""
+        self.run = run
+        self.plan = plan
+        self.now_ms = now_ms
+        self.events = events
+        self.first_event = len(events)
+        if self.enabled:
+            self.enabled.clear()
+        if self.ready:
+            self.ready.clear()
+        if self.armed:
+            self.armed.clear()
+        if self.withdrawn:
+            self.withdrawn.clear()
+        if self.mail:
+            self.mail.clear()
+        if self.nets:
+            self.nets.clear()
+
     def emit(self, event: RunEvent) -> None:
         """Record an event and book it at once, so that what follows sees its outcome."""
         self.events.append(event)

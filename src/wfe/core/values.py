@@ -12,7 +12,8 @@ from wfe.core.expressions import Absent, Expression, Template
 from wfe.core.expressions.times import timestamp_from_ms, timestamp_text
 from wfe.core.plan import Input, Plan, Source, SourceKind
 from wfe.errors import ExpressionError
-from wfe.limits import PAYLOAD_BYTES_MAX
+from wfe.limits import BLOB_BYTES_MIN, PAYLOAD_BYTES_MAX
+from wfe.model.blob import Blobs, compact, expand, names_in, size_of, whole
 from wfe.model.definition import Map
 from wfe.model.malformed import MALFORMED
 from wfe.model.policy import ErrorInfo
@@ -25,14 +26,15 @@ _decode_items = msgspec.msgpack.Decoder(list[Raw]).decode
 Lookup = Callable[[str], Any]
 
 
-def encode_value(value: Any) -> Raw:
-    """A value that expressions made, encoded. ExpressionError when it can't be, or is too large."""
+def encode_value(value: Any, blobs: Blobs = {}) -> Raw:  # noqa: B006 - never changed
+    """A value that expressions made, encoded. ExpressionError when it can't be, or is too large with its blobs."""
     try:
         data = encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise ExpressionError(f"the value cannot be encoded: {error}") from error
-    if len(data) > PAYLOAD_BYTES_MAX:
-        raise ExpressionError(f"the value has {len(data)} bytes, the limit is {PAYLOAD_BYTES_MAX}")
+    size_bytes = size_of(data, blobs) if blobs else len(data)
+    if size_bytes > PAYLOAD_BYTES_MAX:
+        raise ExpressionError(f"the value has {size_bytes} bytes, the limit is {PAYLOAD_BYTES_MAX}")
     return Raw(data)
 
 
@@ -88,8 +90,9 @@ def read(run: RunState, plan: Plan, scope: int, act: int, source: Source) -> Raw
     if source.kind is SourceKind.PARAM:
         if len(plan.params) == 1:
             return run.input
-        return _decode_members(run.input).get(source.name)
-    act, scope = act_of_scope(run, plan, scope, act, source.scope), source.scope
+        return _decode_members(whole(run.input, run.blobs)).get(source.name)
+    if scope != source.scope:
+        act, scope = act_of_scope(run, plan, scope, act, source.scope), source.scope
     if source.kind is SourceKind.ITEM:
         return _item(run, group_key(run, plan, scope, act), act)
     frame = run.frames[act]
@@ -98,7 +101,7 @@ def read(run: RunState, plan: Plan, scope: int, act: int, source: Source) -> Raw
 
 def _item(run: RunState, holder: int, act: int) -> Raw:
     """The item that an activation of a map's or a loop's body is about."""
-    loop = run.loops.get(holder)
+    loop = run.loops.get(holder) if run.loops else None
     if loop is None:
         return run.groups[holder].items[item_index(run, holder, act)]
     assert loop.items is not None, "only loops over items have an item"
@@ -120,7 +123,7 @@ def lookup_for(run: RunState, plan: Plan, scope: int, act: int, now_ms: int) -> 
         if value is None:
             raise Absent(f"{name} has no value here")
         try:
-            return decode(value)
+            return decode(expand(value, run.blobs) if run.blobs else value)
         except MALFORMED as error:
             raise ExpressionError(f"the value of {name} is malformed: {error}") from error
 
@@ -211,7 +214,33 @@ def evaluate_raw(run: RunState, plan: Plan, scope: int, act: int, what: Expressi
             if value is None:
                 raise Absent(f"{what.sole_name} has no value here")
             return value
-    return encode_value(evaluate(run, plan, scope, act, what, now_ms))
+    if not run.blobs:
+        return encode_value(evaluate(run, plan, scope, act, what, now_ms))
+    return slim(run, encode_value(_with_references(run, plan, scope, act, what, now_ms), run.blobs))
+
+
+def slim(run: RunState, value: Raw) -> Raw:
+    """A value on its way into an event, with references for those of its parts that the state holds already."""
+    if len(value) < BLOB_BYTES_MIN or not run.blobs:
+        return value
+    return compact(value, lambda name, _: name in run.blobs)
+
+
+def _with_references(
+    run: RunState, plan: Plan, scope: int, act: int, what: Expression | Template, now_ms: int
+) -> Any:
+    """As `evaluate`, but members of an object that are just named, and large, stay encoded."""
+    lookup = lookup_for(run, plan, scope, act, now_ms)
+    if isinstance(what, Expression) or not what.entries:
+        return what.evaluate(lookup)
+    made: dict[str, Any] = {}
+    for name, member in what.entries.items():
+        source = None if member.sole_name is None else _resolve(plan, scope, member.sole_name)
+        kept = None
+        if source is not None and source.kind in (SourceKind.PARAM, SourceKind.NODE, SourceKind.ITEM):
+            kept = read(run, plan, scope, act, source)
+        made[name] = kept if kept is not None and names_in(kept) else member.evaluate(lookup)
+    return made
 
 
 def splice(run: RunState, plan: Plan, scope: int, act: int, made: Input) -> Raw:
@@ -220,10 +249,10 @@ def splice(run: RunState, plan: Plan, scope: int, act: int, made: Input) -> Raw:
         return made.fixed
     parts: list[bytes | memoryview] = []
     for piece in made.pieces:
-        if isinstance(piece, Source):
+        if isinstance(piece, bytes):
+            parts.append(piece)
+        else:
             value = read(run, plan, scope, act, piece)
             assert value is not None, f"{piece.name} must have a value by now"
             parts.append(memoryview(value))
-        else:
-            parts.append(piece)
     return Raw(b"".join(parts))

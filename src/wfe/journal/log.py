@@ -18,6 +18,7 @@ from struct import Struct as Layout
 from typing import Final, NamedTuple
 from zlib import crc32
 
+from msgspec import Struct
 from msgspec.msgpack import Decoder, Encoder
 
 from wfe.errors import DataCorrupt, DataError, DataFormat
@@ -32,7 +33,7 @@ _CRCS: Final = Layout("<II")
 HEADER_BYTES: Final = _FIELDS.size + _CRCS.size
 
 
-class Chunk(NamedTuple):
+class Chunk(Struct, array_like=True, frozen=True, gc=False):
     """The new events of one entity in one batch: a run, or ("" ) the partition's own record.
 
     ``epoch`` is the partition's; ``events`` is an encoded `model.event.EventChunk` or `PartitionChunk`, opaque here, of
@@ -43,7 +44,7 @@ class Chunk(NamedTuple):
     epoch: int
     entity: str
     first_seq: int
-    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls on a chunk
+    count: int
     events: bytes
 
 

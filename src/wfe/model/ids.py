@@ -13,7 +13,8 @@ from wfe.limits import PARTITIONS_MAX
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 RUN_ID_CHARS = 26
-_VALUE = {c: i for i, c in enumerate(ALPHABET)}
+_TO_PYTHON = str.maketrans(ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+"""Python's digits of base 32 instead of Crockford's, so that `int` reads them."""
 _PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
 PARTITION_OF_PREFIX: dict[str, int] = {pair: i for i, pair in enumerate(_PAIRS)}
 RANDOM_BITS = 70
@@ -41,15 +42,12 @@ def partition_of(run_id: str) -> int:
 
 def time_of(run_id: str) -> int:
     """The start time in a run id, in ms since 1970."""
-    value = 0
-    for char in run_id[2:12]:
-        value = value * 32 + _VALUE[char]
-    return value
+    return int(run_id[2:12].translate(_TO_PYTHON), 32)
 
 
 def is_run_id(text: object) -> bool:
     """Whether the text has the shape of a run id."""
-    return isinstance(text, str) and len(text) == RUN_ID_CHARS and all(c in _VALUE for c in text)
+    return isinstance(text, str) and len(text) == RUN_ID_CHARS and not text.strip(ALPHABET)
 
 
 def _hash(*parts: str) -> int:

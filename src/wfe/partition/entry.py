@@ -22,21 +22,18 @@ _decode_chunk = msgspec.msgpack.Decoder(EventChunk).decode
 _NONE: Mapping[int, int] = MappingProxyType({})
 
 
-class Lease:
+class Lease(msgspec.Struct, eq=False):
     """An attempt in a worker's hands. Memory only: after a crash workers present what they hold."""
 
-    __slots__ = ("attempt", "dispatched_ms", "entry", "followed_us", "key", "previous", "worker")
-
-    def __init__(self, entry: Entry, key: int, attempt: int, worker: str, dispatched_ms: int) -> None:
-        self.entry = entry
-        self.key = key
-        self.attempt = attempt
-        self.worker = worker
-        self.dispatched_ms = dispatched_ms
-        self.followed_us = 0
-        """When it was dispatched, if it is one of those whose stages are measured."""
-        self.previous: msgspec.Raw | None = None
-        """What the task's last heartbeat left."""
+    entry: Entry
+    key: int
+    attempt: int
+    worker: str
+    dispatched_ms: int
+    followed_us: int = 0
+    """When it was dispatched, if it is one of those whose stages are measured."""
+    previous: msgspec.Raw | None = None
+    """What the task's last heartbeat left."""
 
 
 class Entry:

@@ -30,8 +30,10 @@ from wfe.shard.mailroom import Mailroom
 from wfe.shard.recovery import Recovery
 from wfe.shard.requests import Requests
 from wfe.shard.starts import Starts
+from wfe.shard.usage import Usages
 from wfe.shard.workers import Workers
 from wfe.wire.backups import CopiedFile
+from wfe.wire.definitions import UsageQuestion
 from wfe.wire.frames import Kind, decode_header, header
 from wfe.wire.messages import KnownWorkers, Mail, MailAck, Resolved, RunOutcome, ShardHello, ShardStats
 
@@ -64,6 +66,7 @@ class Shard:
         turns = self.workers.turns
         self.starts = Starts(core, self.loader, turns, self.checkpoints.tail_full)
         self.requests = Requests(core, self.loader, turns, self.starts)
+        self.usages = Usages(core, self.loader)
         self.mailroom = Mailroom(core, self.loader, turns, self.starts)
         self.backup = BackupPart(core, self.mailroom.sending, self.checkpoints, disk.copier)
         self.recovery = Recovery(core, self.loader, turns, self.workers, self.checkpoints)
@@ -82,6 +85,7 @@ class Shard:
         self._decode_serves = msgspec.msgpack.Decoder(list[int]).decode
         self._decode_resolved = msgspec.msgpack.Decoder(Resolved).decode
         self._decode_known = msgspec.msgpack.Decoder(KnownWorkers).decode
+        self._decode_usage = msgspec.msgpack.Decoder(UsageQuestion).decode
 
     # ---- what comes in ----------------------------------------------------------------------------------------------
 
@@ -125,6 +129,8 @@ class Shard:
             self.recovery.expect(known.workers)
         elif kind in (Kind.QUIESCE, Kind.CUT, Kind.RELEASE):
             self.backup.on_frame(kind, body, now_ms)
+        elif kind == Kind.USAGE:
+            self.usages.on_question(self._decode_usage(body))
         elif kind == Kind.DRAIN:
             self.core.draining = self._drain_asked = True
         else:
@@ -223,13 +229,14 @@ class Shard:
         """Make the batch durable; returns the runs that it touched. Whatever this raises, the process must stop."""
         core = self.core
         chunks: list[Chunk] = []
-        size = 0
+        size = written = 0
         for partition in core.partitions.values():
             if partition.events:
                 events = encode(PartitionChunk(now_ms, partition.events))
                 first = partition.record.seq - len(partition.events) + 1
                 chunks.append(Chunk(partition.number, partition.epoch, "", first, len(partition.events), events))
                 size += len(events)
+                written += len(partition.events)
         dirty_partitions = [p for p in core.partitions.values() if p.events]
         touched = list(core.touched)
         epoch = core.settings.epoch
@@ -242,11 +249,12 @@ class Shard:
             entry.chunks.append((first, events))
             entry.events = []
             size += len(events)
+            written += count
         if not chunks:
             return touched
         position = core.disk.log.append(chunks)
         core.counters["commits"] += 1
-        core.counters["events"] += sum(chunk.count for chunk in chunks)
+        core.counters["events"] += written
         core.counters["log_bytes"] += size
         for partition in dirty_partitions:
             partition.events = []

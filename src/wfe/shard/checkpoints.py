@@ -56,8 +56,11 @@ class Checkpoints:
         """A batch is durable in the log: its runs are dirty."""
         self._tail.append((position, size_bytes))
         self.tail_bytes += size_bytes
+        dirty = self._dirty
         for entry in entries:
-            self.mark(entry, position)
+            if not entry.dirty_at:
+                entry.dirty_at = position
+                dirty.setdefault(entry.partition, {})[entry] = None
 
     def mark(self, entry: Entry, position: int) -> None:
         """A run has events from this log position on that its store does not hold."""

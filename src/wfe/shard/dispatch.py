@@ -14,7 +14,6 @@ from functools import partial
 from wfe.core import decide
 from wfe.core.values import splice
 from wfe.limits import FRAME_MESSAGES_MAX, LOSSES_SUSPECT, TASK_INPUT_BYTES_MAX
-from wfe.model.definition import Task
 from wfe.model.state import NULL, PAUSED
 from wfe.partition.entry import Entry, Lease
 from wfe.partition.ready import Kind as TaskKind
@@ -118,8 +117,7 @@ class Dispatcher:
             self._core.counters["dispatch_unsent"] += 1
         link.credit_tasks = 0 if alone else link.credit_tasks - len(specs)
         link.credit_bytes = 0 if alone else link.credit_bytes - size
-        for lease in leases:
-            link.held[lease] = None
+        link.held.update(dict.fromkeys(leases))
         self._core.counters["tasks_dispatched"] += len(specs)
         return True
 
@@ -191,8 +189,7 @@ def _spec(entry: Entry, key: int, attempt: int) -> TaskSpec | None:
     run, plan = entry.run, entry.plan
     act, index = divmod(key, plan.stride)
     node = plan.nodes[index]
-    task = node.node if isinstance(node.node, Task) else None
-    if task is not None and not task.redeliver and run.handed_out.get(key) != attempt:
+    if not node.redeliver and run.handed_out.get(key) != attempt:
         return None
     made = run.inputs.get(key) if run.inputs else None
     if made is None:
@@ -207,7 +204,7 @@ def _spec(entry: Entry, key: int, attempt: int) -> TaskSpec | None:
         node.id,
         made,
         node.timeout_ms,
-        0 if task is None else task.heartbeat_ms or 0,
+        node.heartbeat_ms,
         run.failures.get(key, 0) if run.failures else 0,
         run.previous.get(key, NULL) if run.previous else NULL,
     )

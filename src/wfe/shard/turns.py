@@ -32,13 +32,19 @@ class Turns:
         self._core = core
         self._withdrawn = withdrawn
         self._kinds: dict[str, list[tuple[str, int]]] = {}
+        self._spare: Turn | None = None
+        """The turn that was filed last, for the next: making one costs more than most turns do."""
 
     def begin(self, entry: Entry, now_ms: int) -> Turn:
-        """A turn of this run; `file` it afterwards."""
+        """A turn of this run; `file` it afterwards, and look at it no more."""
         if not entry.events:
             self._core.touched[entry] = None
-        core = self._core
-        return Turn(entry.run, entry.plan, now_ms, core.settings.partitions_total, core.random, entry.events)
+        turn, self._spare = self._spare, None
+        if turn is None:
+            core = self._core
+            return Turn(entry.run, entry.plan, now_ms, core.settings.partitions_total, core.random, entry.events)
+        turn.again(entry.run, entry.plan, now_ms, entry.events)
+        return turn
 
     def apply(self, entry: Entry, now_ms: int, command: Command) -> bool:
         """`run` for commands that must not be lost: if a defect meets one, it is applied again at the run's resume."""
@@ -115,6 +121,7 @@ class Turns:
             core.partitions[entry.partition].post(partition_of(receiver), body)
         if run.status in ENDED and any(isinstance(event, RunEnded) for event in entry.events[turn.first_event :]):
             self._ended(entry)  # by this turn; others of the batch may follow
+        self._spare = turn
 
     def enqueue(self, entry: Entry, keys: list[int]) -> None:
         """Put open tasks into the ready queue."""

@@ -16,6 +16,7 @@ from wfe.core import decide
 from wfe.errors import ProtocolError, Unauthorized, WfeError
 from wfe.limits import FRAME_MESSAGES_MAX, FRAME_MESSAGES_REFUSED, HEARTBEAT_MS, TASK_INPUT_BYTES_MAX
 from wfe.model.command import TaskEnded, TaskLost
+from wfe.model.ids import PARTITION_OF_PREFIX
 from wfe.model.malformed import MALFORMED
 from wfe.model.policy import ErrorInfo
 from wfe.model.state import NULL
@@ -213,19 +214,20 @@ class Workers:
             self._core.workers.send(link.peer, [header(Kind.REJECT), encode(None)])
             return
         link.results_seq = message.seq
-        partitions = self._core.partition_for
-        missing = 0
+        partitions = self._core.partitions
+        missing = done = 0
         for result in message.results:
-            partition = partitions(result.run_id)
+            partition = partitions.get(PARTITION_OF_PREFIX.get(result.run_id[:2], -1))
             entry = partition.entries.get(result.run_id) if partition is not None else None
             if entry is not None:
-                self._result(link, entry, result, now_ms)
+                done += self._result(link, entry, result, now_ms)
             elif partition is not None and result.run_id not in partition.recent:
                 link.late[message.seq] = link.late.get(message.seq, 0) + 1
                 self._loader.run(partition, result.run_id, self._late(link, message.seq, result), now_ms)
             else:
                 missing += 1
         self._acks[link.peer] = link.booked_seq()
+        self._core.counters["tasks_done"] += done
         if missing:
             self._core.counters["results_stale"] += missing
 
@@ -238,7 +240,7 @@ class Workers:
 
         def then(found: object, later_ms: int) -> None:
             if isinstance(found, Entry):
-                self._result(link, found, kept, later_ms)
+                self._core.counters["tasks_done"] += self._result(link, found, kept, later_ms)
             else:
                 self._core.counters["results_stale"] += 1
             link.late[seq] -= 1
@@ -249,7 +251,8 @@ class Workers:
 
         return then
 
-    def _result(self, link: Link, entry: Entry, result: TaskResult, now_ms: int) -> None:
+    def _result(self, link: Link, entry: Entry, result: TaskResult, now_ms: int) -> bool:
+        """Whether a task is done. Its failure, and a result that does not count any more, are counted here."""
         stride = entry.plan.stride
         key = result.activation * stride + result.node if 0 <= result.node < stride - 1 else NOWHERE
         lease = entry.leases.get(key)
@@ -274,13 +277,12 @@ class Workers:
         except Exception:  # noqa: BLE001  a defect must cost one run, not a shard
             kept = TaskEnded(key, result.attempt, result.status, value.copy(), error, previous)
             self.turns.recover(entry, before, now_ms, kept)
-            return
-        counters = self._core.counters
-        if counted:
-            counters["tasks_done" if result.status == _DONE else "tasks_failed"] += 1
-        else:
-            counters["results_stale"] += 1
+            return False
+        done = counted and result.status == _DONE
+        if not done:
+            self._core.counters["tasks_failed" if counted else "results_stale"] += 1
         self.turns.file(entry, turn)
+        return done
 
     @property
     def has_unsent(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from msgspec.msgpack import encode
 
@@ -154,7 +155,7 @@ def test_every_bad_record_of_a_log_is_listed_once(disk: SimDisk) -> None:
 
 def test_gaps_and_miscounted_chunks_are_found(disk: SimDisk) -> None:
     log = filled(disk)
-    wrong, _ = encode_record(4, 1, log._crc, [chunk(4)._replace(count=2)])
+    wrong, _ = encode_record(4, 1, log._crc, [msgspec.structs.replace(chunk(4), count=2)])
     disk._logs["log"].records[4] = wrong
     del disk._logs["log"].records[2]
     messages = [finding.message for finding in verify_log(disk.log("log"))]

@@ -13,6 +13,7 @@ from wfe.core.turn import Turn
 from wfe.core.values import decode, encode_value, evaluate_raw, lookup_for, split_items, truth
 from wfe.errors import ExpressionError, InvalidInput
 from wfe.limits import MAP_ITEMS_MAX, PAYLOAD_BYTES_MAX
+from wfe.model.blob import size_of, whole
 from wfe.model.definition import Map
 from wfe.model.event import ItemsOpened, MapDone, MapOpened
 from wfe.model.event_kinds import MapEmptied, MapGrown, MapLeft
@@ -26,7 +27,7 @@ def open_map(turn: Turn, act: int, node: PlanNode) -> None:
     assert node.expression is not None
     try:
         items = _items(evaluate_raw(turn.run, turn.plan, node.scope, act, node.expression, turn.now_ms))
-        _check_count(len(split_items(items)))
+        _check_count(len(split_items(whole(items, turn.run.blobs))))
     except ExpressionError as error:
         raise_fault(turn, act, node, "expression", str(error))
         return
@@ -62,7 +63,7 @@ def close_map(turn: Turn, act: int, node: PlanNode) -> None:
     ended = len(group.results) + len(group.errors)
     total = len(group.items)
     complete = ended == total and (definition.grow is None or group.closed)
-    if complete or (not group.left and _leaves(turn, act, node, group)):
+    if complete or (node.watched and not group.left and _leaves(turn, act, node, group)):
         _end(turn, act, node, group, complete=complete)
         if complete or definition.rest == "cancel" or turn.run.faults:
             return
@@ -109,7 +110,8 @@ def _end(turn: Turn, act: int, node: PlanNode, group: Group, *, complete: bool) 
     if group.left:
         turn.emit(MapEmptied(node.index, act))
         return
-    size_bytes = sum(map(len, group.results.values()))
+    blobs = turn.run.blobs
+    size_bytes = sum(size_of(value, blobs) if blobs else len(value) for value in group.results.values())
     if size_bytes > PAYLOAD_BYTES_MAX:
         message = f"the values of the map have {size_bytes} bytes, the limit is {PAYLOAD_BYTES_MAX}"
         raise_fault(turn, act, node, "PayloadTooLarge", f"{message}: pass paths or URLs instead")
@@ -125,7 +127,7 @@ def grow_map(turn: Turn, act: int, node: PlanNode) -> None:
     assert isinstance(definition, Map)
     run = turn.run
     _, payload = run.signals[definition.grow or ""][0]
-    brought = decode(payload)
+    brought = decode(whole(payload, run.blobs))
     turn.emit(MapGrown(node.index, act, brought is None))
     count = len(run.groups[act * turn.plan.stride + node.index].items)
     if count > MAP_ITEMS_MAX:
