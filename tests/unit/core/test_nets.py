@@ -254,6 +254,26 @@ def test_cancelled_tasks_and_tokens_are_gone_in_the_same_transition():
     check(run)
 
 
+def test_what_a_block_orders_after_a_cancelled_node_goes_on_unless_it_is_cancelled_too():
+    nodes = (
+        task("b"),
+        task("c", after=("b",)),
+        task("d", after=("c",)),
+        task("a", after=(), cancels=("b", "c")),
+        task("f"),
+        task("g", after=("f",)),
+        task("e", after=(), cancels=("f",)),
+    )
+    run = run_of(Parallel(id="p", do=nodes))
+    end(run, "a")
+    assert firings(run) == ["f", "e"]
+    end(run, "e")
+    assert firings(run) == ["g"]
+    end(run, "g")
+    assert run.run.status == "completed"
+    check(run)
+
+
 def test_a_run_may_cancel_itself():
     run = run_of(net(task("a", cancels=("run",)), task("b"), edges=()))
     end(run, "a")

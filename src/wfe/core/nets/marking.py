@@ -136,7 +136,8 @@ def _next_round(game: Game, node: NetNode) -> None:
 def sweep(game: Game, nodes: tuple[int, ...], into: int = -1) -> None:
     """Cancel these nodes (R8): their firings, what waits before them, and the rounds of their joins are gone.
 
-    A cancelled firing leaves by its ``cancelled`` edges, but not to the join ``into`` that cancelled it.
+    A cancelled firing leaves by its ``cancelled`` edges, but not to the join ``into`` that cancelled it; and the order
+    of a block leads it to no node that is cancelled with it.
     """
     marking, net, region = game.marking, game.net, frozenset(nodes)
     cancelled = []
@@ -156,7 +157,8 @@ def sweep(game: Game, nodes: tuple[int, ...], into: int = -1) -> None:
     marking.held = [entry for entry in marking.held if entry[0] not in region]
     for node in cancelled:
         for number in node.ports.get("cancelled", ()):
-            if net.edges[number].dst != into:
+            edge = net.edges[number]
+            if edge.dst != into and not (edge.dst in region and "ok" in edge.ports):
                 arrive(game, number)
 
 
