@@ -142,8 +142,9 @@ class DurableRecord(Struct, array_like=True):
 
     ``calls``: from number ``since_call`` on; ``completions``: from position ``since_completion`` on, in the order in
     which they are to be delivered. ``input``: the arguments of this round by name (null when partial). ``round`` counts
-    from 0 (`CONTINUE_WITH`). ``started_ms``: when the round began, which is what ``wf.now()`` says at first. ``key``: the
-    run's. ``seed``: what ``wf.random()`` is made of, empty for the run's id (a fork has that of the run it comes from).
+    from 0 (`CONTINUE_WITH`). ``started_ms``: when the round began, which is what ``wf.now()`` says at first. ``key``:
+    the run's. ``seed``: what ``wf.random()`` is made of, empty for the run's id (a fork has that of the run it comes
+    from).
     """
 
     since_call: int
@@ -156,7 +157,7 @@ class DurableRecord(Struct, array_like=True):
     now_ms: int = 0
     partial: bool = False
     key: str = ""
-    """The run's key."""
+    seed: str = ""
 
 
 class DurableState(Struct, array_like=True):
@@ -177,3 +178,5 @@ class DurableState(Struct, array_like=True):
     completions: list[DurableCompletion] = []
     size_bytes: int = 0
     cancelled: bool = False
+    seed: str = ""
+    """Of a fork: the run that it comes from."""
