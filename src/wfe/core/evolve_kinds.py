@@ -188,7 +188,8 @@ def _map_left(run: RunState, plan: Plan, event: ev.MapLeft, enabled: Enabled) ->
     if definition.rest == "cancel":
         withdraw(run, plan, event.act, event.node, node.stop)
     else:
-        group.left = True
+        group.left = group.closed = True
+        run.waits.pop(key, None)
         group.results = dict.fromkeys(group.results, NULL)
     complete(run, plan, event.act, event.node, value, enabled)
 
