@@ -188,3 +188,19 @@ class TestLeaving:
         run.finish()
         assert run.executions == ["t", "t", "t"]
         assert run.output == [2]
+
+    def test_a_map_that_was_left_grows_no_more(self):
+        run = start([1, 2, 3], grow="more", complete_after=2, rest="continue")
+        end(run, 0)
+        end(run, 0)
+        assert not run.run.waits
+        end(run, 0)
+        assert run.run.status == "completed"
+        assert not run.run.groups
+
+    def test_a_map_that_is_left_with_its_last_item_is_gone(self):
+        run = start([1], grow="more", complete_after=1, rest="continue", after=(Sleep(id="z", duration_ms=5),))
+        end(run, 0)
+        assert not run.run.groups
+        assert run.finish().run.status == "completed"
+        assert run.replayed() == run.run

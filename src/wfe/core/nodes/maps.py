@@ -67,6 +67,9 @@ def close_map(turn: Turn, act: int, node: PlanNode) -> None:
         _end(turn, act, node, group, complete=complete)
         if complete or definition.rest == "cancel" or turn.run.faults:
             return
+        if ended == total:  # it could have grown
+            turn.emit(MapEmptied(node.index, act))
+            return
     upto = min(total, ended + definition.max_parallel)
     first = group.next
     if upto <= first:
