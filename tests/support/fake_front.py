@@ -13,6 +13,7 @@ from wfe.model.policy import ErrorInfo
 from wfe.wire.frames import Header, Kind, decode_header, header
 from wfe.wire.messages import (
     ControlRun,
+    DefinitionFound,
     Deploy,
     Deployed,
     DeployOutcome,
@@ -95,6 +96,10 @@ class FakeFront:
 
     def reply(self, head: Header, body: Any = None) -> list[bytes]:
         return [header(Kind.REPLY, head.partition, head.request), b"" if body is None else encode(body)]
+
+    def on_definition(self, head: Header, body: bytes) -> list[list[bytes]]:
+        found = [DefinitionFound(name, 1, "h1") for name in sorted(self.workflows)]
+        return [self.reply(head, found)]
 
     def on_start(self, head: Header, body: bytes) -> list[list[bytes]]:
         if head.workflow not in self.workflows:

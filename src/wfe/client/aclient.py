@@ -15,6 +15,7 @@ import msgspec
 from wfe.client.approvals import Approving
 from wfe.client.arguments import Args
 from wfe.client.calls import call_of, definition_json, target_of
+from wfe.client.catalogue import Cataloguing
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Connection, LinkFactory
 from wfe.client.listing import RunList, list_runs
 from wfe.client.operating import Operating
@@ -57,7 +58,7 @@ _decode_definitions = decoder_of(list[DefinitionFound])
 _decode_definition = decoder_of(DefinitionFound)
 
 
-class AsyncClient(Operating, Approving):
+class AsyncClient(Operating, Approving, Cataloguing):
     """A connection to a server. Made by `aconnect`; use it as ``async with``."""
 
     def __init__(
@@ -204,7 +205,8 @@ class AsyncClient(Operating, Approving):
         ``key``: (workflow, key) names one run while it is kept; a start with the same input gives that run, with
         another one KeyConflict. A workflow's own parameter called key, priority or tags goes by position, or in `Args`.
         """
-        target = target_of(workflow)
+        tagged = isinstance(workflow, str) and "@" in workflow
+        target = await self.target(workflow) if tagged else target_of(workflow)
         args, kwargs = call_of(args, kwargs)
         named = target.goes_by_name(kwargs)
         run = StartRun("", target.input_of(args, kwargs), key or "", priority, dict(tags or {}), True, named=named)
@@ -248,7 +250,7 @@ class AsyncClient(Operating, Approving):
         The order of the runs is that of the items. If the server refuses any, the first refusal is raised; the others
         have been started all the same.
         """
-        connection, target = self._open(), target_of(workflow)
+        connection, target = self._open(), await self.target(workflow)
         encode, named, shared = target.input_of_item, target.item_goes_by_name, dict(tags or {})
         runs = [StartRun("", encode(item), "", priority, shared, True, named=named(item)) for item in items]
         if not runs:
@@ -356,8 +358,8 @@ class AsyncClient(Operating, Approving):
 
     async def definition(self, workflow: Any = "", *, version: int = 0, hash: str = "") -> Definition:
         """A registered definition by name (and version), or by hash. UnknownWorkflow."""
-        target = target_of(workflow) if workflow else None
-        query = DefinitionQuery(target.name if target else "", version or (target.version if target else 0), hash)
+        name, version = await self.resolve_version(workflow, version) if workflow else ("", version)
+        query = DefinitionQuery(name, version, hash)
         found = _decode_definition(await self._open().ask(Kind.DEFINITION, query))
         return msgspec.json.decode(found.definition, type=Definition)
 

@@ -260,6 +260,30 @@ class Client:
         """See `AsyncClient.definition`."""
         return self._loop.call(self._client.definition(workflow, version=version, hash=hash))
 
+    def deprecate(self, workflow: Any, *, version: int = 0, note: str = "") -> Many[int]:
+        """See `AsyncClient.deprecate`."""
+        return self._loop.call(self._client.deprecate(workflow, version=version, note=note))
+
+    def undeprecate(self, workflow: Any, *, version: int = 0) -> Many[int]:
+        """See `AsyncClient.undeprecate`."""
+        return self._loop.call(self._client.undeprecate(workflow, version=version))
+
+    def tag(self, workflow: Any, tag: str, *, version: int = 0) -> int:
+        """See `AsyncClient.tag`."""
+        return self._loop.call(self._client.tag(workflow, tag, version=version))
+
+    def untag(self, workflow: Any, tag: str) -> bool:
+        """See `AsyncClient.untag`."""
+        return self._loop.call(self._client.untag(workflow, tag))
+
+    def make_current(self, workflow: Any, *, version: int = 0) -> bool:
+        """See `AsyncClient.make_current`."""
+        return self._loop.call(self._client.make_current(workflow, version=version))
+
+    def delete_definition(self, workflow: Any, *, version: int = 0) -> Many[int]:
+        """See `AsyncClient.delete_definition`."""
+        return self._loop.call(self._client.delete_definition(workflow, version=version))
+
     def status(self) -> ServerStatus:
         """See `AsyncClient.status`."""
         return self._loop.call(self._client.status())

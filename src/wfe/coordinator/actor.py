@@ -19,6 +19,7 @@ from wfe.coordinator.routing import FrontDoor, welcome_frame
 from wfe.coordinator.status import VERSION, server_status
 from wfe.coordinator.supervision import Child, ChildState, Supervisor
 from wfe.coordinator.topology import Shard, Topology
+from wfe.coordinator.versions import Versions
 from wfe.errors import DataError, ProtocolError
 from wfe.journal.backup import Archive
 from wfe.journal.catalogue import Catalogue
@@ -58,6 +59,7 @@ class Coordinator:
         self.topology = Topology(catalogue.owners(), options.shards)
         self.peers = Peers(site.token)
         self.deploys = Deploys(catalogue)
+        self.versions = Versions(catalogue, self.deploys, self.topology, effects.send_back)
         children = [Child("shard", i) for i in range(options.shards)]
         children += [Child("worker", i) for i in range(options.workers)]
         self.supervisor = Supervisor(children, self._spawn)
@@ -75,6 +77,7 @@ class Coordinator:
             peers=self.peers,
             topology=self.topology,
             deploys=self.deploys,
+            versions=self.versions,
             welcome=self._welcome,
             status=self.status,
             on_workers=self._tell_workers,
@@ -126,6 +129,7 @@ class Coordinator:
             _log.warning("a child ended", child=name, pid=pid, code=code, state=str(child.state))
         if child.role == "shard":
             self.backups.on_shard_gone(child.index)
+            self.versions.on_shard_gone(self.topology.shards[child.index].identity)
             self.topology.ended(child.index, down=child.state is ChildState.DOWN)
             self._tell_peers(now_ms)
         elif worker:
@@ -143,6 +147,7 @@ class Coordinator:
     def on_tick(self, now_ms: int) -> None:
         """Time has passed: restarts that are due, workers that left in silence, what takes too long."""
         self.backups.on_tick(now_ms)
+        self.versions.on_tick(now_ms)
         if self.draining:
             if now_ms >= self._drain_due_ms and not self.done:
                 self._drain_is_over(now_ms)
@@ -201,8 +206,12 @@ class Coordinator:
             case Kind.MAIL | Kind.MAIL_ACK:
                 self._forward(head.partition, frame)
             case Kind.RESOLVE:
-                answer = self.deploys.resolve(_resolve.decode(frame[1]))
-                self._effects.send_back(shard.identity, [header(Kind.RESOLVED, request=head.request), _encode(answer)])
+                question = _resolve.decode(frame[1])
+                if not self.versions.holds_back(question.workflow, question.version):
+                    answer = [header(Kind.RESOLVED, request=head.request), _encode(self.deploys.resolve(question))]
+                    self._effects.send_back(shard.identity, answer)
+            case Kind.USED:
+                self.versions.on_usage(shard, frame[1])
             case Kind.SHARD_HELLO:
                 self._on_shard_hello(shard, _shard_hello.decode(frame[1]), now_ms)
             case Kind.QUIET | Kind.CUT_BEGUN | Kind.CUT_DONE:

@@ -11,7 +11,7 @@ import msgspec
 from wfe.core.canonical import canonical, decode, definition_hash
 from wfe.core.findings import did_you_mean
 from wfe.core.validate import validate
-from wfe.errors import DefinitionError, PayloadTooLarge, UnknownWorkflow
+from wfe.errors import DefinitionDeprecated, DefinitionError, PayloadTooLarge, UnknownWorkflow
 from wfe.journal.catalogue import Catalogue, Listed
 from wfe.limits import DEFINITION_BYTES_MAX, DEPLOY_DEFINITIONS_MAX, NAME_CHARS_MAX
 from wfe.model.definition import Definition
@@ -24,6 +24,8 @@ class Deploys:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
+        self._triggers: dict[str, list[str]] = {}
+        """By hash: reading a definition takes longer than all else in a list."""
 
     def deploy(self, request: Deploy, wall_ms: int) -> DeployOutcome:
         """Registers definitions and makes them current; ``check``: only says what would happen."""
@@ -48,11 +50,23 @@ class Deploys:
                 )
         return DeployOutcome(outcomes)
 
-    def resolve_start(self, workflow: str, version: int) -> tuple[str, int]:
-        """``(hash, version)`` that a start of this name and version (0: the current one) means."""
+    def found(self, workflow: str, version: int) -> tuple[str, int]:
+        """``(hash, version)`` of a name and version (0: the current one). UnknownWorkflow."""
         found = self._catalogue.resolve(workflow, version)
         if found is None:
             raise self._unknown(workflow, version)
+        return found
+
+    def resolve_start(self, workflow: str, version: int) -> tuple[str, int]:
+        """The same for a start from outside, which a deprecated version refuses."""
+        found = self.found(workflow, version)
+        versions = self._catalogue.versions(workflow)
+        row = versions[found[1]]
+        if row.deprecated_at:
+            others = [number for number, each in versions.items() if not each.deprecated_at]
+            way = f"; start {workflow}@{others[-1]}" if others else ""
+            why = f": {row.note}" if row.note else ""
+            raise DefinitionDeprecated(f"version {found[1]} of workflow {workflow!r} is deprecated{why}{way}")
         return found
 
     def resolve(self, question: Resolve) -> Resolved:
@@ -72,10 +86,10 @@ class Deploys:
         if query.hash:
             return self._by_hash(query.hash)
         if not query.workflow:
-            return [_summary(listed) for listed in self._catalogue.list()]
-        digest, version = self.resolve_start(query.workflow, query.version)
+            return [self._summary(listed) for listed in self._catalogue.list()]
+        digest, version = self.found(query.workflow, query.version)
         listed = next(x for x in self._catalogue.list() if (x.name, x.version) == (query.workflow, version))
-        return msgspec.structs.replace(_summary(listed), definition=self._catalogue.definition(digest) or b"")
+        return msgspec.structs.replace(self._summary(listed), definition=self._catalogue.definition(digest) or b"")
 
     def count(self) -> int:
         """Workflows, by name."""
@@ -89,7 +103,24 @@ class Deploys:
         if listed is None:
             # Its version was taken over by another graph (development mode); runs of it still name it by hash.
             return DefinitionFound(decode(definition).workflow, 0, digest, definition, False)
-        return msgspec.structs.replace(_summary(listed), definition=definition)
+        return msgspec.structs.replace(self._summary(listed), definition=definition)
+
+    def _summary(self, listed: Listed) -> DefinitionFound:
+        if listed.hash not in self._triggers:
+            definition = decode(self._catalogue.definition(listed.hash) or b"")
+            self._triggers[listed.hash] = [trigger.label for trigger in definition.triggers]
+        return DefinitionFound(
+            listed.name,
+            listed.version,
+            listed.hash,
+            b"",
+            listed.current,
+            listed.deployed_at,
+            listed.deprecated_at,
+            listed.note,
+            listed.tags,
+            self._triggers[listed.hash],
+        )
 
     def _unknown(self, workflow: str, version: int) -> UnknownWorkflow:
         listed = self._catalogue.list()
@@ -98,13 +129,12 @@ class Deploys:
             name = workflow[:NAME_CHARS_MAX]
             hint = did_you_mean(name, {x.name for x in listed})
             hint = f" ({hint})" if hint else ""
-            return UnknownWorkflow(f"no workflow {name!r} is registered{hint}; deploy it first (`wfe deploy APP`)")
+            gone = (
+                "is registered any more: it was deleted" if self._catalogue.is_deleted(workflow, 0) else "is registered"
+            )
+            return UnknownWorkflow(f"no workflow {name!r} {gone}{hint}; deploy it first (`wfe deploy APP`)")
         known = ", ".join(str(known) for known in versions)
         return UnknownWorkflow(f"workflow {workflow!r} has no version {version}; it has {known}")
-
-
-def _summary(listed: Listed) -> DefinitionFound:
-    return DefinitionFound(listed.name, listed.version, listed.hash, b"", listed.current, listed.deployed_at)
 
 
 def _read(raw: list[bytes]) -> list[Definition]:

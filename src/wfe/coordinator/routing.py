@@ -16,11 +16,13 @@ from wfe.coordinator.effects import Effects
 from wfe.coordinator.peers import Peer, Peers
 from wfe.coordinator.replies import error_reply, reply
 from wfe.coordinator.topology import Topology
+from wfe.coordinator.versions import Versions
 from wfe.errors import Busy, ProtocolError, Unauthorized, Unavailable, WfeError
 from wfe.limits import BUSY_RETRY_MS, NAME_CHARS_MAX, UNAVAILABLE_RETRY_MS
 from wfe.model.malformed import MALFORMED
 from wfe.ports import Clock
 from wfe.wire.backups import Backup, BackupReport
+from wfe.wire.definitions import DefinitionCommand
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header
 from wfe.wire.messages import DefinitionQuery, Deploy, Hello, ServerStatus, Welcome
 
@@ -29,13 +31,14 @@ _ROUTED = frozenset(
     for kind in (
         *(Kind.START, Kind.AWAIT, Kind.GET, Kind.FIND),
         *(Kind.HISTORY, Kind.LIST, Kind.SIGNAL, Kind.CONTROL),
-        *(Kind.RETRY, Kind.SKIP, Kind.FORK, Kind.STATE, Kind.APPROVALS),
+        *(Kind.RETRY, Kind.SKIP, Kind.FORK, Kind.STATE, Kind.APPROVALS, Kind.CARRY),
     )
 )
 _hello = msgspec.msgpack.Decoder(Hello)
 _deploy = msgspec.msgpack.Decoder(Deploy)
 _backup = msgspec.msgpack.Decoder(Backup)
 _query = msgspec.msgpack.Decoder(DefinitionQuery)
+_command = msgspec.msgpack.Decoder(DefinitionCommand)
 
 _Body = TypeVar("_Body")
 
@@ -51,13 +54,14 @@ class FrontDoor:
         peers: Peers,
         topology: Topology,
         deploys: Deploys,
+        versions: Versions,
         welcome: Callable[[], list[bytes]],
         status: Callable[[int], ServerStatus],
         on_workers: Callable[[], None],
         backup: Callable[[Backup, int], BackupReport],
     ) -> None:
         self._effects, self._clock = effects, clock
-        self._peers, self._topology, self._deploys = peers, topology, deploys
+        self._peers, self._topology, self._deploys, self._versions = peers, topology, deploys, versions
         self._welcome, self._status, self._on_workers = welcome, status, on_workers
         self._backup = backup
         self.draining = False
@@ -101,6 +105,8 @@ class FrontDoor:
             if self.draining:
                 raise Unavailable("the server is shutting down")
             definition, version = self._deploys.resolve_start(head.workflow, head.version)
+            if self._versions.holds_back(head.workflow, version):
+                raise Busy(f"version {version} of {head.workflow!r} may be deleted this moment", BUSY_RETRY_MS / 1000)
         shard = self._topology.routes[head.partition]
         if shard is None:
             owner = self._topology.shards[self._topology.owners[head.partition]]
@@ -140,6 +146,9 @@ class FrontDoor:
                 return reply(head.request, self._deploys.deploy(_decoded(_deploy, body), self._clock.wall_ms()))
             case Kind.DEFINITION:
                 return reply(head.request, self._deploys.find(_decoded(_query, body)))
+            case Kind.DEFINE:
+                changed = self._versions.command(_decoded(_command, body), self._clock.wall_ms(), now_ms)
+                return reply(head.request, changed)
             case Kind.BACKUP:
                 return reply(head.request, self._backup(_decoded(_backup, body), now_ms))
             case Kind.HEARTBEAT:

@@ -211,6 +211,10 @@ class Loader:
             return DefinitionError([f"definition {answer.found_hash} does not compile: {error}"])
         return replace(self.definitions[answer.found_hash], version=answer.found_version)
 
+    def awaits(self, digest: str) -> bool:
+        """Whether starts wait for this definition."""
+        return any(isinstance(wanted, NameWanted) and wanted.hash == digest for wanted in self._waiting)
+
     def compile(self, digest: str, body: bytes, version: int = 0) -> Compiled:
         """Compile a definition and keep it."""
         definition = decode_definition(body)
