@@ -34,7 +34,6 @@ from wfe.shard.usage import Usages
 from wfe.shard.workers import Workers
 from wfe.wire.backups import CopiedFile
 from wfe.wire.definitions import UsageQuestion
-from wfe.wire.definitions import UsageQuestion
 from wfe.wire.frames import Kind, decode_header, header
 from wfe.wire.messages import KnownWorkers, Mail, MailAck, Resolved, RunOutcome, ShardHello, ShardStats
 
@@ -68,7 +67,6 @@ class Shard:
         self.starts = Starts(core, self.loader, turns, self.checkpoints.tail_full)
         self.requests = Requests(core, self.loader, turns, self.starts)
         self.usages = Usages(core, self.loader)
-        self.usages = Usages(core, self.loader)
         self.mailroom = Mailroom(core, self.loader, turns, self.starts)
         self.backup = BackupPart(core, self.mailroom.sending, self.checkpoints, disk.copier)
         self.recovery = Recovery(core, self.loader, turns, self.workers, self.checkpoints)
@@ -87,7 +85,6 @@ class Shard:
         self._decode_serves = msgspec.msgpack.Decoder(list[int]).decode
         self._decode_resolved = msgspec.msgpack.Decoder(Resolved).decode
         self._decode_known = msgspec.msgpack.Decoder(KnownWorkers).decode
-        self._decode_usage = msgspec.msgpack.Decoder(UsageQuestion).decode
         self._decode_usage = msgspec.msgpack.Decoder(UsageQuestion).decode
 
     # ---- what comes in ----------------------------------------------------------------------------------------------
@@ -132,8 +129,6 @@ class Shard:
             self.recovery.expect(known.workers)
         elif kind in (Kind.QUIESCE, Kind.CUT, Kind.RELEASE):
             self.backup.on_frame(kind, body, now_ms)
-        elif kind == Kind.USAGE:
-            self.usages.on_question(self._decode_usage(body))
         elif kind == Kind.USAGE:
             self.usages.on_question(self._decode_usage(body))
         elif kind == Kind.DRAIN:
