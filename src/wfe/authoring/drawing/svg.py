@@ -112,7 +112,8 @@ def _box(item: Placed, x: float, y: float) -> Iterator[str]:
     hint = f"{box.title}: {box.kind} {box.detail}"
     dashed = ' stroke-dasharray="5 3"' if box.kind in ("branch", "parallel") else ""
     yield (
-        f"<g><title>{escape(shorten(hint, _HINT_CHARS))}</title>"
+        f'<g class="n" data-node="{escape(box.title)}" data-kind="{box.kind}">'
+        f"<title>{escape(shorten(hint, _HINT_CHARS))}</title>"
         f'<rect class="b" x="{x:.1f}" y="{y:.1f}" width="{item.width:.1f}" height="{item.height:.1f}" '
         f'rx="{radius:.1f}" fill="{fill}" stroke="{border}"{dashed}/>'
     )
