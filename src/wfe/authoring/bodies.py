@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any
 
@@ -51,6 +52,34 @@ def _suspended_at(coroutine: Coroutine[Any, Any, Any]) -> Place | None:
     return Place(frame.f_code.co_filename, frame.f_lineno) if frame is not None else None
 
 
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """When ``wf.map`` has all its items, and when it does not wait for all of them."""
+
+    grow: str | None = None
+    complete_after: int | None = None
+    complete_when: str | None = None
+    rest: str = "cancel"
+
+    def checked(self, canvas: Canvas) -> dict[str, Any]:
+        """The fields of the node. GraphError for what can't be meant; expressions and names are validation's."""
+        texts: tuple[tuple[str, Any], ...] = (("grow", self.grow), ("complete_when", self.complete_when))
+        for option, text in texts:
+            if text is not None and not isinstance(text, str):
+                wanted = "the name of a signal" if option == "grow" else 'an expression such as "done * 2 > total"'
+                raise canvas.fail(f"wf.map({option}={text!r}): {wanted} is wanted, as text")
+        after: Any = self.complete_after
+        if after is not None and (isinstance(after, bool) or not isinstance(after, int) or after < 0):
+            raise canvas.fail(
+                f"wf.map(complete_after={after!r}): a number of items is wanted; 0: nobody waits for them"
+            )
+        if self.rest not in ("cancel", "continue"):
+            raise canvas.fail(f'wf.map(rest={self.rest!r}): "cancel" or "continue" is wanted')
+        if self.rest == "continue" and after is None and self.complete_when is None:
+            raise canvas.fail('wf.map(rest="continue") needs complete_after= or complete_when=: else there is no rest')
+        return {name: getattr(self, name) for name in ("grow", "complete_after", "complete_when", "rest")}
+
+
 def draw_map(
     canvas: Canvas,
     body: Callable[[Any], Any],
@@ -58,6 +87,7 @@ def draw_map(
     *,
     max_parallel: int,
     tolerate: int | str | None,
+    leaving: Leaving,
     node_id: str | None,
 ) -> RefProxy:
     """Draws ``wf.map``: the body once, on a Ref that stands for any item."""
@@ -66,6 +96,7 @@ def draw_map(
     if not callable(body) or isinstance(body, type):
         raise canvas.fail(f"wf.map takes a task, a workflow or a function of one Ref, not {body!r}")
     count, percent = _tolerance(canvas, tolerate)
+    leaves = leaving.checked(canvas)
     expression, item_type = _items(canvas, items)
     map_id = canvas.node_id("map", node_id)
     canvas.check_entered()
@@ -91,6 +122,7 @@ def draw_map(
             max_parallel=max_parallel,
             tolerate_count=count,
             tolerate_percent=percent,
+            **leaves,
             **output,
         )
     )

@@ -9,10 +9,10 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Optional, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, cast, overload
 
 from wfe.authoring import blocks, fields
-from wfe.authoring.bodies import draw_map
+from wfe.authoring.bodies import Leaving, draw_map
 from wfe.authoring.calls import arguments
 from wfe.authoring.canvas import Canvas
 from wfe.authoring.control import Control
@@ -102,6 +102,10 @@ class Graph(Control, Services):
         *,
         max_parallel: int = 100,
         tolerate: None = None,
+        grow: str | None = None,
+        complete_after: int | None = None,
+        complete_when: str | None = None,
+        rest: Literal["cancel", "continue"] = "cancel",
         id: str | None = None,
     ) -> list[R]: ...
     @overload
@@ -112,6 +116,10 @@ class Graph(Control, Services):
         *,
         max_parallel: int = 100,
         tolerate: int | str,
+        grow: str | None = None,
+        complete_after: int | None = None,
+        complete_when: str | None = None,
+        rest: Literal["cancel", "continue"] = "cancel",
         id: str | None = None,
     ) -> MapResult[R]: ...
     @overload
@@ -122,6 +130,10 @@ class Graph(Control, Services):
         *,
         max_parallel: int = 100,
         tolerate: None = None,
+        grow: str | None = None,
+        complete_after: int | None = None,
+        complete_when: str | None = None,
+        rest: Literal["cancel", "continue"] = "cancel",
         id: str | None = None,
     ) -> list[R]: ...
     @overload
@@ -132,6 +144,10 @@ class Graph(Control, Services):
         *,
         max_parallel: int = 100,
         tolerate: int | str,
+        grow: str | None = None,
+        complete_after: int | None = None,
+        complete_when: str | None = None,
+        rest: Literal["cancel", "continue"] = "cancel",
         id: str | None = None,
     ) -> MapResult[R]: ...
     def map(
@@ -141,13 +157,23 @@ class Graph(Control, Services):
         *,
         max_parallel: int = 100,
         tolerate: int | str | None = None,
+        grow: str | None = None,
+        complete_after: int | None = None,
+        complete_when: str | None = None,
+        rest: Literal["cancel", "continue"] = "cancel",
         id: str | None = None,
     ) -> Any:
         """One activation of the body (a task, a workflow, or a function of one Ref) per item; results in item order.
 
-        ``tolerate``: so many failures (3 or "5%") are no fault, and the value is a MapResult.
+        ``tolerate``: so many failures (3 or "5%") are no fault, and the value is a MapResult. ``grow``: a signal of
+        this name brings further items (a list), or says that there will be none (None). ``complete_after``: it ends
+        with so many items; ``complete_when``: when this expression over done, failed, active and total holds; the
+        ``rest`` is withdrawn, or goes on while nobody waits for it.
         """
-        return draw_map(self._active(), body, items, max_parallel=max_parallel, tolerate=tolerate, node_id=id)
+        leaving = Leaving(grow, complete_after, complete_when, rest)
+        return draw_map(
+            self._active(), body, items, max_parallel=max_parallel, tolerate=tolerate, leaving=leaving, node_id=id
+        )
 
     # ---- waiting ---------------------------------------------------------------------------------------------------
 

@@ -115,6 +115,26 @@ def map_with_odd_tolerance(wf: wfe.Graph, order: Order):
     wf.map(pack, order.items, tolerate="many")  # MISTAKE: share
 
 
+def map_that_ends_after_less_than_nothing(wf: wfe.Graph, order: Order):
+    wf.map(pack, order.items, complete_after=-1)  # MISTAKE: a number of items is wanted
+
+
+def map_that_ends_when_a_ref_holds(wf: wfe.Graph, order: Order):
+    wf.map(pack, order.items, complete_when=order.total > 3)  # MISTAKE: an expression such as
+
+
+def map_whose_condition_names_nothing(wf: wfe.Graph, order: Order):
+    wf.map(pack, order.items, complete_when="finished > 2")  # MISTAKE: finished
+
+
+def map_with_an_odd_rest(wf: wfe.Graph, order: Order):
+    wf.map(pack, order.items, complete_after=1, rest="drop")  # MISTAKE: "cancel" or "continue"
+
+
+def map_with_a_rest_of_nothing(wf: wfe.Graph, order: Order):
+    wf.map(pack, order.items, rest="continue")  # MISTAKE: needs complete_after= or complete_when=
+
+
 def sleep_by_a_number(wf: wfe.Graph, order: Order):
     wf.sleep(3)  # MISTAKE: did you mean "3s"?
 

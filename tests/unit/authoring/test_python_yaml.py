@@ -84,6 +84,8 @@ def everything(wf: wfe.Graph, order: wfe.Ref[Order], note: wfe.Ref[str]) -> dict
         restock(note)
     wf.sleep(until=wf.now())
     results = wf.map(lambda item: wf.format("{} {}", pack(item), item.price), order.items, tolerate="5%")
+    with wf.parallel():
+        wf.map(pack, order.items, grow="more", complete_after=2, complete_when="failed > 1", rest="continue")
     wf.start(restock, "x", key=wf.format("k-{}", order.id))
     wf.end({"first": wf.merge(first, 1), "values": results.values})
 
