@@ -81,6 +81,8 @@ def _ended(run: RunState, plan: Plan, event: ev.CompensationEnded, enabled: Enab
     assert run.compensating is not None, "compensation ends once"
     places = run.compensating.places
     run.compensating = None
+    if not places:
+        enabled.append(~(plan.stride - 1))  # all that waited for it were withdrawn, and the run may have done the rest
     for key in places:
         act, node = divmod(key, plan.stride)
         complete(run, plan, act, node, NULL, enabled)
