@@ -21,6 +21,7 @@ from wfe.model.definition import (
     Map,
     Parallel,
     Race,
+    Set,
     Sleep,
     SubWorkflow,
     Task,
@@ -347,3 +348,10 @@ def test_a_crash_at_any_event_calls_every_handler_and_loses_none():
         assert run.run.error == whole.run.error
         assert world.done == ["c", "b", "b", "a"]
         assert world.done[: len(done_before)] == done_before
+
+
+def test_a_run_ends_whose_compensate_lost_a_race_before_any_handler_was_called():
+    """Found by the simulation, seed 418: the run had done everything, and its frame was never looked at again."""
+    race = Race(id="r", do=(Compensate(id="c"), Set(id="s", value=1)))
+    run = World().start(undo("a"), race).finish()
+    ended(run, "completed")
