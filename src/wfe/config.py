@@ -26,6 +26,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "console", "json"]
 
 DEFAULT_ADDRESS = "tcp://127.0.0.1:7700"
+DEFAULT_HTTP = "127.0.0.1:7780"
 DEFAULT_SLOTS = 16
 
 
@@ -104,6 +105,30 @@ class WorkerOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     parent_fd: int = -1
 
 
+class GatewayOptions(Struct, kw_only=True, forbid_unknown_fields=True):
+    """`wfe gateway`, and the gateway beside `wfe serve --http`. ``http``: HOST:PORT; port 0: any.
+
+    ``cors``: origins whose pages may use the API (none by default). ``hooks``: by a webhook's name, the name of the
+    secret that signs it (default: ``WFE_HOOK_`` and the name); ``unsigned_hooks`` are taken from anybody.
+    ``metrics_open``: /metrics needs no token. Beyond loopback it listens only with a certificate (``tls_cert`` and
+    ``tls_key``, PEM files), or when ``trusted_network`` says that something else protects the way.
+    """
+
+    connect: str = DEFAULT_ADDRESS
+    http: str = DEFAULT_HTTP
+    token: str = ""
+    cors: list[str] = []
+    hooks: dict[str, str] = {}
+    unsigned_hooks: list[str] = []
+    metrics_open: bool = False
+    tls_cert: str = ""
+    tls_key: str = ""
+    trusted_network: bool = False
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "auto"
+    parent_fd: int = -1
+
+
 class AppOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Role ``read-app``: import apps, draw their workflows, and print the definitions.
 
@@ -150,7 +175,7 @@ def find_token(address: str) -> str:
 
 Options = TypeVar("Options", bound=Struct)
 
-SECTIONS: dict[type[Struct], str] = {ServeOptions: "serve", WorkerOptions: "worker"}
+SECTIONS: dict[type[Struct], str] = {ServeOptions: "serve", WorkerOptions: "worker", GatewayOptions: "gateway"}
 """The options that people may set, and their table in a configuration file."""
 _INTERNAL = frozenset({"parent_fd", "alone", "token", "index", "worker", "local", "board"})
 """Set by a parent process, never by people (a token comes from `find_token`, so that no file holds one)."""

@@ -14,6 +14,10 @@ FRAME_BYTES_MAX: Final = 17 * MIB
 """One ZeroMQ part (ZMQ_MAXMSGSIZE is per part): two payloads (a run's input and output) and all that is around them."""
 TASK_INPUT_BYTES_MAX: Final = FRAME_BYTES_MAX - MIB
 """All arguments of a task together: they travel in one frame."""
+BLOB_BYTES_MIN: Final = 32 * KIB
+"""A value from this size on is kept once by its content, and referred to (`model.blob`)."""
+BLOB_WINDOW_BYTES: Final = 64 * MIB
+"""Blobs that a shard counts on a worker to have kept, so that they are not sent again."""
 FRAME_PARTS_MAX: Final = 4
 """identity, client identity, header, body."""
 FRAME_MESSAGES_MAX: Final = 100
@@ -208,10 +212,31 @@ ZERO_COPY_BYTES: Final = 64 * KIB
 IPC_PATH_BYTES_MAX: Final = 100
 """sun_path holds 107 bytes on Linux and 103 on macOS."""
 
+# HTTP gateway
+HTTP_BODY_BYTES_MAX: Final = PAYLOAD_BYTES_MAX + MIB
+"""A request's body: a payload and what is around it."""
+HOOK_BODY_BYTES_MAX: Final = MIB
+HOOK_WINDOW_S: Final = 300
+"""A webhook's signature is taken for this long before and after its time (Standard Webhooks)."""
+STREAMS_MAX: Final = 256
+"""Event streams and long polls that one gateway holds open; further ones are told to come back."""
+STREAM_STALL_S: Final = 30.0
+"""A reader that takes nothing for this long is cut off; it may go on from its last event."""
+STREAM_BEAT_S: Final = 15.0
+"""A silent stream says that it lives this often, so that proxies keep it and dead readers are noticed."""
+LONG_POLL_MAX_S: Final = 60.0
+SESSION_S: Final = 30 * 86_400
+"""A browser stays logged in for this long."""
+BULK_RUNS_MAX: Final = 1_000
+"""Runs that one bulk operation is done to; the answer says whether there are more."""
+BULK_CONCURRENCY: Final = 50
+DEFINITIONS_CACHED_MAX: Final = 256
+
 assert 2 * PAYLOAD_BYTES_MAX + MIB <= FRAME_BYTES_MAX, (
     "a run's input and output must fit in a frame with their envelope"
 )
 assert DEFINITION_BYTES_MAX < FRAME_BYTES_MAX
+assert BLOB_WINDOW_BYTES >= 2 * PAYLOAD_BYTES_MAX
 assert DURABLE_RECORD_BYTES_MAX + MIB <= TASK_INPUT_BYTES_MAX, "a re-run's record must fit into a frame"
 assert FRAME_MESSAGES_MAX <= FRAME_MESSAGES_REFUSED
 assert RECENT_RUNS_MS > 2 * FRESH_ID_MS, "a repeated start must find the ended run in memory or be looked up"
@@ -224,3 +249,6 @@ assert CREDIT_BYTES_MAX > PAYLOAD_BYTES_MAX
 assert 0 < LOSSES_SUSPECT < LOSSES_MAX, "an innocent task must get a life to spare once it is kept apart"
 assert SOCKET_SILENCE_MS >= 2 * SOCKET_HEARTBEAT_MS
 assert SOCKET_LINGER_MS <= 2_000, "longer than that looks like a hang at shutdown"
+assert HOOK_BODY_BYTES_MAX <= HTTP_BODY_BYTES_MAX
+assert DEFINITION_BYTES_MAX <= HTTP_BODY_BYTES_MAX
+assert STREAM_BEAT_S < STREAM_STALL_S

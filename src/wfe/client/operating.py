@@ -9,12 +9,13 @@ from wfe.client.connection import Connection
 from wfe.client.replies import decoder_of
 from wfe.wire.backups import Backup, BackupReport
 from wfe.wire.frames import Kind
-from wfe.wire.messages import ServerStatus, StartRun
+from wfe.wire.messages import DefinitionFound, DefinitionQuery, ServerStatus, StartRun
 
 SERVING_POLL_S = 0.05
 BACKUP_POLL_S = 0.05
 
 _decode_status = decoder_of(ServerStatus)
+_decode_found = decoder_of(DefinitionFound)
 _decode_backup = decoder_of(BackupReport)
 
 
@@ -37,6 +38,11 @@ class Operating:
         if batch.errors:
             raise batch.errors[0]
         return batch.created[0]
+
+    async def registered(self, workflow: str, version: int = 0) -> DefinitionFound:
+        """A registered version (0: the current one) with its hash, and its definition in canonical JSON."""
+        reply = await self._open().ask(Kind.DEFINITION, DefinitionQuery(workflow, version))
+        return _decode_found(reply)
 
     async def wait_until_serving(self, timeout_s: float) -> ServerStatus:
         """The status as soon as every shard serves, or, once the time is over, as it is then."""

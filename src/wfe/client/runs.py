@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Generator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from wfe.client.connection import Connection
 from wfe.client.replies import decoder_of
@@ -131,9 +131,25 @@ class AsyncRun(Generic[R_co]):
         body = StateQuery(self.id, event or 0)
         return _decode_past(await self._connection.ask(Kind.STATE, body, partition=partition_of(self.id)))
 
+    async def events(self, after: int = 0, limit: int = HISTORY_PAGE, *, wait: bool = False) -> EventsPage:
+        """Events above this number, at most so many. ``wait``: answered once there are any, or the run has ended."""
+        query = HistoryQuery(self.id, after, limit, wait)
+        where = partition_of(check_run_id(self.id))
+        page = _decode_page(await self._connection.ask(Kind.HISTORY, query, partition=where, forever=wait))
+        items = [history_item(event) for event in page.events]
+        return EventsPage(items, items[-1].seq if items else after, page.ended)
+
     def history(self, follow: bool = False) -> History:
         """The run's events: await it for a list, or ``async for`` over it; with ``follow`` until the run has ended."""
         return History(self._connection, self.id, follow)
+
+
+class EventsPage(NamedTuple):
+    """A part of a history. ``cursor``: the number to go on after; ``ended``: there will be nothing behind it."""
+
+    items: list[HistoryItem]
+    cursor: int
+    ended: bool
 
 
 class History:

@@ -1,0 +1,151 @@
+"""Errors as problem+json (RFC 9457): which status each has, and a pointer to the field that is at fault.
+
+Invariant: every exception becomes an answer; one that nobody expected is logged, and its text stays inside.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from wfe.errors import (
+    Busy,
+    DefinitionError,
+    Disconnected,
+    ExpressionError,
+    GraphError,
+    InvalidInput,
+    KeyConflict,
+    PayloadTooLarge,
+    RequestError,
+    RunClosed,
+    Unauthorized,
+    Unavailable,
+    UnknownRun,
+    UnknownTask,
+    UnknownWorkflow,
+    VersionConflict,
+    WfeError,
+)
+from wfe.gateway.documents import FieldProblem, Problem
+from wfe.model.malformed import MALFORMED
+from wfe.observe import get_logger
+
+MEDIA_TYPE = "application/problem+json"
+AWAY_RETRY_S = 1.0
+_log = get_logger("gateway")
+_STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (UnknownRun, 404),
+    (UnknownWorkflow, 404),
+    (UnknownTask, 404),
+    (InvalidInput, 422),
+    (DefinitionError, 422),
+    (GraphError, 422),
+    (ExpressionError, 422),
+    (VersionConflict, 409),
+    (KeyConflict, 409),
+    (RunClosed, 409),
+    (PayloadTooLarge, 413),
+    # The server refused the gateway, not whoever asked the gateway.
+    (Unauthorized, 502),
+    (Busy, 503),
+    (Unavailable, 503),
+    (Disconnected, 503),
+    (RequestError, 400),
+    (WfeError, 500),
+    (TimeoutError, 504),
+)
+_SEGMENT = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+
+
+class BadRequest(WfeError):
+    """A request that the gateway itself refuses, with a status of its own."""
+
+    code = "bad_request"
+
+    def __init__(self, status: int, message: str, *, pointer: str = "", parameter: str = "") -> None:
+        self.status, self.pointer, self.parameter = status, pointer, parameter
+        super().__init__(message)
+
+
+def problem_of(error: Exception) -> Problem:
+    """The document of an error."""
+    if isinstance(error, HTTPException):
+        return _of_framework(error)
+    if isinstance(error, BadRequest):
+        errors = [FieldProblem(detail=str(error), pointer=error.pointer, parameter=error.parameter)]
+        return _problem(error.status, str(error), error.code, errors if error.pointer or error.parameter else [])
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    if status == 500:
+        return _problem(500, "a defect of wfe: see the gateway's log", "internal")
+    code = getattr(error, "code", "timeout")
+    problem = _problem(status, str(error), code, _field_problems(error))
+    if status == 503:
+        problem.retry_after_s = error.retry_after_s if isinstance(error, Busy) else AWAY_RETRY_S
+    return problem
+
+
+def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """The handler of every exception."""
+    problem = problem_of(error)
+    if problem.status >= 500 and problem.status != 503:
+        _log.error("a request failed", method=request.method, path=request.url.path, exc_info=error)
+    headers = dict(getattr(error, "headers", None) or {})
+    if problem.retry_after_s:
+        headers["retry-after"] = str(max(1, round(problem.retry_after_s)))
+    if problem.status == 401:
+        headers["www-authenticate"] = 'Bearer realm="wfe"'
+    return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def pointer_of(path: str, base: str = "") -> str:
+    """A JSON pointer as a URI fragment from a path such as ``$.items[3].price``."""
+    if path.startswith("$"):
+        parts = [name or index for name, index in _SEGMENT.findall(path)]
+    else:
+        parts = [part for part in path.split(".") if part]
+    escaped = (part.replace("~", "~0").replace("/", "~1") for part in parts)
+    return "#" + base + "".join(f"/{part}" for part in escaped)
+
+
+def _problem(status: int, detail: str, code: str, errors: list[FieldProblem] | None = None) -> Problem:
+    title = HTTPStatus(status).phrase
+    return Problem(
+        type=f"urn:wfe:problem:{code}", title=title, status=status, detail=detail, code=code, errors=errors or []
+    )
+
+
+def _field_problems(error: Exception) -> list[FieldProblem]:
+    if isinstance(error, InvalidInput):
+        # Paths into a value begin with $: it is the request's input. Others name a field of the request itself.
+        base = "/input" if error.path.startswith("$") else ""
+        return [FieldProblem(detail=str(error), pointer=pointer_of(error.path, base))]
+    if isinstance(error, DefinitionError):
+        return [FieldProblem(detail=finding) for finding in error.findings]
+    return []
+
+
+def _of_framework(error: HTTPException) -> Problem:
+    """What Litestar refused: routes, methods, bodies and parameters."""
+    status = error.status_code
+    if status >= 500 and not isinstance(error.__cause__, MALFORMED):
+        return _problem(status, "a defect of wfe: see the gateway's log", "internal")
+    status = 400 if status >= 500 else status
+    code = {401: "unauthorized", 403: "forbidden", 404: "no_such_page", 405: "method", 413: "payload_too_large"}
+    extra = error.extra if isinstance(error.extra, list) else []
+    errors = [_of_extra(item) for item in extra if isinstance(item, dict)]
+    detail = "; ".join(each.detail for each in errors) or error.detail
+    return _problem(status, detail, code.get(status, "bad_request"), errors)
+
+
+def _of_extra(item: dict[str, Any]) -> FieldProblem:
+    key, source = str(item.get("key", "")), str(item.get("source", ""))
+    message = str(item.get("message", "cannot be read"))
+    if source in ("query", "path", "header", "cookie"):
+        return FieldProblem(detail=message, parameter=key)
+    inside = key.removeprefix("data").removeprefix(".")
+    return FieldProblem(detail=message, pointer=pointer_of("$." + inside if inside else "$"))

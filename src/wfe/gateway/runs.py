@@ -1,0 +1,172 @@
+"""Routes of runs: start, find, list, wait for the end; what happens to them is in `commands`, streams in `streams`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
+from msgspec import UNSET, Struct, UnsetType
+
+from wfe.client.views import event_document, past_document, run_document
+from wfe.gateway.documents import EventPage, Run, RunList, RunPast, RunStatus
+from wfe.gateway.problems import BadRequest
+from wfe.gateway.state import Gateway
+from wfe.limits import KEY_CHARS_MAX, LONG_POLL_MAX_S, NAME_CHARS_MAX
+from wfe.model.durations import parse_duration
+from wfe.wire.messages import RunView, StartRun
+from wfe.wire.payload import encode_value
+
+LIST_MAX = 1_000
+EVENTS_MAX = 10_000
+
+Limit = Annotated[int, QueryParameter(ge=1, le=LIST_MAX, description="At most so many.")]
+Tags = Annotated[
+    list[str] | None, QueryParameter(name="tag", description="Only runs with this tag, as NAME=VALUE; repeatable.")
+]
+Key = Annotated[str, HeaderParameter(name="Idempotency-Key", max_length=KEY_CHARS_MAX)]
+
+
+class StartRequest(Struct, forbid_unknown_fields=True):
+    """Starts a run. ``version`` 0: the current one.
+
+    ``input``: the value of the only parameter, or an object by name for several. ``args``: always an object by name.
+    ``key``: (workflow, key) names one run; without it the header Idempotency-Key is the key.
+    """
+
+    workflow: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]
+    version: Annotated[int, msgspec.Meta(ge=0, le=1 << 31)] = 0
+    input: Any | UnsetType = UNSET
+    args: dict[str, Any] | UnsetType = UNSET
+    key: Annotated[str, msgspec.Meta(max_length=KEY_CHARS_MAX)] = ""
+    priority: Annotated[int, msgspec.Meta(ge=-(1 << 31), le=1 << 31)] = 0
+    tags: dict[str, str] = {}
+
+
+def run_of(view: RunView) -> Run:
+    return msgspec.convert(run_document(view), Run)
+
+
+async def read_run(gateway: Gateway, run_id: str) -> Run:
+    return run_of(await gateway.client.view(run_id))
+
+
+@post("/runs", status_code=201, summary="Start a run", description="200 instead of 201: the key named a run before.")
+async def start_run(
+    gateway: NamedDependency[Gateway], data: JSONBody[StartRequest], idempotency_key: Key = ""
+) -> Response[Run]:
+    """Starts a run; the answer comes once the start is durable."""
+    if data.input is not UNSET and data.args is not UNSET:
+        raise BadRequest(422, "give the input either as `input` or by name as `args`", pointer="#/args")
+    named = data.args is not UNSET
+    value = data.args if named else None if data.input is UNSET else data.input
+    run = StartRun(
+        "",
+        encode_value(value),
+        data.key or idempotency_key,
+        data.priority,
+        data.tags,
+        named=named,
+    )
+    created = await gateway.client.submit(data.workflow, data.version, run)
+    found = await read_run(gateway, run.run_id)
+    return Response(found, status_code=201 if created else 200, headers={"location": f"/api/v1/runs/{run.run_id}"})
+
+
+@get("/runs", summary="List runs, newest first")
+async def list_runs(
+    gateway: NamedDependency[Gateway],
+    status: FromQuery[RunStatus | None] = None,
+    workflow: FromQuery[str | None] = None,
+    key: FromQuery[str | None] = None,
+    tags: Tags = None,
+    limit: Limit = 100,
+    cursor: FromQuery[str | None] = None,
+) -> RunList:
+    """Runs without their payloads. Pass the answer's ``cursor`` for the next page."""
+    found = await gateway.client.list(
+        status=status, workflow=workflow, key=key, tags=tags_of(tags), limit=limit, after=cursor
+    )
+    views = [run.info.view for run in found if run.info is not None and run.info.view is not None]
+    return RunList([run_of(view) for view in views], found.cursor or None, found.incomplete)
+
+
+@get("/runs/{run_id:str}", summary="Get a run")
+async def get_run(gateway: NamedDependency[Gateway], run_id: FromPath[str]) -> Run:
+    """The run as it is now, with what it waits for."""
+    return await read_run(gateway, run_id)
+
+
+@get("/workflows/{workflow:str}/runs/{key:str}", summary="Get the run that a key names")
+async def find_run(gateway: NamedDependency[Gateway], workflow: FromPath[str], key: FromPath[str]) -> Run:
+    """The run that (workflow, key) names."""
+    run = await gateway.client.find(workflow, key)
+    return await read_run(gateway, run.id)
+
+
+@get(
+    "/runs/{run_id:str}/result",
+    summary="Wait for a run's end",
+    description="200 once the run has ended, whichever way; 202 when it goes on after the wait: ask again.",
+)
+async def get_result(
+    gateway: NamedDependency[Gateway], run_id: FromPath[str], wait: FromQuery[str] = "0s"
+) -> Response[Run]:
+    """Long poll: answers at the run's end, or after ``wait`` (a duration such as ``30s``)."""
+    wait_s = duration_of(wait, "wait")
+    if wait_s > 0:
+        handle = gateway.client.handle(run_id)
+        with gateway.streams.one():
+            try:
+                await handle.outcome(wait_s)
+            except TimeoutError:
+                return Response(await read_run(gateway, run_id), status_code=202)
+    found = await read_run(gateway, run_id)
+    return Response(found, status_code=200 if found.ended_at else 202)
+
+
+@get("/runs/{run_id:str}/history", summary="Get the events of a run")
+async def get_history(
+    gateway: NamedDependency[Gateway],
+    run_id: FromPath[str],
+    after: Annotated[int, QueryParameter(ge=0, le=1 << 62)] = 0,
+    limit: Annotated[int, QueryParameter(ge=1, le=EVENTS_MAX)] = 1_000,
+) -> EventPage:
+    """Events with numbers above ``after``, in order. Pass ``cursor`` as ``after`` for the next page."""
+    page = await gateway.client.handle(run_id).events(after, limit)
+    documents = {"events": [event_document(item) for item in page.items], "cursor": page.cursor, "ended": page.ended}
+    return msgspec.convert(documents, EventPage)
+
+
+@get("/runs/{run_id:str}/state", summary="Get the state of a run as of an event")
+async def get_state(
+    gateway: NamedDependency[Gateway],
+    run_id: FromPath[str],
+    event: Annotated[int, QueryParameter(ge=0, le=1 << 62)] = 0,
+) -> RunPast:
+    """The whole state right after an event (0: now): what was open, which values there were."""
+    return msgspec.convert(past_document(await gateway.client.handle(run_id).past(event)), RunPast)
+
+
+def tags_of(tags: list[str] | None) -> dict[str, str]:
+    """``NAME=VALUE`` texts as a filter."""
+    found = {}
+    for text in tags or []:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise BadRequest(422, f"{text!r} is no tag: write NAME=VALUE", parameter="tag")
+        found[name] = value
+    return found
+
+
+def duration_of(text: str, name: str) -> float:
+    """Seconds, at most as many as a long poll may take."""
+    try:
+        return min(parse_duration(text) / 1000, LONG_POLL_MAX_S)
+    except ValueError as error:
+        raise BadRequest(422, str(error), parameter=name) from error
+
+
+ROUTES = [start_run, list_runs, get_run, find_run, get_result, get_history, get_state]
