@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from wfe.authoring.durable import Durable as Durable
     from wfe.authoring.graph import Graph as Graph
     from wfe.authoring.refs import Ref as Ref
     from wfe.authoring.results import Approval as Approval
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from wfe.authoring.retry import Retry as Retry
     from wfe.authoring.secrets import secret as secret
     from wfe.authoring.tasks import task as task
-    from wfe.authoring.workflows import Durable as Durable
     from wfe.authoring.workflows import workflow as workflow
     from wfe.bootstrap import aconnect as aconnect
     from wfe.bootstrap import connect as connect
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from wfe.client import args as args
     from wfe.errors import AppError as AppError
     from wfe.errors import Busy as Busy
+    from wfe.errors import CallFailed as CallFailed
     from wfe.errors import ConfigError as ConfigError
     from wfe.errors import DataError as DataError
     from wfe.errors import DefinitionError as DefinitionError
@@ -60,18 +61,20 @@ if TYPE_CHECKING:
     from wfe.worker.resources import resource as resource
 
 _HOMES: dict[str, tuple[str, ...]] = {
+    "wfe.authoring.durable": ("Durable",),
     "wfe.authoring.graph": ("Graph",),
     "wfe.authoring.refs": ("Ref",),
     "wfe.authoring.results": ("Approval", "ErrorInfo", "HttpResponse", "MapResult"),
     "wfe.authoring.retry": ("Retry",),
     "wfe.authoring.secrets": ("secret",),
     "wfe.authoring.tasks": ("task",),
-    "wfe.authoring.workflows": ("Durable", "workflow"),
+    "wfe.authoring.workflows": ("workflow",),
     "wfe.bootstrap": ("aconnect", "connect", "run"),
     "wfe.client": ("args",),
     "wfe.errors": (
         "AppError",
         "Busy",
+        "CallFailed",
         "ConfigError",
         "DataError",
         "DefinitionError",

@@ -26,6 +26,7 @@
     |-- Disconnected             the network's: the server cannot be reached
     |-- RunFailed                the run's: it ended as failed (.error, .caused_by(...))
     |-- RunCancelled             somebody cancelled the run
+    |-- CallFailed               the task's: a call that a durable function made has failed (.error, .caused_by(...))
     |-- Stuck                    the test's (wfe.testing): a run that only a signal can help
     |-- DataError                the disk's or the operator's: a data directory that cannot be used
     |   |-- DataInUse            another server holds the directory
@@ -335,6 +336,21 @@ class RunFailed(WfeError):
         name = kind if isinstance(kind, str) else kind.__name__
         own = getattr(self.error, "type", None)
         return name == own or name in getattr(self.error, "types", ())
+
+
+class CallFailed(WfeError):
+    """A call of a durable function failed. ``error`` is its ErrorInfo (type, message, node, attempts, traceback).
+
+    What the function sees is this and the error's own class as well, where that can be found: ``except CardDeclined``.
+    """
+
+    code = "call_failed"
+    error: object = None
+
+    def caused_by(self, kind: type[BaseException] | str) -> bool:
+        """Whether the error is of this type, or of a subclass of it, by name."""
+        name = kind if isinstance(kind, str) else kind.__name__
+        return name == getattr(self.error, "type", None) or name in getattr(self.error, "types", ())
 
 
 def _walk(root: type[WfeError]) -> list[type[WfeError]]:

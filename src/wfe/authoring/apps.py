@@ -20,7 +20,7 @@ from typing import Any
 
 from wfe.authoring.places import is_author_file
 from wfe.authoring.tasks import TaskFunction
-from wfe.authoring.workflows import WorkflowFunction
+from wfe.authoring.workflows import DurableFunction, WorkflowFunction
 from wfe.errors import AppError, DefinitionError, GraphError, UnknownWorkflow, WfeError
 from wfe.model.definition import Definition, Task, walk
 from wfe.model.registered import RegisteredTask
@@ -245,6 +245,8 @@ def _collect(app: App, module: ModuleType, seen: dict[int, Any]) -> None:
                     "workflow", workflow.name, f"{first.file}:{first.line}", f"{workflow.file}:{workflow.line}"
                 )
             app.workflows[workflow.name] = value
+            if isinstance(value, DurableFunction):
+                app.tasks[value.offered.name, value.offered.version] = value.offered
             _watch(app, workflow.file)
         else:
             app.resources[f"{owner}.{name}"] = value

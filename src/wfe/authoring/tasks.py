@@ -1,5 +1,5 @@
-"""`@task`: a function becomes a task. Where it is called decides what a call means: in a drawing a node, elsewhere the
-plain function.
+"""`@task`: a function becomes a task. Where it is called decides what a call means: in a drawing a node, in a durable
+function a recorded call, elsewhere the plain function.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from wfe.authoring.current import current_canvas
 from wfe.authoring.places import Place
 from wfe.authoring.retry import Duration, Retry, mistake, optional_ms, policy_of
 from wfe.errors import GraphError
+from wfe.model.calling import CALLER
 from wfe.model.registered import RegisteredTask, RunIn
 
 if TYPE_CHECKING:
-    from wfe.authoring.calls import Signature
+    from wfe.authoring.calls import CallOptions, Signature
     from wfe.authoring.wiring import JoinWords
 
 P = ParamSpec("P")
@@ -39,10 +40,19 @@ class TaskFunction(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         canvas = current_canvas()
         if canvas is None:
-            return cast(R, self.__wfe_task__.function(*args, **kwargs))
+            return cast(R, self._called(args, kwargs, None))
         from wfe.authoring.calls import CallOptions, call_task
 
         return cast(R, call_task(canvas, self.__wfe_task__, self.signature, args, kwargs, CallOptions()))
+
+    def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: CallOptions | None) -> Any:
+        """Outside of a drawing: a recorded call in a durable function, elsewhere the plain function."""
+        caller = CALLER.get()
+        if caller is None:
+            return self.__wfe_task__.function(*args, **kwargs)
+        from wfe.authoring.durable_calls import call_plain_task
+
+        return call_plain_task(caller, self.__wfe_task__, self.signature, args, kwargs, options)
 
     @property
     def signature(self) -> Signature:
@@ -89,7 +99,7 @@ class TaskFunction(Generic[P, R]):
         def configured(*args: P.args, **kwargs: P.kwargs) -> R:
             canvas = current_canvas()
             if canvas is None:
-                return cast(R, self.__wfe_task__.function(*args, **kwargs))
+                return cast(R, self._called(args, kwargs, options))
             return cast(R, call_task(canvas, self.__wfe_task__, self.signature, args, kwargs, options))
 
         configured.__wfe_call__ = True  # type: ignore[attr-defined]

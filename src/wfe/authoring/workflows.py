@@ -1,10 +1,14 @@
-"""`@workflow`: a function that draws a graph. It is drawn at most once per process, at first need, never replayed."""
+"""`@workflow`: a function that draws a graph, or a durable function, by its first parameter.
+
+A graph is drawn at most once per process, at first need, never replayed; a durable function is run by workers.
+"""
 
 from __future__ import annotations
 
 import inspect
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
 from functools import update_wrapper
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec, Protocol, TypeVar, cast, overload
@@ -15,26 +19,19 @@ from wfe.authoring.retry import Duration, Retry, mistake, optional_ms
 from wfe.authoring.tasks import refuse_later
 from wfe.errors import GraphError
 from wfe.limits import TAGS_MAX
-from wfe.model.registered import RegisteredWorkflow
+from wfe.model.calling import CALLER, Caller
+from wfe.model.durable import TASK_PREFIX
+from wfe.model.registered import RegisteredTask, RegisteredWorkflow
 
 if TYPE_CHECKING:
-    from wfe.authoring.calls import Signature
+    from wfe.authoring.calls import CallOptions, Signature
+    from wfe.authoring.durable import Durable
     from wfe.authoring.graph import Graph
     from wfe.authoring.wiring import JoinWords
     from wfe.model.definition import Definition
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Durable:
-    """Reserved: the first parameter of a durable function, which a later version runs. Making one is refused."""
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        raise mistake(_DURABLE)
-
-
-_DURABLE = "durable functions (wf: wfe.Durable) come in a later version of wfe: draw a graph (wf: wfe.Graph)"
 
 
 class WorkflowFunction(Generic[P, R]):
@@ -52,12 +49,27 @@ class WorkflowFunction(Generic[P, R]):
         update_wrapper(cast(Any, self), registered.function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        canvas = current_canvas()
-        if canvas is None:
-            self._outside()
-        from wfe.authoring.calls import CallOptions, call_workflow
+        from wfe.authoring.calls import CallOptions
 
-        return cast(R, call_workflow(canvas, self.__wfe_workflow__, self.signature, args, kwargs, CallOptions()))
+        return cast(R, self._called(args, kwargs, CallOptions()))
+
+    def __wfe_types__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Never called: what a run takes and gives, to type checkers (`client.typed`)."""
+        raise NotImplementedError
+
+    def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: CallOptions) -> Any:
+        """A node in a drawing, a recorded call in a durable function; elsewhere a mistake."""
+        canvas = current_canvas()
+        if canvas is not None:
+            from wfe.authoring.calls import call_workflow
+
+            return call_workflow(canvas, self.__wfe_workflow__, self.signature, args, kwargs, options)
+        caller = CALLER.get()
+        if caller is not None:
+            from wfe.authoring import durable_calls
+
+            return durable_calls.call_workflow(caller, self.__wfe_workflow__, self.signature, args, kwargs, options)
+        self._outside()
 
     def _outside(self) -> NoReturn:
         name = self.__wfe_workflow__.name
@@ -78,14 +90,17 @@ class WorkflowFunction(Generic[P, R]):
         return self._signature
 
     def definition(self) -> Definition:
-        """The drawn graph, drawn at the first call. GraphError (file, line, what to use) when it cannot be."""
+        """The workflow as data, drawn at the first call. GraphError (file, line, what to use) when it cannot be."""
         if self._definition is None:
-            from wfe.authoring.tracing import draw
-
             with self._lock:
                 if self._definition is None:
-                    self._definition = draw(self.__wfe_workflow__, self.signature)
+                    self._definition = self._make_definition()
         return self._definition
+
+    def _make_definition(self) -> Definition:
+        from wfe.authoring.tracing import draw
+
+        return draw(self.__wfe_workflow__, self.signature)
 
     def with_options(
         self,
@@ -100,7 +115,7 @@ class WorkflowFunction(Generic[P, R]):
         limits: Iterable[str] = (),
     ) -> Callable[P, R]:
         """The sub-workflow with options for one node."""
-        from wfe.authoring.calls import CallOptions, call_workflow
+        from wfe.authoring.calls import CallOptions
         from wfe.authoring.wiring import join_option, several
 
         refuse_later(limits=tuple(limits))
@@ -115,12 +130,10 @@ class WorkflowFunction(Generic[P, R]):
         )
 
         def configured(*args: P.args, **kwargs: P.kwargs) -> R:
-            canvas = current_canvas()
-            if canvas is None:
-                self._outside()
-            return cast(R, call_workflow(canvas, self.__wfe_workflow__, self.signature, args, kwargs, options))
+            return cast(R, self._called(args, kwargs, options))
 
         configured.__wfe_call__ = True  # type: ignore[attr-defined]
+        configured.__wfe_configured__ = (self, options)  # type: ignore[attr-defined]
         return configured
 
     def __reduce__(self) -> str:
@@ -130,6 +143,43 @@ class WorkflowFunction(Generic[P, R]):
         return f"<workflow {self.__wfe_workflow__.name} of {self.__wfe_workflow__.function.__module__}>"
 
 
+class DurableFunction(WorkflowFunction[P, R]):
+    """A workflow that is a durable function. ``offered``: the task that workers offer it as."""
+
+    def __init__(self, registered: RegisteredWorkflow) -> None:
+        super().__init__(replace(registered, face=self._face))
+        workflow = self.__wfe_workflow__
+        function = workflow.function
+        self.offered = RegisteredTask(
+            name=TASK_PREFIX + workflow.name,
+            version=workflow.version or 1,
+            function=function,
+            is_async=True,
+            module=function.__module__,
+            qualname=function.__qualname__,
+            file=workflow.file,
+            line=workflow.line,
+            workflow=workflow,
+        )
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
+        return cast("Coroutine[Any, Any, R]", super().__call__(*args, **kwargs))
+
+    def _face(self, caller: Caller) -> Any:
+        from wfe.authoring.durable import Durable
+        from wfe.authoring.durable_calls import bound
+
+        name, params = self.__wfe_workflow__.name, self.signature.params
+        return Durable(caller, lambda args, kwargs: bound(name, params, args, kwargs))
+
+    def _make_definition(self) -> Definition:
+        from wfe.authoring.durable_calls import define
+
+        return define(self.__wfe_workflow__, self.signature)
+
+
+@overload
+def workflow(function: Callable[Concatenate[Durable, P], Coroutine[Any, Any, R]], /) -> DurableFunction[P, R]: ...
 @overload
 def workflow(function: Callable[Concatenate[Graph, P], Coroutine[Any, Any, R]], /) -> WorkflowFunction[P, R]: ...
 @overload
@@ -155,8 +205,9 @@ def workflow(
     tags: Mapping[str, Any] | None = None,
     limits: Iterable[str] = (),
 ) -> Any:
-    """Makes a workflow of a function whose first parameter is a Graph. ``version=None``: the server counts up.
+    """Makes a workflow of a function whose first parameter is a Graph, or a Durable (an ``async def``).
 
+    ``version=None``: the server counts up; a durable function's version is 1 until it says otherwise.
     ``tags``: values to search runs by: text, or templates over the parameters such as ``"${order.region}"``.
     """
     timeout_ms = optional_ms(timeout, "@wfe.workflow(timeout=...)")
@@ -169,19 +220,18 @@ def workflow(
         raise mistake(f"@wfe.workflow(tags=...): a dict of at most {TAGS_MAX} names and values")
 
     def decorate(function: Callable[..., Any]) -> WorkflowFunction[Any, Any]:
-        place = check_workflow_function(function)
-        return WorkflowFunction(
-            RegisteredWorkflow(
-                name=name or function.__name__,
-                version=version,
-                function=function,
-                kind="graph",
-                file=place.file,
-                line=place.line,
-                timeout_ms=timeout_ms,
-                tags=dict(tags or {}),
-            )
+        place, durable = check_workflow_function(function)
+        registered = RegisteredWorkflow(
+            name=name or function.__name__,
+            version=version,
+            function=function,
+            kind="durable" if durable else "graph",
+            file=place.file,
+            line=place.line,
+            timeout_ms=timeout_ms,
+            tags=dict(tags or {}),
         )
+        return DurableFunction(registered) if durable else WorkflowFunction(registered)
 
     return decorate if function is None else decorate(function)
 
@@ -191,14 +241,18 @@ class WorkflowDecorator(Protocol):
 
     @overload
     def __call__(
+        self, function: Callable[Concatenate[Durable, P], Coroutine[Any, Any, R]], /
+    ) -> DurableFunction[P, R]: ...
+    @overload
+    def __call__(
         self, function: Callable[Concatenate[Graph, P], Coroutine[Any, Any, R]], /
     ) -> WorkflowFunction[P, R]: ...
     @overload
     def __call__(self, function: Callable[Concatenate[Graph, P], R], /) -> WorkflowFunction[P, R]: ...
 
 
-def check_workflow_function(function: Any) -> Place:
-    """Where the function is; GraphError for what cannot draw a workflow."""
+def check_workflow_function(function: Any) -> tuple[Place, bool]:
+    """Where the function is, and whether it is a durable one; GraphError for what cannot be a workflow."""
     if not isinstance(function, FunctionType):
         raise mistake(f"@wfe.workflow goes on a plain `def` or `async def`, directly, not on {function!r}")
     place = Place(function.__code__.co_filename, function.__code__.co_firstlineno)
@@ -215,13 +269,14 @@ def check_workflow_function(function: Any) -> Place:
         raise wrong("the first parameter is the graph: def f(wf: wfe.Graph, ...)")
     first = params[0].annotation
     written = first if isinstance(first, str) else getattr(first, "__name__", "")
-    if first is Durable or written.rpartition(".")[2] == "Durable":
-        raise wrong(_DURABLE)
-    if first is not inspect.Parameter.empty and written.rpartition(".")[2] != "Graph":
+    durable = written.rpartition(".")[2] == "Durable"
+    if durable and not inspect.iscoroutinefunction(function):
+        raise wrong("a durable function (wf: wfe.Durable) is an `async def`: it awaits its calls")
+    if not durable and first is not inspect.Parameter.empty and written.rpartition(".")[2] != "Graph":
         raise wrong(f"the first parameter is the graph, but {params[0].name!r} is annotated {written or first!r}")
     for param in params[1:]:
         if param.kind in (param.VAR_POSITIONAL, param.VAR_KEYWORD):
             raise wrong(f"{param.name!r} collects arguments, but a run's input has fixed names: use a list or dict")
         if param.kind is param.POSITIONAL_ONLY:
             raise wrong(f"inputs go by name, so {param.name!r} cannot be positional-only: remove the `/`")
-    return place
+    return place, durable

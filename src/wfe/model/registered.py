@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from wfe.model.calling import Caller
 from wfe.model.policy import RetryPolicy
 
 RunIn = Literal["thread", "process"]
@@ -35,11 +36,16 @@ class RegisteredTask:
     run_in: RunIn = "thread"
     redeliver: bool = True
     limits: tuple[str, ...] = ()
+    workflow: RegisteredWorkflow | None = None
+    """The durable function that a worker offers as this task."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredWorkflow:
-    """A workflow function and its options; ``kind``: "graph" (drawn) or "durable" (run by a worker)."""
+    """A workflow function and its options; ``kind``: "graph" (drawn) or "durable" (run by a worker).
+
+    ``face`` makes a durable function's first parameter of its `calling.Caller`.
+    """
 
     name: str
     version: int | None
@@ -50,3 +56,4 @@ class RegisteredWorkflow:
     timeout_ms: int | None = None
     tags: dict[str, Any] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
+    face: Callable[[Caller], Any] | None = None

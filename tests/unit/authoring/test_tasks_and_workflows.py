@@ -137,7 +137,7 @@ def no_parameters() -> None: ...
         (wfe.task, staticmethod(many), "plain `def`"),
         (wfe.workflow, lambda wf: 1, "has a name"),
         (wfe.workflow, generator, "generator"),
-        (wfe.workflow, durable, "later version"),
+        (wfe.workflow, durable, "async def"),
         (wfe.workflow, plain_first, "annotated 'int'"),
         (wfe.workflow, no_parameters, "the first parameter is the graph"),
         (wfe.workflow, Holder, "plain `def`"),
@@ -178,7 +178,7 @@ def test_a_task_inside_a_function_is_refused() -> None:
         (lambda: wfe.Retry(initial_delay=1), "did you mean"),  # type: ignore[arg-type]
         (lambda: wfe.Retry(on=(3,)), "types of errors"),  # type: ignore[arg-type]
         (lambda: wfe.Retry(never=(int,)), "types of errors"),  # type: ignore[arg-type]
-        (lambda: wfe.Durable(None), "later version"),
+        (lambda: wfe.Durable(None), "made by the engine"),
         (lambda: wfe.secret(""), "name of a secret"),
     ],
 )

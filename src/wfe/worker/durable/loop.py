@@ -124,6 +124,10 @@ class DurableLoop(asyncio.AbstractEventLoop):
         if not timer.cancelled():
             self._ready.append(timer)
 
+    def clear(self) -> None:
+        """Nothing that is ready runs any more."""
+        self._ready.clear()
+
     def tasks(self) -> list[DurableTask[Any]]:
         """Those that are not done, oldest first."""
         self._tasks = [task for task in self._tasks if not task.done()]

@@ -44,6 +44,17 @@ def here() -> str:
     return "?" if frame is None else f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
 
 
+def of_coroutine(coroutine: object) -> str:
+    """``app.py:12``: the author's line at which a suspended coroutine awaits, in the innermost function of his."""
+    found = "?"
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None)
+        if frame is not None and is_author_file(frame.f_code.co_filename):
+            found = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+        coroutine = getattr(coroutine, "cr_await", None)
+    return found
+
+
 def mistake(message: str) -> GraphError:
     """A GraphError at the author's line."""
     frame = author_frame(sys._getframe(1))

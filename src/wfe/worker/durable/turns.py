@@ -1,0 +1,198 @@
+"""Turns of durable functions in a worker: each is run at once on the worker's loop, and gives exactly one result.
+
+Functions stay live between their turns, so that a normal step costs no re-run: at most `DURABLE_LIVE_MAX` of them, and
+none that waits longer than `DURABLE_IDLE_MS`. One that is not here (let go, another worker's, another code's) is re-run
+from its record; a turn that came with a part of the record only is answered with "need all". Belongs to the loop's
+thread. Invariant: an instance goes on only from where its record stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+
+import msgspec
+from msgspec import Raw
+
+from wfe.errors import PayloadTooLarge, UnknownTask
+from wfe.limits import DURABLE_IDLE_MS, DURABLE_LIVE_MAX, TASK_INPUT_BYTES_MAX
+from wfe.model.registered import RegisteredTask
+from wfe.wire.durable import CANCELLED, FAILED, NEED_ALL, SUSPENDED, DurableTurn, decode_record, encode_turn
+from wfe.wire.messages import TaskRef, TaskResult, TaskSpec
+from wfe.worker.durable.functions import DurableFunction
+from wfe.worker.durable.instance import Answer, Instance
+from wfe.worker.durable.watch import Watch
+from wfe.worker.failure import failure
+
+BATCH_NS = 5_000_000
+"""Turns that are run before the loop may do something else."""
+
+
+class Turns:
+    """``deliver(result)`` is called on the loop. ``keep`` 0: nothing stays live, every turn is a re-run."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        tasks: Mapping[tuple[str, int], RegisteredTask],
+        deliver: Callable[[TaskResult], None],
+        *,
+        keep: int = DURABLE_LIVE_MAX,
+        idle_ms: int = DURABLE_IDLE_MS,
+    ) -> None:
+        self._loop, self._tasks, self._deliver = loop, tasks, deliver
+        self._keep, self._idle_s = keep, idle_ms / 1_000
+        self._functions: dict[tuple[str, int], DurableFunction] = {}
+        self._live: OrderedDict[str, tuple[Instance, float]] = OrderedDict()
+        """By run, the one that waits longest first; with the loop's time of its last turn."""
+        self._queue: deque[TaskSpec] = deque()
+        self._due = False
+        self._sweep: asyncio.TimerHandle | None = None
+        self._watch = Watch()
+        self.reruns = 0
+        """Functions that were run from the beginning of their round with a record."""
+
+    def start(self, spec: TaskSpec) -> None:
+        """Queues a turn: it is run from a callback of the loop, where no task is current."""
+        self._queue.append(spec)
+        if not self._due:
+            self._due = True
+            self._loop.call_soon(self._work)
+
+    def cancel(self, ref: TaskRef) -> None:
+        """A turn that has not begun ends as cancelled; the function goes, for its run has no use for it here."""
+        for spec in self._queue:
+            if (spec.run_id, spec.activation, spec.attempt) == (ref.run_id, ref.activation, ref.attempt):
+                self._queue.remove(spec)
+                self._forget(spec.run_id)
+                self._deliver(TaskResult(spec.run_id, spec.node, spec.activation, spec.attempt, CANCELLED))
+                return
+
+    def turn(self, spec: TaskSpec) -> TaskResult:
+        """Runs one turn here and now."""
+        started_ns = time.monotonic_ns()
+        self._watch.enter(spec.task, spec.run_id)
+        try:
+            answer = self._answer(spec)
+        finally:
+            self._watch.leave()
+        turn = encode_turn(DurableTurn(answer.commands, answer.taken))
+        if len(turn) > TASK_INPUT_BYTES_MAX:
+            message = f"the arguments of {len(answer.commands)} calls made at once are too large: {len(turn)} bytes"
+            answer.status, answer.error = FAILED, failure(PayloadTooLarge, message, spec.node_id, fatal=True)
+            turn = encode_turn(DurableTurn([], answer.taken))
+            self._forget(spec.run_id)
+        return TaskResult(
+            spec.run_id,
+            spec.node,
+            spec.activation,
+            spec.attempt,
+            answer.status,
+            answer.value,
+            answer.error,
+            (time.monotonic_ns() - started_ns) // 1_000,
+            Raw(turn),
+        )
+
+    @property
+    def live(self) -> int:
+        """Functions that are kept."""
+        return len(self._live)
+
+    def queued(self) -> int:
+        """Turns that have not begun."""
+        return len(self._queue)
+
+    def let_go(self) -> None:
+        """Keeps none: each next turn is a re-run."""
+        while self._live:
+            self._live.popitem()[1][0].close()
+
+    def close(self) -> None:
+        """Lets all functions go."""
+        self._queue.clear()
+        self.let_go()
+        self._watch.close()
+        if self._sweep is not None:
+            self._sweep.cancel()
+
+    # ---- the parts ---------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        until_ns = time.monotonic_ns() + BATCH_NS
+        while self._queue:
+            self._deliver(self.turn(self._queue.popleft()))
+            if time.monotonic_ns() > until_ns:
+                break
+        self._due = bool(self._queue)
+        if self._due:
+            self._loop.call_soon(self._work)
+
+    def _answer(self, spec: TaskSpec) -> Answer:
+        try:
+            record = decode_record(spec.recorded)
+        except msgspec.MsgspecError as error:
+            reason = failure(UnknownTask, f"the record of {spec.task!r} cannot be read: {error}", spec.node_id)
+            return Answer(FAILED, [], 0, error=reason)
+        had = spec.durable - 1
+        instance = self._take(spec.run_id)
+        if instance is not None and instance.fits(record, had):
+            answer = instance.go_on(record)
+        else:
+            if instance is not None:
+                instance.close()
+            if record.partial:
+                return Answer(NEED_ALL, [], had)
+            function = self._function(spec)
+            if function is None:
+                message = f"this worker has no {spec.task!r} in version {spec.task_version}"
+                return Answer(FAILED, [], had, error=failure(UnknownTask, message, spec.node_id, fatal=True))
+            self.reruns += bool(record.calls)
+            instance = Instance(function, spec.run_id, spec.node_id, record)
+            answer = instance.begin(record, had)
+        if answer.over or answer.status != SUSPENDED or not self._keep:
+            instance.close()
+        else:
+            self._put(spec.run_id, instance)
+        return answer
+
+    def _function(self, spec: TaskSpec) -> DurableFunction | None:
+        key = (spec.task, spec.task_version)
+        known = self._functions.get(key)
+        if known is None:
+            registered = self._tasks.get(key)
+            if registered is None or registered.workflow is None:
+                return None
+            known = self._functions[key] = DurableFunction(registered.workflow)
+        return known
+
+    # ---- those that are live -----------------------------------------------------------------------------------------
+
+    def _take(self, run_id: str) -> Instance | None:
+        kept = self._live.pop(run_id, None)
+        return None if kept is None else kept[0]
+
+    def _put(self, run_id: str, instance: Instance) -> None:
+        self._live[run_id] = (instance, self._loop.time())
+        if len(self._live) > self._keep:
+            self._live.popitem(last=False)[1][0].close()
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(self._idle_s, self._let_idle_go)
+
+    def _forget(self, run_id: str) -> None:
+        instance = self._take(run_id)
+        if instance is not None:
+            instance.close()
+
+    def _let_idle_go(self) -> None:
+        self._sweep = None
+        before_s = self._loop.time() - self._idle_s
+        while self._live:
+            run_id, (instance, since_s) = next(iter(self._live.items()))
+            if since_s > before_s:
+                self._sweep = self._loop.call_later(since_s - before_s, self._let_idle_go)
+                return
+            del self._live[run_id]
+            instance.close()
