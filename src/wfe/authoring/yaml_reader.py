@@ -6,7 +6,7 @@ Three steps: `yaml_tree` makes a strict tree with places; this module makes Stru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,7 +91,7 @@ def read_text(text: str, file: str, tasks: Mapping[str, RegisteredTask] | None =
     findings: list[PlacedFinding] = []
     first_of: dict[str, Mark] = {}
     try:
-        for tree in read_documents(text, json=file.lower().endswith(".json")):
+        for tree in _documents(text, file):
             reader = _DocumentReader(file, tasks)
             definition = reader.definition(tree)
             findings += sorted(reader.findings, key=lambda finding: (finding.line, finding.column))
@@ -108,6 +108,16 @@ def read_text(text: str, file: str, tasks: Mapping[str, RegisteredTask] | None =
     except TextError as error:
         findings.append(PlacedFinding(file, *error.mark, error.message))
     return Reading(definitions, findings)
+
+
+def _documents(text: str, file: str) -> Iterator[Tree]:
+    """The trees of a text. JSON has no documents: there a list at the top holds several workflows."""
+    json = file.lower().endswith(".json")
+    for tree in read_documents(text, json=json):
+        if json and isinstance(tree, Sequence):
+            yield from tree.items
+        else:
+            yield tree
 
 
 @dataclass(slots=True)

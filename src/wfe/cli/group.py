@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("definitions", "Check an app's workflows without a server."),
     "graph": ("definitions", "Draw an app's workflows, or that of a run."),
     "schema": ("definitions", "Print the JSON Schema of the YAML form."),
+    "definitions": ("catalogue", "Registered workflows: list, show, deprecate, tag, delete, export."),
     "start": ("runs", "Start a run."),
     "get": ("runs", "Show a run."),
     "list": ("runs", "List runs, newest first."),

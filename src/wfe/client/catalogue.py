@@ -21,6 +21,7 @@ DELETE_POLL_S = 0.02
 
 _decode_changed = decoder_of(DefinitionChanged)
 _decode_found = decoder_of(list[DefinitionFound])
+_decode_one = decoder_of(DefinitionFound)
 
 
 class Cataloguing:
@@ -43,8 +44,7 @@ class Cataloguing:
     async def tag(self, workflow: Any, tag: str, *, version: int = 0) -> int:
         """Lets the tag stand for this version (without one: the current), and for no other one; gives the version."""
         name, version = await self.resolve_version(workflow, version)
-        if not version:
-            version = await self._current(name)
+        version = version or await self.version_of(name)
         await self._define("tag", name, version, tag=tag)
         return version
 
@@ -90,9 +90,10 @@ class Cataloguing:
         known = f"it has {', '.join(tags)}" if tags else "it has none"
         raise UnknownWorkflow(f"workflow {text!r} has no tag {tag!r}; {known}")
 
-    async def _current(self, name: str) -> int:
-        listed = _decode_found(await self._open().ask(Kind.DEFINITION, DefinitionQuery()))
-        return next((found.version for found in listed if found.workflow == name and found.current), 0)
+    async def version_of(self, workflow: Any) -> int:
+        """The number of the version that a caller names; without any the current one. UnknownWorkflow."""
+        name, version = await self.resolve_version(workflow)
+        return _decode_one(await self._open().ask(Kind.DEFINITION, DefinitionQuery(name, version))).version
 
     async def _define(
         self, action: str, workflow: Any, version: int, *, tag: str = "", note: str = ""

@@ -284,6 +284,10 @@ class Client:
         """See `AsyncClient.delete_definition`."""
         return self._loop.call(self._client.delete_definition(workflow, version=version))
 
+    def version_of(self, workflow: Any) -> int:
+        """See `AsyncClient.version_of`."""
+        return self._loop.call(self._client.version_of(workflow))
+
     def status(self) -> ServerStatus:
         """See `AsyncClient.status`."""
         return self._loop.call(self._client.status())

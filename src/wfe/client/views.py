@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from wfe.model.policy import ErrorInfo
-from wfe.wire.messages import Deployed, HistoryEvent, RunView, ServerStatus, ShardStatus, Waiting
+from wfe.wire.messages import DefinitionFound, Deployed, HistoryEvent, RunView, ServerStatus, ShardStatus, Waiting
 from wfe.wire.payload import decode_any
 from wfe.wire.rounds import RunPast
 
@@ -186,6 +186,21 @@ def deployed_document(deployed: Deployed) -> dict[str, Any]:
         "hash": deployed.hash,
         "changed": deployed.changed,
         "new": deployed.new,
+    }
+
+
+def definition_document(found: DefinitionFound) -> dict[str, Any]:
+    """A registered version, without its graph."""
+    return {
+        "workflow": found.workflow,
+        "version": found.version,
+        "hash": found.hash,
+        "current": found.current,
+        "deployed_at": rfc3339(found.deployed_at),
+        "deprecated_at": rfc3339(found.deprecated_at),
+        "note": found.note,
+        "tags": found.tags,
+        "triggers": found.triggers,
     }
 
 
