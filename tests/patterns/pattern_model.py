@@ -125,7 +125,7 @@ class Pattern:
 
 @dataclass
 class Player:
-    """Plays a case against a run. ``settle(ready, hint)`` returns when ``ready()`` is true, or fails saying ``hint()``."""
+    """Plays a case against a run. ``settle(ready, hint)`` returns when ``ready()``, or fails with ``hint()``."""
 
     settle: Callable[[Callable[[], bool], Callable[[], str]], None]
     said: list[Any] = field(default_factory=list)
