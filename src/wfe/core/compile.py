@@ -99,6 +99,7 @@ class _Compiler:
             definition.timeout_ms or 0,
             tags,
             tuple(self.nets),
+            any(node.op is Op.DURABLE for node in self.nodes),
         )
 
     # ---- shape ------------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from msgspec import Raw, structs
 from msgspec.msgpack import Decoder
 
 from wfe.core.advance import advance
+from wfe.core.durable import turns as durable
+from wfe.core.durable.calls import child_over, end_call
 from wfe.core.evolve import new_run
 from wfe.core.faults import awaited_children, end_run
 from wfe.core.nets.boundaries import boundary_due
@@ -86,12 +88,25 @@ def _open_first(turn: Turn) -> None:
 
 
 def task_result(
-    turn: Turn, key: int, attempt: int, status: int, value: Raw, error: ErrorInfo | None, previous: Raw = NULL
+    turn: Turn,
+    key: int,
+    attempt: int,
+    status: int,
+    value: Raw,
+    error: ErrorInfo | None,
+    previous: Raw = NULL,
+    did: Raw = NULL,
 ) -> bool:
-    """The end of an attempt. False: it no longer counts (another attempt is open, or none), nothing changed."""
+    """The end of an attempt. False: it no longer counts (another attempt is open, or none), nothing changed.
+
+    ``did``: what a durable function did in the turn that this was (`TaskResult.turn`).
+    """
     run, plan = turn.run, turn.plan
     if run.open.get(key) != attempt:
         return False
+    if run.durable is not None:
+        durable.task_ended(turn, key, attempt, status, value, error, previous, did)
+        return True
     act, index = divmod(key, plan.stride)
     if status == DONE and (check := plan.nodes[index].returns) is not None:
         error = invalid_output(check, value, plan.nodes[index].retry, plan.nodes[index].task)
@@ -142,6 +157,9 @@ def task_lost(turn: Turn, key: int, attempt: int, *, spent: bool, previous: Raw 
     run, plan = turn.run, turn.plan
     if run.open.get(key) != attempt:
         return False
+    if run.durable is not None:
+        durable.task_lost(turn, key, attempt, spent=spent, previous=previous)
+        return True
     act, index = divmod(key, plan.stride)
     task = plan.nodes[index]
     losses = run.losses.get(key, 0) + 1
@@ -210,6 +228,9 @@ def child_ended(turn: Turn, key: int, child: str, status: str, output: Raw, erro
     run, plan = turn.run, turn.plan
     if run.children.get(key) != child:
         return False
+    if run.durable is not None:
+        child_over(turn, key, child, status, output, error)
+        return True
     act, index = divmod(key, plan.stride)
     node = plan.nodes[index]
     unfit = None
@@ -230,6 +251,9 @@ def child_started(turn: Turn, key: int, child: str, started: str) -> bool:
     """A detached run was started. False when that is not awaited any more."""
     if turn.run.children.get(key) != child:
         return False
+    if turn.run.durable is not None:
+        end_call(turn, key, DONE, encode_value(started))
+        return True
     act, index = divmod(key, turn.plan.stride)
     turn.emit(NodeDone(index, act, encode_value(started)))
     advance(turn)
@@ -284,6 +308,8 @@ def _cancel(turn: Turn, *, compensate: bool) -> None:
     run = turn.run
     if compensate and run.compensating is not None and run.compensating.status:
         return  # it is ending already, and compensates
+    if compensate and run.durable is not None and durable.ask_cancel(turn):
+        return
     paused, first = run.status == PAUSED, len(turn.mail)
     end_run(turn, CANCELLED, compensate=compensate)
     if not compensate:
@@ -323,8 +349,8 @@ def apply(turn: Turn, command: Command) -> None:
     match command:
         case Begin():
             _open_first(turn)
-        case TaskEnded(key, attempt, status, value, error, previous):
-            task_result(turn, key, attempt, status, value, error, previous)
+        case TaskEnded(key, attempt, status, value, error, previous, did):
+            task_result(turn, key, attempt, status, value, error, previous, did)
         case TaskLost(key, attempt, spent, previous):
             task_lost(turn, key, attempt, spent=spent, previous=previous)
         case Signal(name, payload, event_id, correlation):

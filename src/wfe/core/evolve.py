@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from wfe.core.durable.booking import EVOLVE as DURABLE_EVOLVE
+from wfe.core.durable.booking import new_state
 from wfe.core.evolve_compensation import EVOLVE as COMPENSATION_EVOLVE
 from wfe.core.evolve_kinds import EVOLVE as KIND_EVOLVE
 from wfe.core.evolve_kinds import take
@@ -64,6 +66,8 @@ def new_run(event: ev.RunStarted, plan: Plan) -> RunState:
     enter(run, plan, 0, plan.stride - 1, plan.scopes[0].arm, [])
     if event.due_ms:
         run.timers[RUN_DEADLINE] = event.due_ms
+    if plan.durable:
+        run.durable = new_state(event.time_ms)
     return run
 
 
@@ -361,5 +365,6 @@ EVOLVE: dict[type, Evolve] = {
     **COMPENSATION_EVOLVE,
     **ROUND_EVOLVE,
     **NET_EVOLVE,
+    **DURABLE_EVOLVE,
 }
 """How each event of a run is booked; `RunStarted` is `new_run`. A test checks that no event is missing."""

@@ -6,6 +6,7 @@ Also what every withdrawal has to tell others, and how a run ends.
 
 from __future__ import annotations
 
+from wfe.core.durable.places import awaited_children as called_children
 from wfe.core.nets.milestones import recheck
 from wfe.core.nets.ports import fault_edges
 from wfe.core.plan import Op, PlanNode, ScopeKind
@@ -156,5 +157,7 @@ def release_shared(turn: Turn, key: int, lock: str) -> None:
 
 def awaited_children(turn: Turn) -> list[tuple[int, str]]:
     """Places and ids of sub-workflows that share this run's fate; detached ones go on without it."""
+    if turn.run.durable is not None:
+        return called_children(turn.run, turn.plan)
     nodes, stride = turn.plan.nodes, turn.plan.stride
     return [(key, child) for key, child in turn.run.children.items() if nodes[key % stride].op is Op.WORKFLOW]

@@ -66,7 +66,7 @@ def _check_alone(definition: Definition, findings: Findings) -> None:
         )
         if node != plain:
             findings.error(node.id, "nodes[0]", "a durable function has no if, after, join, cancels or boundary")
-        if definition.output != f"${{{node.id}}}":
+        if definition.output not in (None, f"${{{node.id}}}"):
             message = "the output of a durable function's workflow is the function's value"
             findings.error(node.id, "output", message, f'write output: "${{{node.id}}}"')
 

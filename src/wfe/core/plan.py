@@ -200,3 +200,5 @@ class Plan:
     timeout_ms: int
     tags: Mapping[str, Template]
     nets: tuple[Net, ...] = ()
+    durable: bool = False
+    """It is one durable function."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 from msgspec import Raw
 
 from wfe.core.advance import advance
+from wfe.core.decisions import check_decision
+from wfe.core.durable.calls import check_asked
 from wfe.core.nets.boundaries import hear
 from wfe.core.nodes import TAKE
-from wfe.core.nodes.approvals import check_decision
 from wfe.core.nodes.maps import check_growth
 from wfe.core.plan import Plan
 from wfe.core.schemas import compile_schema
@@ -33,6 +34,8 @@ def signal(turn: Turn, name: str, payload: Raw, event_id: str, correlation: str 
     if run.status in ENDED:
         raise RunClosed(f"run {run.id} has ended as {run.status}: it takes no more signals")
     _check(plan, name, payload)
+    if run.durable is not None:
+        check_asked(run, plan, name, payload)
     if run.status != PAUSED and _transient(plan, name) and channel_of(name, correlation) not in run.waits.values():
         turn.emit(CommandApplied(event_id))
         turn.emit(SignalLost(name, event_id, correlation))

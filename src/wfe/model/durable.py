@@ -172,8 +172,8 @@ class DurableState(Struct, array_like=True):
     taken: int = 0
     round: int = 0
     began_ms: int = 0
-    input: Raw | None = None
-    """Of later rounds; None: the run's own."""
+    input: Raw = NULL
+    """The arguments of a later round by name; those of round 0 are the run's own."""
     calls: list[Called] = []
     completions: list[DurableCompletion] = []
     size_bytes: int = 0

@@ -11,6 +11,7 @@ from wfe.model.definition import (
     CompensateWith,
     Custom,
     Decision,
+    DurableCall,
     Edge,
     Emit,
     Escalation,
@@ -231,6 +232,10 @@ STEPS: list[tuple[str, Node]] = [
             allow_private=True,
             returns={"type": "object"},
         ),
+    ),
+    (
+        "- {durable: agent, version: 2, with: {task: '${n}'}, returns: string}",
+        DurableCall(id="agent", function="agent", version=2, with_={"task": "${n}"}, returns={"type": "string"}),
     ),
     (
         "- {custom: slack.post, with: {text: hi}, retry: {}, timeout: 5s, returns: string}",

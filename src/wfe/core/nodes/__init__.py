@@ -17,6 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from wfe.core.durable import turns as durable
+from wfe.core.durable.calls import end_sleep as end_durable_sleep
+from wfe.core.durable.calls import take_signal as take_durable_signal
 from wfe.core.nodes.approvals import escalate_approval, expire_approval, open_approval, take_decision
 from wfe.core.nodes.blocks import close_block, open_block, open_end, open_fail, open_set, open_when
 from wfe.core.nodes.compensations import open_compensate, open_compensate_with
@@ -59,6 +62,7 @@ OPEN: dict[Op, Handler] = {
     Op.COMPENSATE: open_compensate,
     Op.EMIT: open_emit,
     Op.GRAPH: open_block,
+    Op.DURABLE: durable.open_function,
 }
 CLOSE: dict[Op, Handler] = {
     Op.WHEN: close_block,
@@ -74,17 +78,20 @@ WAKE: dict[Op, Handler] = {
     Op.SLEEP: end_sleep,
     Op.LOOP: resume_loop,
     Op.APPROVAL: escalate_approval,
+    Op.DURABLE: end_durable_sleep,
 }
 """Its time has come."""
 EXPIRE: dict[Op, Handler] = {
     Op.SIGNAL: expire_wait,
     Op.APPROVAL: expire_approval,
     Op.WORKFLOW: expire_workflow,
+    Op.DURABLE: durable.expire,
 }
 """It took too long."""
 TAKE: dict[Op, Handler] = {
     Op.SIGNAL: take_signal,
     Op.APPROVAL: take_decision,
     Op.MAP: grow_map,
+    Op.DURABLE: take_durable_signal,
 }
 """A signal that it waits for is there."""

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Raw
-
+from wfe.core.decisions import outcome_of
 from wfe.core.faults import raise_fault
 from wfe.core.plan import PlanNode
-from wfe.core.schemas import compile_schema
 from wfe.core.turn import Turn
-from wfe.core.values import decode, encode_value, evaluate_raw
-from wfe.errors import ExpressionError, InvalidInput
-from wfe.limits import ERROR_MESSAGE_CHARS_MAX
-from wfe.model.definition import Approval, Definition
+from wfe.core.values import decode, evaluate_raw
+from wfe.errors import ExpressionError
+from wfe.model.definition import Approval
 from wfe.model.event_kinds import ApprovalAsked, ApprovalDecided, ApprovalEscalated
-from wfe.model.policy import ErrorInfo
 from wfe.model.state import DEADLINE, WAKE
-
-_TEXTS = ("by", "comment")
-_FIELDS = ("approved", *_TEXTS, "data")
 
 
 def open_approval(turn: Turn, act: int, node: PlanNode) -> None:
@@ -51,9 +44,7 @@ def take_decision(turn: Turn, act: int, node: PlanNode) -> None:
     approval = node.node
     assert isinstance(approval, Approval)
     _, payload = turn.run.signals[approval.approval][0]
-    said = decode(payload)
-    by, comment = said.get("by") or "", said.get("comment") or ""
-    _decide(turn, act, node, said["approved"], by, comment, said.get("data"), taken=True)
+    _decide(turn, act, node, decode(payload), taken=True)
 
 
 def escalate_approval(turn: Turn, act: int, node: PlanNode) -> None:
@@ -81,34 +72,11 @@ def expire_approval(turn: Turn, act: int, node: PlanNode) -> None:
     if approval.on_timeout == "fail":
         raise_fault(turn, act, node, "TimedOut", f"nobody decided {approval.approval!r} in time")
         return
-    _decide(turn, act, node, approval.on_timeout == "approve", "timeout", "", None, taken=False)
+    _decide(turn, act, node, {"approved": approval.on_timeout == "approve", "by": "timeout"}, taken=False)
 
 
-def _decide(
-    turn: Turn, act: int, node: PlanNode, approved: bool, by: str, comment: str, data: Any, *, taken: bool
-) -> None:
+def _decide(turn: Turn, act: int, node: PlanNode, said: dict[str, Any], *, taken: bool) -> None:
     approval = node.node
     assert isinstance(approval, Approval)
-    error = None
-    if not approved and approval.on_reject == "fail":
-        message = f"{approval.approval} was refused" + (f" by {by}" if by else "") + (f": {comment}" if comment else "")
-        error = ErrorInfo("Rejected", message[:ERROR_MESSAGE_CHARS_MAX], node.id, types=("Rejected",))
-    value = encode_value({"approved": approved, "by": by, "comment": comment, "data": data})
+    value, error = outcome_of(approval, said)
     turn.emit(ApprovalDecided(node.index, act, value, taken, error))
-
-
-def check_decision(approval: Approval, definition: Definition, payload: Raw) -> None:
-    """InvalidInput when a signal's payload is no decision, or its data does not fit the form."""
-    said = decode(payload)
-    named = f"signal {approval.approval!r}"
-    if not isinstance(said, dict) or not isinstance(said.get("approved"), bool):
-        raise InvalidInput(f"{named} decides an approval: {{approved: true or false, by, comment, data}}", "$.approved")
-    for field, value in said.items():
-        if field not in _FIELDS:
-            raise InvalidInput(f"{named} has a field {field!r}: known are {', '.join(_FIELDS)}", "$")
-        if field in _TEXTS and not (value is None or isinstance(value, str)):
-            raise InvalidInput(f"{named}: {field} is text", f"$.{field}")
-    if approval.form is not None and (said["approved"] or said.get("data") is not None):
-        found = compile_schema(approval.form, definition.types).check(said.get("data"))
-        if found is not None:
-            raise InvalidInput(f"{named}: {found[1]}", "$.data" + found[0].removeprefix("$"))

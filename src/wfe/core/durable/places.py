@@ -1,0 +1,50 @@
+"""Where the calls of a durable function live, and what ends with them. Pure; used by booking and by decide."""
+
+from __future__ import annotations
+
+from wfe.core.places import disarm, forget
+from wfe.core.plan import Plan
+from wfe.model.durable import CALL_WORKFLOW, NULL, Called, DurableState
+from wfe.model.state import RunState
+
+MAIN = 0
+"""The place of the function itself: the only node of its definition, in the root frame."""
+
+
+def state_of(run: RunState) -> DurableState:
+    """The state of a run that is a durable function."""
+    assert run.durable is not None, "the run is a graph"
+    return run.durable
+
+
+def seq_of(run: RunState, plan: Plan, key: int) -> int:
+    """The number of the call at a place."""
+    return key // plan.stride - state_of(run).base
+
+
+def key_of(run: RunState, plan: Plan, seq: int) -> int:
+    """The place of a call."""
+    return (state_of(run).base + seq) * plan.stride
+
+
+def call_at(run: RunState, plan: Plan, key: int) -> Called:
+    """The call at a place."""
+    return state_of(run).calls[seq_of(run, plan, key)]
+
+
+def close_call(run: RunState, plan: Plan, key: int, status: int) -> None:
+    """A call is over: nothing of it is open any more."""
+    run.open.pop(key, None)
+    forget(run, key)
+    disarm(run, key)
+    for table in (run.retrying, run.waits, run.approvals, run.children):
+        if table:
+            table.pop(key, None)
+    call = call_at(run, plan, key)
+    call.status = status
+    call.options = NULL
+
+
+def awaited_children(run: RunState, plan: Plan) -> list[tuple[int, str]]:
+    """Places and ids of sub-workflows that share this run's fate; those that are only started go on without it."""
+    return [(key, child) for key, child in run.children.items() if call_at(run, plan, key).kind == CALL_WORKFLOW]

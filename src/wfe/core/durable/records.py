@@ -1,0 +1,69 @@
+"""What a worker gets: of a turn, what is recorded; of a task that the function called, input and terms. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec import Raw, structs
+from msgspec.msgpack import Encoder
+
+from wfe.core.durable.calls import decode_task
+from wfe.core.durable.places import MAIN, call_at, state_of
+from wfe.core.plan import Plan
+from wfe.core.values import splice
+from wfe.model.durable import NULL, OPEN, Called, DurableRecord, TaskBody
+from wfe.model.state import RunState
+
+_encode = Encoder().encode
+
+
+class Errand(NamedTuple):
+    """A called task as a worker gets it."""
+
+    task: str
+    version: int
+    timeout_ms: int
+    body: TaskBody
+
+
+def errand_of(run: RunState, plan: Plan, key: int) -> Errand:
+    """The task of an open call."""
+    call = call_at(run, plan, key)
+    return Errand(call.name, call.version, max(call.timeout_ms, 0), decode_task(call.options))
+
+
+def kind_of(run: RunState, plan: Plan, key: int) -> tuple[str, int]:
+    """The task and version that a worker must offer for an open place."""
+    if key == MAIN:
+        return plan.nodes[0].task, plan.nodes[0].task_version
+    call = call_at(run, plan, key)
+    return call.name, call.version
+
+
+def timeout_of(run: RunState, plan: Plan, key: int) -> int:
+    """How long an open place may be with a worker, in ms; 0: without a limit."""
+    return 0 if key == MAIN else max(call_at(run, plan, key).timeout_ms, 0)
+
+
+def redelivers(run: RunState, plan: Plan, key: int) -> bool:
+    """Whether what is open at a place may be given out again after it was lost with its worker."""
+    return key == MAIN or decode_task(call_at(run, plan, key).options).redeliver
+
+
+def record_of(run: RunState, plan: Plan, now_ms: int, *, partial: bool) -> Raw:
+    """What a turn is given: everything of the round, or only what the function has not had yet."""
+    state = state_of(run)
+    if partial:
+        since, calls, seen, given = len(state.calls), [], state.taken, NULL
+    else:
+        since, calls, seen = 0, [_shown(call) for call in state.calls], 0
+        given = splice(run, plan, 0, 0, plan.nodes[0].input) if not state.round else state.input
+    record = DurableRecord(
+        since, calls, seen, state.completions[seen:], given, state.round, state.began_ms, now_ms, partial, run.key,
+        state.seed,
+    )  # fmt: skip
+    return Raw(_encode(record))
+
+
+def _shown(call: Called) -> Called:
+    return structs.replace(call, options=NULL) if call.status == OPEN else call
