@@ -16,11 +16,14 @@ from wfe.core.canonical import decode as decode_definition
 from wfe.errors import InvalidInput, KeyConflict, UnknownWorkflow, WfeError
 from wfe.journal.log import Chunk
 from wfe.journal.verify import verify_store
+from wfe.model import event as ev
 from wfe.model.event import EventChunk, PartitionChunk, RunStarted
-from wfe.model.ids import partition_of
+from wfe.model.event_kinds import LockGranted
+from wfe.model.ids import lock_address, partition_of
 from wfe.sim.cuts import Cuts
 from wfe.sim.interpreter import check_run
-from wfe.sim.ledger import ENDS, PartitionBook, RunBook, Shape
+from wfe.sim.ledger import ENDS, RunBook, Shape
+from wfe.sim.ledger_partitions import PartitionBook
 from wfe.sim.node import Violation
 from wfe.wire.messages import HistoryPage, RunOutcome, RunPage, RunView, TaskResult, TaskSpec
 
@@ -51,6 +54,8 @@ class Auditor:
         self.counts: dict[str, int] = {}
         self.executions = 0
         self.cuts = Cuts()
+        self.hard: set[str] = set()
+        """Commands that cancel without compensation."""
         self.open_runs = 0
         """Runs that are durable and have not ended."""
 
@@ -77,10 +82,20 @@ class Auditor:
                 raise Violation(f"{node.name} writes epoch {node.options.epoch} after {book.epoch}")
             book.epoch = node.options.epoch
             if not chunk.entity:
-                book.book(chunk.first_seq, _decode_partition(chunk.events).events, partitions)
+                events = _decode_partition(chunk.events).events
+                book.book(chunk.first_seq, events, partitions)
+                self._locks_left(events)
         for chunk in chunks:
             if chunk.entity:
                 self._book_run(node, chunk)
+
+    def _locks_left(self, events: Sequence[ev.PartitionEvent]) -> None:
+        """A lock of all runs leaves its holder no earlier than that has let it go."""
+        for event in events:
+            if isinstance(event, ev.LockLeft):
+                run = self.runs.get(event.run_id)
+                if run is None or (event.node, event.act) in run.asked:
+                    raise Violation(f"{event}, but the run holds or wants it")
 
     def _book_run(self, node: ShardNode, chunk: Chunk) -> None:
         events = _decode_events(chunk.events)
@@ -101,10 +116,31 @@ class Auditor:
         if seq != book.seq:
             raise book.fail(f"the state has {seq} events, its history {book.seq}")
         book.digest = digest
+        self._check_granted(book, events.events)
         if book.status in ENDS:
             self.count(book.status)
             self.open_runs -= 1
+            if book.status != "completed" and book.registered_uncalled and not self._is_hard(book):
+                raise book.fail(f"ends as {book.status}, {book.registered_uncalled} have not been called")
             check_run(book, self.runs)
+
+    def _check_granted(self, book: RunBook, events: Sequence[ev.RunEvent]) -> None:
+        """A lock of all runs is given to the first who wants it."""
+        for event in events:
+            if isinstance(event, LockGranted) and (lock := book.shared_by.get((event.node, event.act))):
+                owner = self.partitions[partition_of(lock_address(lock, self._world.partitions))]
+                queue = owner.locks.get(lock, [])
+                if queue[:1] != [(book.id, event.node, event.act)]:
+                    raise book.fail(f"{event} of {lock}, which is wanted by {queue}")
+
+    def _is_hard(self, book: RunBook) -> bool:
+        """Whether the run, or one that it is a part of, was cancelled without compensation."""
+        above: RunBook | None = book
+        while above is not None:
+            if above.commands & self.hard:
+                return True
+            above = self.runs.get(above.started.parent)
+        return False
 
     def _shape(self, partition: int, digest: str) -> Shape:
         shape = self._shapes.get(digest)
@@ -265,7 +301,7 @@ class Auditor:
         if minted in self.runs:
             raise self.runs[minted].fail(f"was refused ({error!r}), and runs")
 
-    def signal_answered(self, run_id: str, name: str, event_id: str, payload: int) -> None:
+    def signal_answered(self, run_id: str, name: str, event_id: str) -> None:
         if event_id not in self.runs[run_id].arrived:
             raise self.runs[run_id].fail(f"signal {event_id} was acknowledged, but is not durable")
 
@@ -330,6 +366,8 @@ class Auditor:
                 if sent != taken or book.settled.get(receiver, 0) != sent:
                     settled = book.settled.get(receiver)
                     raise Violation(f"mail from {number} to {receiver}: {sent} sent, {taken} taken, {settled} settled")
+            if book.locks:
+                raise Violation(f"partition {number} keeps locks of runs that have ended: {book.locks}")
         for node in nodes:
             self._final_of(node)
 

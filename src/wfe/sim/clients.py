@@ -13,9 +13,10 @@ from msgspec import Raw, msgpack
 
 from wfe.client.session import Session
 from wfe.client.starts import StartBatch
-from wfe.errors import Busy, DataError, Disconnected, RunClosed, Unavailable, UnknownRun, WfeError
+from wfe.errors import Busy, DataError, Disconnected, InvalidInput, RunClosed, Unavailable, UnknownRun, WfeError
 from wfe.model.ids import partition_of, partition_of_key
 from wfe.sim.chance import SeededRandom
+from wfe.sim.messages import is_refused, message
 from wfe.sim.node import Node, Violation
 from wfe.wire.frames import Kind
 from wfe.wire.messages import (
@@ -236,19 +237,23 @@ class ClientNode(Node):
             number = self._random.randint(0, 10**6)
             event_id = f"{self.name}-{number}-{len(self._events)}"
             self._events.append((run_id, event_id, number))
-        self.signal(run_id, "go" if number % 2 else "stop", event_id, number)
+        name, correlation, payload = message(number)
+        self.signal(run_id, name, event_id, payload, correlation)
 
-    def signal(self, run_id: str, name: str, event_id: str, payload: int) -> None:
+    def signal(self, run_id: str, name: str, event_id: str, payload: Any, correlation: str = "") -> None:
+        refused = is_refused(self.world.auditor.runs[run_id].shape.definition, name, payload)
+
         def then(reply: bytes | None, error: WfeError | None) -> None:
-            if error is None:
-                self.world.auditor.signal_answered(run_id, name, event_id, payload)
-            elif not isinstance(error, RunClosed):
-                raise Violation(f"a signal to {run_id} is answered with {error!r}")
+            if error is None and not refused:
+                self.world.auditor.signal_answered(run_id, name, event_id)
+            elif not isinstance(error, RunClosed) and not (refused and isinstance(error, InvalidInput)):
+                raise Violation(f"signal {name} with {payload!r} to {run_id} is answered with {error!r}")
 
-        self._request(Kind.SIGNAL, SignalRun(run_id, name, Raw(encode(payload)), event_id), then, partition_of(run_id))
+        asked = SignalRun(run_id, name, Raw(encode(payload)), event_id, correlation)
+        self._request(Kind.SIGNAL, asked, then, partition_of(run_id))
 
     def _cancel(self) -> None:
-        self.control(self._some_run(), "cancel")
+        self.control(self._some_run(), "cancel", compensate=self._random.random() < 0.7)
 
     def _pause(self) -> None:
         self.control(self._some_run(), "pause")
@@ -256,10 +261,12 @@ class ClientNode(Node):
     def _resume(self) -> None:
         self.control(self._some_run(), "resume")
 
-    def control(self, run_id: str, action: str) -> None:
+    def control(self, run_id: str, action: str, *, compensate: bool = True) -> None:
         if not run_id:
             return
         command = f"{self.name}-{self._dice.bits(64):x}"
+        if not compensate:
+            self.world.auditor.hard.add(command)
 
         def then(reply: bytes | None, error: WfeError | None) -> None:
             if error is None:
@@ -267,7 +274,7 @@ class ClientNode(Node):
             elif not isinstance(error, RunClosed):
                 raise Violation(f"{action} of {run_id} is answered with {error!r}")
 
-        self._request(Kind.CONTROL, ControlRun(run_id, action, command), then, partition_of(run_id))
+        self._request(Kind.CONTROL, ControlRun(run_id, action, command, compensate), then, partition_of(run_id))
 
     def _get(self) -> None:
         if not (run_id := self._some_run()):

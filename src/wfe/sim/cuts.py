@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from wfe.model.ids import partition_of
-from wfe.sim.ledger import PartitionBook, RunBook
+from wfe.sim.ledger import RunBook
+from wfe.sim.ledger_partitions import PartitionBook
 
 
 class Cuts:
@@ -31,7 +32,8 @@ class Cuts:
         """What was taken for this backup, to be kept."""
         assert number == self.number, "one backup at a time"
         kept = Cuts()
-        kept.number, kept.partitions, kept._runs = number, self.partitions, self._runs
+        # Another engine counts its backups anew: what is taken for one of the same number must not change this one.
+        kept.number, kept.partitions, kept._runs = number, dict(self.partitions), dict(self._runs)
         return kept
 
     def restored(self) -> dict[str, RunBook]:

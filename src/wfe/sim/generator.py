@@ -13,12 +13,33 @@ from random import Random
 from typing import Any
 
 from wfe.core.validate import validate
-from wfe.model.definition import Catch, Definition, Map, Node, Set, SubWorkflow, Task, WaitSignal
-from wfe.sim.kinds import KINDS, SIGNALS
+from wfe.model.definition import (
+    Approval,
+    Catch,
+    Custom,
+    Decision,
+    Definition,
+    Http,
+    Map,
+    Node,
+    Race,
+    Set,
+    State,
+    SubWorkflow,
+    Task,
+    Transform,
+    WaitSignal,
+)
+from wfe.sim.kinds import KINDS
+from wfe.sim.kinds_control import OWN_LOCKS
+from wfe.sim.kinds_outside import SIGNALS
 
 PLAIN_TASKS = ("echo", "echo", "flaky", "boom")
 CONDITIONS = ("n > 3", "n < 5", "n == 4")
-VALUED = (Task, Set, Map, WaitSignal, Catch, SubWorkflow)
+VALUED = (
+    Task, Set, Map, WaitSignal, Catch, SubWorkflow, State, Decision, Transform, Race, Approval, Http, Custom,
+)  # fmt: skip
+NAMED = (Task, Set, State, Decision, Transform, Http, Custom)
 CALLS_MAX = 2
 """Sub-workflows per definition, and none in maps of maps: they multiply."""
 Names = tuple[tuple[str, bool], ...]
@@ -27,7 +48,7 @@ Names = tuple[tuple[str, bool], ...]
 
 class Generator:
     """``tasks``: names to choose from. ``children``: workflows that sub-workflows may name. ``endless``: signals may be
-    awaited without a time limit."""
+    awaited without a time limit. ``outside``: with locks that all runs share, HTTP calls and tasks of plugins."""
 
     def __init__(
         self,
@@ -37,13 +58,23 @@ class Generator:
         children: Sequence[str] = (),
         ends: bool = True,
         endless: bool = False,
+        outside: bool = False,
     ) -> None:
         self.random = random
+        self.outside: bool = outside
         self.tasks, self.children, self.ends, self.endless = tuple(tasks), tuple(children), ends, endless
         self._numbers = itertools.count(1)
-        self.calls_left = 0
-        self.maps = 0
-        """Maps around what is being made."""
+        self.calls_left = CALLS_MAX
+        self.many: int = 0
+        """Maps and loops around what is being made."""
+        self.loops: int = 0
+        self.locked: int = 0
+        self.ordered: bool = True
+        """Its siblings run one after another."""
+        self.states: tuple[tuple[str, bool], ...] = ()
+        """States that it may change, and whether each is a whole number."""
+        self.counted = ""
+        """The number of the iteration."""
 
     def definition(self, name: str = "program", depth: int = 3) -> Definition:
         """A valid definition; its output is the list of the values of its outermost nodes."""
@@ -53,8 +84,7 @@ class Generator:
                 return made
 
     def _attempt(self, name: str, depth: int) -> Definition:
-        self._numbers = itertools.count(1)
-        self.calls_left, self.maps = CALLS_MAX, 0
+        self._numbers, self.calls_left = itertools.count(1), CALLS_MAX
         nodes = self.nodes(depth, (("n", True),))
         values = [node.id for node in nodes if isinstance(node, VALUED)]
         return Definition(
@@ -63,6 +93,7 @@ class Generator:
             nodes=nodes,
             output=[f"${{{value}}}" for value in values],
             timeout_ms=self.random.choice((None, None, None, 5_000)),
+            locks=OWN_LOCKS,
         )
 
     # ---- what the makers of kinds use -------------------------------------------------------------------------------
@@ -71,16 +102,35 @@ class Generator:
         """A fresh node id."""
         return f"{kind}_{next(self._numbers)}"
 
-    def nodes(self, depth: int, names: Names) -> tuple[Node, ...]:
-        """A few nodes in a row; later ones see the values of earlier ones."""
+    def nodes(
+        self,
+        depth: int,
+        names: Names,
+        *,
+        ordered: bool = True,
+        fresh: bool = False,
+        chained: bool = True,
+        least: int = 1,
+        counted: str = "",
+    ) -> tuple[Node, ...]:
+        """A few nodes of a block; later ones see the values of earlier ones if they are ``chained``.
+
+        ``ordered``: they run in a row. ``fresh``: they change no state from outside. ``counted``: see `counted`.
+        """
+        around = self.ordered, self.states, self.counted
+        if fresh:
+            self.states = ()
+        self.counted = counted or self.counted
         found: list[Node] = []
-        for _ in range(self.random.randint(1, 4)):
+        for _ in range(self.random.randint(least, 4)):
+            self.ordered = ordered
             kinds = [kind for kind in KINDS.values() if kind.where(self, depth)]
             kind = self.random.choices(kinds, [kind.weight for kind in kinds])[0]
             node = kind.make(self, depth, names)
             found.append(node)
-            if isinstance(node, (Task, Set)) and node.if_ is None:
+            if chained and isinstance(node, NAMED) and node.if_ is None:
                 names = (*names, (node.id, False))
+        self.ordered, self.states, self.counted = around
         return tuple(found)
 
     def condition(self) -> str:

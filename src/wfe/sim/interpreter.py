@@ -8,29 +8,18 @@ Expressions are those of `generator`. What one kind of node means is one functio
 
 from __future__ import annotations
 
-import operator
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from msgspec.msgpack import decode
 
 from wfe.model import event as ev
 from wfe.model.definition import Node
 from wfe.model.state import RUN_DEADLINE
+from wfe.sim.expressions import Broken, Env, holds, template
 from wfe.sim.facts import Facts, Walked
-from wfe.sim.ledger import Place, RunBook
+from wfe.sim.ledger import RunBook
+from wfe.sim.ledger_kinds import Place
 from wfe.sim.walks import WALKS
-
-Env = dict[str, Any]
-_NAME = re.compile(r"\$\{(\w+)\}")
-_NEXT = re.compile(r"\$\{(\w+) \+ 1\}")
-_CONDITION = re.compile(r"(\w+) (<|>|==) (\d)")
-_COMPARE = {"<": operator.lt, ">": operator.gt, "==": operator.eq}
-
-
-class Broken(Exception):
-    """The value of an expression is a fault."""
 
 
 def check_run(book: RunBook, runs: Mapping[str, RunBook]) -> None:
@@ -70,13 +59,13 @@ class Interpreter:
             raise book.fail(f"completes, though {walked}")
         if self._output_breaks(env):
             raise book.fail("completes, though its output cannot be computed")
-        expected = self.template(book.shape.definition.output, env)
+        expected = template(book.shape.definition.output, env)
         if output != expected:
             raise book.fail(f"completes with {output!r}, {expected!r} follows from its history")
 
     def _output_breaks(self, env: Env) -> bool:
         try:
-            self.template(self.book.shape.definition.output, env)
+            template(self.book.shape.definition.output, env)
         except Broken:
             return True
         return False
@@ -87,31 +76,6 @@ class Interpreter:
         expired = any(isinstance(event, ev.TimerExpired) and event.timer == RUN_DEADLINE for event in events)
         ended = events[-1]
         return bool(due_ms) and (expired or (isinstance(ended, ev.RunEnded) and ended.time_ms >= due_ms))
-
-    # ---- values -----------------------------------------------------------------------------------------------------
-
-    def template(self, value: Any, env: Env) -> Any:
-        """A template's value; `Broken` when it has none."""
-        if isinstance(value, str):
-            if match := _NAME.fullmatch(value):
-                return env[match[1]]
-            if match := _NEXT.fullmatch(value):
-                number = env[match[1]]
-                if isinstance(number, bool) or not isinstance(number, (int, float)):
-                    raise Broken
-                return number + 1
-            return _NAME.sub(lambda match: str(env[match[1]]), value)
-        if isinstance(value, list):
-            return [self.template(item, env) for item in value]
-        if isinstance(value, dict):
-            return {name: self.template(item, env) for name, item in value.items()}
-        return value
-
-    def holds(self, condition: str, env: Env) -> bool:
-        """Whether a condition is true."""
-        match = _CONDITION.fullmatch(condition)
-        assert match is not None, f"the generator made {condition!r}"
-        return bool(_COMPARE[match[2]](env[match[1]], int(match[3])))
 
     # ---- nodes ------------------------------------------------------------------------------------------------------
 
@@ -134,10 +98,11 @@ class Interpreter:
         return found
 
     def node(self, node: Node, act: int, env: Env) -> Walked:
-        """One node, by its kind."""
-        place = (self.book.shape.position[node.id], act)
+        """One node, by its kind. In a block that is a net it has an activation of its own."""
+        position = self.book.shape.position[node.id]
+        place = (position, self.facts.fired.get((position, act), act))
         env[node.id] = None
-        if node.if_ is not None and not self.holds(node.if_, env):
+        if node.if_ is not None and not holds(node.if_, env):
             return Walked(stuck=place not in self.facts.bypassed)
         try:
             return WALKS[type(node)](self, node, place, env)

@@ -1,7 +1,8 @@
 """How each kind of node is made at random. A function takes (generator, depth, names in sight) and gives a valid node.
 
 To add a kind: a function here and a line in `KINDS`; a function and a line in `walks` that says what it means; what
-its events must keep to, in `ledger`. A test names the kinds of the language that are missing.
+its events must keep to, in `ledger`. A test names the kinds of the language that are missing. Those of loops, races,
+locks and computing nodes are in `kinds_control`, those that wait for the outside and compensate in `kinds_outside`.
 """
 
 from __future__ import annotations
@@ -10,31 +11,47 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wfe.model.definition import (
+    Approval,
+    Assign,
     Block,
     Branch,
+    BreakIf,
     Catch,
+    Compensate,
+    CompensateWith,
+    Custom,
+    Decision,
+    DurableCall,
+    Emit,
     End,
     Fail,
+    Graph,
+    Http,
+    Lock,
+    Loop,
     Map,
     Node,
     Parallel,
+    Race,
     Set,
     Sleep,
     StartWorkflow,
+    State,
     SubWorkflow,
     Task,
+    Transform,
     WaitSignal,
     When,
 )
 from wfe.model.policy import RetryPolicy
+from wfe.sim import kinds_control as control
+from wfe.sim import kinds_outside as outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wfe.sim.generator import Generator, Names
 
-SIGNALS = ("go", "stop")
-ITEMS = ("[1, 2, n]", "[1, 2, 3, 4, 5, 6]", "[n]", "[]")
 CATCHES = (("ValueError",), ("KeyError", "TimedOut", "expression"), ("Exception",))
 
 
@@ -79,15 +96,7 @@ def set_(at: Generator, depth: int, names: Names) -> Node:
 
 
 def sleep(at: Generator, depth: int, names: Names) -> Node:
-    return Sleep(id=at.id("sleep"), duration_ms=at.random.randint(0, 3_000))
-
-
-def signal(at: Generator, depth: int, names: Names) -> Node:
-    default: dict[str, Any] = {"default": "late"} if at.random.random() < 0.5 else {}
-    limits: tuple[int | None, ...] = (0, 500, 2_000, None) if at.endless else (0, 500, 2_000)
-    return WaitSignal(
-        id=at.id("signal"), signal=at.random.choice(SIGNALS), timeout_ms=at.random.choice(limits), **default
-    )
+    return Sleep(id=at.id("sleep"), duration_ms=at.random.randint(0, 200 if at.locked else 3_000))
 
 
 def end(at: Generator, depth: int, names: Names) -> Node:
@@ -125,7 +134,7 @@ def when(at: Generator, depth: int, names: Names) -> Node:
 
 
 def parallel(at: Generator, depth: int, names: Names) -> Node:
-    return Parallel(id=at.id("parallel"), do=at.nodes(depth - 1, names))
+    return Parallel(id=at.id("parallel"), do=at.nodes(depth - 1, names, fresh=True, ordered=False))
 
 
 def catch(at: Generator, depth: int, names: Names) -> Node:
@@ -136,21 +145,6 @@ def block(at: Generator, depth: int, names: Names) -> Node:
     return Block(id=at.id("block"), do=at.nodes(depth - 1, names))
 
 
-def map_(at: Generator, depth: int, names: Names) -> Node:
-    item = at.id("item")
-    at.maps += 1
-    body = at.nodes(depth - 1, (*names, (item, True)))
-    at.maps -= 1
-    return Map(
-        id=at.id("map"),
-        items=at.random.choice(ITEMS),
-        as_=item,
-        do=body,
-        max_parallel=at.random.randint(1, 4),
-        tolerate_count=at.random.choice((None, None, 1, 100)),
-    )
-
-
 # ---- the table ------------------------------------------------------------------------------------------------------
 
 
@@ -159,25 +153,53 @@ def _ends(at: Generator, depth: int) -> bool:
 
 
 def _calls(at: Generator, depth: int) -> bool:
-    return bool(at.children) and at.calls_left > 0 and at.maps < 2
+    return bool(at.children) and at.calls_left > 0 and at.many < 2 and not at.locked
 
 
 def _deep(at: Generator, depth: int) -> bool:
     return depth > 0
 
 
+def _many(at: Generator, depth: int) -> bool:
+    return depth > 0 and at.many < 3
+
+
+def _in_order(at: Generator, depth: int) -> bool:
+    return at.ordered
+
+
+def _in_loop(at: Generator, depth: int) -> bool:
+    return at.loops > 0
+
+
 KINDS: dict[type[Node], Kind] = {
-    Task: Kind(task, 4),
-    Set: Kind(set_),
-    Sleep: Kind(sleep),
-    WaitSignal: Kind(signal),
+    Task: Kind(task, 8),
+    Set: Kind(set_, 2),
+    Sleep: Kind(sleep, 2),
+    WaitSignal: Kind(outside.signal, 2),
+    Approval: Kind(outside.approval),
     End: Kind(end, where=_ends),
     Fail: Kind(fail, where=_ends),
-    SubWorkflow: Kind(workflow, where=_calls),
-    StartWorkflow: Kind(start, where=_calls),
-    When: Kind(when, where=_deep),
-    Parallel: Kind(parallel, where=_deep),
-    Catch: Kind(catch, where=_deep),
-    Map: Kind(map_, where=_deep),
+    SubWorkflow: Kind(workflow, 2, where=_calls),
+    StartWorkflow: Kind(start, 2, where=_calls),
+    State: Kind(control.state, 2, where=_in_order),
+    Assign: Kind(control.assign, 8, where=lambda at, depth: bool(at.states) and at.ordered),
+    Decision: Kind(control.decision),
+    Transform: Kind(control.transform),
+    Emit: Kind(control.emit),
+    Http: Kind(control.http, where=lambda at, depth: at.outside),
+    Custom: Kind(control.custom, where=lambda at, depth: at.outside),
+    BreakIf: Kind(control.break_if, 3, where=_in_loop),
+    CompensateWith: Kind(outside.compensate_with, 2),
+    Compensate: Kind(outside.compensate),
+    When: Kind(when, 2, where=_deep),
+    Parallel: Kind(parallel, 2, where=_deep),
+    Catch: Kind(catch, 2, where=_deep),
     Block: Kind(block, where=_deep),
+    Map: Kind(outside.map_, 3, where=_many),
+    Loop: Kind(control.loop, 2, where=_many),
+    Race: Kind(control.race, 2, where=_deep),
+    Lock: Kind(control.lock, 2, where=lambda at, depth: depth > 0 and not at.locked),
 }
+NEVER: dict[type[Node], str] = {DurableCall: "it is the call of a durable function, which is no graph", Graph: "nets"}
+"""Kinds that are not made, and why."""

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Raw
+from msgspec import UNSET, Raw
+from msgspec.msgpack import decode
 
 from wfe.limits import LOSSES_MAX
 from wfe.model import event as ev
-from wfe.model.definition import Definition, Map, Node, Sleep, Task, walk
+from wfe.model.definition import Custom, Definition, Http, Map, Node, Sleep, SubWorkflow, Task, WaitSignal, walk
+from wfe.model.event_nets import FiringsOpened
+from wfe.model.policy import RetryPolicy
+from wfe.sim.ledger_kinds import LOST, KindBook, Place
 from wfe.sim.node import Violation
-from wfe.wire.messages import TaskResult
 
-Place = tuple[int, int]
-"""(node, activation)."""
 LATE_MAX_MS = 1_000
 """A timer has its effect within this time of being due, or of the shard being able to act."""
 ENDS = ("completed", "failed", "cancelled")
@@ -33,14 +34,18 @@ class Shape:
         self.stop = [index + sum(1 for _ in walk((node,))) for index, node in enumerate(self.nodes)]
 
     def attempts_max(self, node: int) -> int | None:
-        task = self.nodes[node]
-        assert isinstance(task, Task)
-        return 1 if task.retry is None else task.retry.max_attempts
+        retry = self.retry(node)
+        return 1 if retry is None else retry.max_attempts
+
+    def retry(self, node: int) -> RetryPolicy | None:
+        """How the attempts of a node that a worker does are repeated."""
+        work: Any = self.nodes[node]
+        return work.retry  # type: ignore[no-any-return]
 
     def single_task(self, node: int) -> int:
         """The position of a map's body when it is one task without a condition; -1 otherwise."""
         found = self.nodes[node]
-        if not isinstance(found, Map) or len(found.do) != 1:
+        if not isinstance(found, Map) or len(found.do) != 1 or found.output is not UNSET:
             return -1
         body = found.do[0]
         if isinstance(body, Task) and body.if_ is None:
@@ -48,10 +53,11 @@ class Shape:
         return -1
 
 
-class RunBook:
+class RunBook(KindBook):
     """One run's durable history."""
 
     def __init__(self, run_id: str, shape: Shape, started: ev.RunStarted) -> None:
+        super().__init__()
         self.id = run_id
         self.shape = shape
         self.started = started
@@ -72,17 +78,15 @@ class RunBook:
         self.losses: dict[Place, int] = {}
         self.sleeping: dict[Place, int] = {}
         self.resumed_ms = 0
-        self.parents: dict[int, Place] = {}
-        """Activation -> the map that it is an item of."""
-        self.groups: dict[Place, tuple[int, int]] = {}
-        self.signals: dict[str, list[tuple[str, Raw]]] = {}
-        self.taken: dict[Place, Raw] = {}
-        """Payloads by the node that took them."""
-        self.arrived: set[str] = set()
+        self.bases = {}
+        self.fired: set[Place] = set()
+        """Tasks that the firing of a net has opened."""
+        self.upto: dict[Place, int] = {}
+        """Place of a map -> how many of its items have begun."""
+        self.items_ended: dict[Place, int] = {}
         self.commands: set[str] = set()
         self.executed: dict[tuple[int, int, int], bytes] = {}
         """(node, activation, attempt) -> input, as workers began it."""
-        self.results: dict[tuple[int, int, int], TaskResult] = {}
 
     def fail(self, message: str) -> Violation:
         return Violation(f"run {self.id} ({self.started.workflow}): {message}")
@@ -119,8 +123,9 @@ class RunBook:
         if self.status == "paused":
             return
         due = [due_ms for _, due_ms in self.retrying.values()]
-        due += self.sleeping.values()
-        if self.started.due_ms:
+        for table in (self.sleeping, self.deadlines, self.escalations):
+            due += table.values()
+        if self.started.due_ms and not self.ending:
             due.append(self.started.due_ms)
         if due and time_ms - max(min(due), awake_ms, self.resumed_ms) > LATE_MAX_MS:
             raise self.fail(
@@ -135,19 +140,25 @@ class RunBook:
 
     def _TasksOpened(self, event: ev.TasksOpened, time_ms: int) -> None:
         for node in event.nodes:
-            if (node, event.act) in self.opened:
-                raise self.fail(f"node {node} of activation {event.act} is opened twice")
-            self._open((node, event.act), 1)
+            self._open_first((node, event.act))
 
-    def _TaskOpenedWith(self, event: ev.TaskOpenedWith, time_ms: int) -> None:
-        place = (event.node, event.act)
-        if place in self.opened and not self._in_single(place):
-            raise self.fail(f"node {event.node} of activation {event.act} is opened twice")
+    def _open_first(self, place: Place) -> None:
+        """A firing of a net opens its task, unless an expression has to be evaluated for it: an event may follow."""
+        if place in self.opened and place not in self.fired and not self._in_single(place):
+            raise self.fail(f"node {place[0]} of activation {place[1]} is opened twice")
+        self.fired.discard(place)
         self._open(place, 1)
 
+    def _TaskOpenedWith(self, event: ev.TaskOpenedWith, time_ms: int) -> None:
+        self._open_first((event.node, event.act))
+
     def _in_single(self, place: Place) -> bool:
+        return self._single_of(place) is not None
+
+    def _single_of(self, place: Place) -> Place | None:
+        """The map of which a place is an item by itself."""
         parent = self.parents.get(place[1])
-        return parent is not None and self.shape.single_task(parent[0]) == place[0]
+        return parent if parent is not None and self.shape.single_task(parent[0]) == place[0] else None
 
     def _closes(self, node: int, act: int, attempt: int) -> Place:
         place = (node, act)
@@ -161,22 +172,23 @@ class RunBook:
         result = self.results.get((event.node, event.act, event.attempt))
         if result is None or result.status != 0 or bytes(result.value) != bytes(event.value):
             raise self.fail(f"{event} is recorded, the worker said {result}")
+        group = self._single_of((event.node, event.act))
+        if group is not None:
+            self._item_ends(group)
 
     def _TaskFailed(self, event: ev.TaskFailed, time_ms: int) -> None:
         place = self._closes(event.node, event.act, event.attempt)
         result = self.results.get((event.node, event.act, event.attempt))
-        lost = event.error.type in ("WorkerLost", "PoisonTask", "TimedOut")
-        if not lost and (result is None or result.status == 0):
+        if event.error.type not in LOST and (result is None or result.status == 0):
             raise self.fail(f"{event} is recorded, the worker said {result}")
         failures = self.failures[place] = self.failures.get(place, 0) + 1
         limit = self.shape.attempts_max(event.node)
         if limit is not None and (failures > limit or (failures == limit and event.retry_ms)):
             raise self.fail(f"{place} has failed {failures} times, allowed are {limit} attempts")
         if event.retry_ms:
-            task = self.shape.nodes[event.node]
-            assert isinstance(task, Task)
-            assert task.retry is not None
-            if event.retry_ms - time_ms < task.retry.initial_delay_ms * (1 - task.retry.jitter) - 1:
+            retry = self.shape.retry(event.node)
+            assert retry is not None
+            if event.retry_ms - time_ms < retry.initial_delay_ms * (1 - retry.jitter) - 1:
                 raise self.fail(f"{event} at {time_ms}: the delay is too short")
             self.retrying[place] = (event.attempt + 1, event.retry_ms)
 
@@ -190,9 +202,7 @@ class RunBook:
             raise self.fail(f"{event}, open is {self.open.get(place)}")
         if event.lost:
             losses = self.losses[place] = self.losses.get(place, 0) + 1
-            task = self.shape.nodes[event.node]
-            assert isinstance(task, Task)
-            if losses > LOSSES_MAX or not task.redeliver:
+            if losses > LOSSES_MAX or not getattr(self.shape.nodes[event.node], "redeliver", True):
                 raise self.fail(f"{place} is given out again after {losses} losses")
         self._open(place, event.attempt)
 
@@ -206,58 +216,102 @@ class RunBook:
         self.sleeping[event.node, event.act] = event.due_ms
 
     def _NodeDone(self, event: ev.NodeDone, time_ms: int) -> None:
-        if isinstance(self.shape.nodes[event.node], Sleep):
-            due_ms = self.sleeping.pop((event.node, event.act), None)
-            if due_ms is None or time_ms < due_ms:
-                raise self.fail(f"a sleep until {due_ms} is over at {time_ms}")
+        node, place = self.shape.nodes[event.node], (event.node, event.act)
+        if isinstance(node, Sleep):
+            self._not_early(self.sleeping.pop(place, None), time_ms, event)
+        elif isinstance(node, WaitSignal):
+            self._not_early(self.deadlines.get(place), time_ms, event)
+        self._place_ends(place)
+
+    def _FaultRaised(self, event: ev.FaultRaised, time_ms: int) -> None:
+        place = (event.node, event.act)
+        if event.error.type == "TimedOut" and place in self.awaited:
+            self._not_early(self.deadlines.get(place), time_ms, event)
+        self._place_ends(place)
+
+    def _ChildOpened(self, event: ev.ChildOpened, time_ms: int) -> None:
+        call = self.shape.nodes[event.node]
+        limit_ms = call.timeout_ms if isinstance(call, SubWorkflow) else None
+        if event.due_ms != (0 if limit_ms is None else time_ms + limit_ms):
+            raise self.fail(f"{event} at {time_ms}, it may take {limit_ms} ms")
+        if event.due_ms:
+            self.deadlines[event.node, event.act] = event.due_ms
 
     def _TimerExpired(self, event: ev.TimerExpired, time_ms: int) -> None:
         """It fired while the run is paused: it takes effect at the resume, however early that is by the wall clock."""
+        if event.timer < 0:
+            return
         key, kind = divmod(event.timer, 2)
         act, node = divmod(key, len(self.shape.nodes) + 1)
         place = (node, act)
-        if kind == 0 and event.timer >= 0:
-            if place in self.sleeping:
-                due_ms, self.sleeping[place] = self.sleeping[place], 0
-            elif place in self.retrying:
-                attempt, due_ms = self.retrying[place]
-                self.retrying[place] = (attempt, 0)
-            else:
+        if kind == 0 and place in self.retrying:
+            attempt, due_ms = self.retrying[place]
+            self.retrying[place] = (attempt, 0)
+        elif kind == 0 and place in self.loops:
+            return  # it took enough of a turn
+        else:
+            tables = (self.sleeping, self.escalations) if kind == 0 else (self.deadlines,)
+            table = next((table for table in tables if place in table), None)
+            if table is None:
                 raise self.fail(f"{event} of {place}, which does not wait")
-            if time_ms < due_ms:
-                raise self.fail(f"{event} at {time_ms}, due at {due_ms}")
+            due_ms, table[place] = table[place], 0
+        if time_ms < due_ms:
+            raise self.fail(f"{event} at {time_ms}, due at {due_ms}")
+
+    def _FiringsOpened(self, event: FiringsOpened, time_ms: int) -> None:
+        for offset, member in enumerate(event.members):
+            place = (member, event.base + offset)
+            self._inside_of((member, event.act), place[1])
+            node = self.shape.nodes[member]
+            if isinstance(node, (Task, Http, Custom)) and node.if_ is None:
+                self.fired.add(place)
+                self._open(place, 1)
 
     # ---- maps and withdrawals ---------------------------------------------------------------------------------------
 
     def _MapOpened(self, event: ev.MapOpened, time_ms: int) -> None:
-        from msgspec.msgpack import decode
-
-        count = len(decode(event.items))
-        self.groups[event.node, event.act] = (event.base, event.base)
+        place, count = (event.node, event.act), len(decode(event.items))
+        self.bases[place] = (event.base, count)
+        self.upto[place] = self.items_ended[place] = 0
         for act in range(event.base, event.base + count):
-            if act in self.parents:
-                raise self.fail(f"activation {act} is drawn twice")
-            self.parents[act] = (event.node, event.act)
+            self._inside_of(place, act)
+        node = self.shape.nodes[event.node]
+        assert isinstance(node, Map)
+        if node.grow is not None:
+            self.awaited[place] = (node.grow, "")
 
     def _ItemsOpened(self, event: ev.ItemsOpened, time_ms: int) -> None:
-        base, first = self.groups[event.node, event.act]
-        self.groups[event.node, event.act] = (base, base + event.upto)
+        place, node = (event.node, event.act), self.shape.nodes[event.node]
+        assert isinstance(node, Map)
+        base, count = self.bases[place]
+        first, self.upto[place] = self.upto[place], event.upto
+        if event.upto > min(count, self.items_ended[place] + node.max_parallel):
+            raise self.fail(f"{event}: {count} items, {self.items_ended[place]} have ended")
         body = self.shape.single_task(event.node)
         if body >= 0:
-            for act in range(first, base + event.upto):
+            for act in range(base + first, base + event.upto):
                 self._open((body, act), 1)
+
+    def _item_ends(self, place: Place) -> None:
+        self.items_ended[place] += 1
+
+    def _ItemDone(self, event: ev.ItemDone, time_ms: int) -> None:
+        self._item_ends((event.node, event.act))
 
     def _FaultCaught(self, event: ev.FaultCaught, time_ms: int) -> None:
         self._withdraw(event.node + 1, self.shape.stop[event.node], event.act)
 
     def _ItemFailed(self, event: ev.ItemFailed, time_ms: int) -> None:
-        base = self.groups[event.node, event.act][0]
-        self._withdraw(event.node + 1, self.shape.stop[event.node], base + event.index)
+        place = (event.node, event.act)
+        self._item_ends(place)
+        self._withdraw(event.node + 1, self.shape.stop[event.node], self.bases[place][0] + event.index)
 
     def _withdraw(self, first: int, stop: int, act: int) -> None:
-        for table in (self.open, self.retrying, self.sleeping):
-            for place in [p for p in table if self._inside(p, first, stop, act)]:
+        tables: tuple[dict[Place, Any], ...] = (self.open, self.retrying, self.sleeping, *self.tables())
+        for table in tables:
+            for place in [p for p in table if p != self.handler and self._inside(p, first, stop, act)]:
                 del table[place]
+        self.granted &= self.asked.keys()
 
     def _inside(self, place: Place, first: int, stop: int, act: int) -> bool:
         node, own = place
@@ -271,22 +325,14 @@ class RunBook:
     def _RunEnded(self, event: ev.RunEnded, time_ms: int) -> None:
         if event.status not in ENDS:
             raise self.fail(f"ends as {event.status}")
+        if self.ending not in ("", event.status) and event.status != "cancelled":
+            raise self.fail(f"ends as {event.status}, it compensated to be {self.ending}")
         self.status, self.output, self.error = event.status, event.output, event.error
-        self.open.clear()
+        for table in (self.open, *self.tables()):
+            table.clear()
+        self.granted.clear()
 
     # ---- the outside ------------------------------------------------------------------------------------------------
-
-    def _SignalArrived(self, event: ev.SignalArrived, time_ms: int) -> None:
-        if event.event_id in self.arrived:
-            raise self.fail(f"signal {event.event_id} counts twice")
-        self.arrived.add(event.event_id)
-        self.signals.setdefault(event.name, []).append((event.event_id, event.payload))
-
-    def _SignalTaken(self, event: ev.SignalTaken, time_ms: int) -> None:
-        wait: Any = self.shape.nodes[event.node]
-        if not self.signals.get(wait.signal):
-            raise self.fail(f"{event} takes a signal that never came")
-        self.taken[event.node, event.act] = self.signals[wait.signal].pop(0)[1]
 
     def _CommandApplied(self, event: ev.CommandApplied, time_ms: int) -> None:
         if event.command_id in self.commands:
@@ -302,57 +348,3 @@ class RunBook:
 
     def _RunQuarantined(self, event: ev.RunQuarantined, time_ms: int) -> None:
         raise self.fail(f"quarantined: {event.message}")
-
-
-class PartitionBook:
-    """One partition's durable record: its mail and its keys."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.seq = 0
-        self.epoch = 0
-        self.sent: dict[int, int] = {}
-        self.taken: dict[int, int] = {}
-        self.settled: dict[int, int] = {}
-        self.letters: dict[tuple[int, int], Raw] = {}
-        self.keys: dict[tuple[str, str], tuple[str, bytes]] = {}
-        self.definitions: dict[str, bytes] = {}
-
-    def twin(self) -> PartitionBook:
-        """A copy that goes on by itself."""
-        other = PartitionBook(self.number)
-        other.seq, other.epoch = self.seq, self.epoch
-        other.sent, other.taken, other.settled = dict(self.sent), dict(self.taken), dict(self.settled)
-        other.letters, other.keys = dict(self.letters), dict(self.keys)
-        other.definitions = dict(self.definitions)
-        return other
-
-    def book(self, first_seq: int, events: list[ev.PartitionEvent], others: dict[int, PartitionBook]) -> None:
-        """A durable chunk."""
-        if first_seq != self.seq + 1:
-            raise Violation(f"partition {self.number}: events from {first_seq} on follow event {self.seq}")
-        self.seq += len(events)
-        for event in events:
-            match event:
-                case ev.MailSent(receiver, seq, body):
-                    self._next(self.sent, receiver, seq, "sends")
-                    self.letters[receiver, seq] = body
-                case ev.MailTaken(sender, seq):
-                    self._next(self.taken, sender, seq, "takes")
-                    if seq > others[sender].sent.get(self.number, 0):
-                        raise Violation(f"partition {self.number} takes letter {seq} that {sender} never sent durably")
-                case ev.MailSettled(receiver, seq):
-                    if seq > others[receiver].taken.get(self.number, 0):
-                        raise Violation(f"partition {self.number} forgets letter {seq}, which {receiver} has not taken")
-                    self.settled[receiver] = seq
-                case ev.KeyBound(_, workflow, key, run_id, digest):
-                    if (workflow, key) in self.keys:
-                        raise Violation(f"key {key} of {workflow} is bound twice: {self.keys[workflow, key]}, {run_id}")
-                    self.keys[workflow, key] = (run_id, digest)
-                case ev.DefinitionStored(digest_hex, _, body):
-                    self.definitions[digest_hex] = body
-
-    def _next(self, numbers: dict[int, int], peer: int, seq: int, what: str) -> None:
-        if seq != numbers.get(peer, 0) + 1:
-            raise Violation(f"partition {self.number} {what} letter {seq} of {peer} after {numbers.get(peer, 0)}")
-        numbers[peer] = seq

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from wfe.limits import CREDIT_TASKS_MAX, MAIL_LETTERS_MAX
 from wfe.model import event as ev
+from wfe.model.event_kinds import CompensationDone
 from wfe.sim.node import Violation
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Tally:
             name = COUNTED.get(type(event))
             if name is not None:
                 self.counts[name] += 1
+            elif isinstance(event, CompensationDone):
+                self.counts["tasks_done"] += event.error is None
             elif isinstance(event, ev.RunEnded):
                 self.counts[f"runs_{event.status}"] += 1
 

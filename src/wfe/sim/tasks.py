@@ -8,8 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 TASKS = ("echo", "flaky", "boom", "odd", "slow", "twice", "poison", "stubborn", "beating")
+HTTP, CUSTOM = "wfe.http", "plugin"
+"""What the engine's own worker does, and what a plugin contributes."""
 
 
 def given(task: str, x: Any) -> Any:
     """What an attempt gives back when it succeeds."""
-    return {"odd": [x, None, 1.5]} if task == "odd" else x
+    return {"odd": [x, None, 1.5], HTTP: {"status": 200, "headers": {}, "body": x}}.get(task, x)
+
+
+def argument(task: str, arguments: dict[str, Any]) -> Any:
+    """What a task's result depends on."""
+    return arguments["request"]["body"]["x"] if task == HTTP else arguments["x"]

@@ -6,36 +6,53 @@ under its id. It raises `Violation` when the history contradicts. `WALKS` must h
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from msgspec.msgpack import decode
 
 from wfe.model.definition import (
+    Approval,
+    Assign,
     Block,
+    BreakIf,
     Catch,
+    Compensate,
+    CompensateWith,
+    Custom,
+    Decision,
+    Emit,
     End,
     Fail,
+    Http,
+    Lock,
+    Loop,
     Map,
     Node,
     Parallel,
+    Race,
     Set,
     Sleep,
     StartWorkflow,
+    State,
     SubWorkflow,
     Task,
+    Transform,
     WaitSignal,
     When,
 )
-from wfe.model.policy import ErrorInfo
+from wfe.sim import walks_control as control
+from wfe.sim import walks_outside as outside
+from wfe.sim.expressions import holds, template
 from wfe.sim.facts import Walked
-from wfe.sim.tasks import given
+from wfe.sim.leaves import ended, told
+from wfe.sim.tasks import HTTP, argument, given
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wfe.sim.interpreter import Env, Interpreter
-    from wfe.sim.ledger import Place
+    from wfe.sim.expressions import Env
+    from wfe.sim.interpreter import Interpreter
+    from wfe.sim.ledger_kinds import Place
 
     Walk = Callable[[Interpreter, Any, Place, Env], Walked]
 
@@ -47,7 +64,7 @@ CALL_FAULTS = ("UnknownWorkflow", "TimedOut", "Cancelled", "InvalidInput")
 
 
 def when(at: Interpreter, node: When, place: Place, env: Env) -> Walked:
-    chosen = next((i for i, b in enumerate(node.branches) if b.cond is None or at.holds(b.cond, env)), -1)
+    chosen = next((i for i, b in enumerate(node.branches) if b.cond is None or holds(b.cond, env)), -1)
     arm = at.facts.arms.get(place)
     if arm is None:
         return Walked(stuck=True)
@@ -74,67 +91,37 @@ def catch(at: Interpreter, node: Catch, place: Place, env: Env) -> Walked:
             env[node.id] = {"failed": False, "type": "", "message": "", "node": "", "attempts": 0}
             at.expect(node, place, env)
         leaving = [kind for kind in inner.faults if "Exception" not in node.errors and kind not in node.errors]
-        return Walked(inner.stuck or leaving != inner.faults, leaving, inner.ends)
+        return Walked(inner.stuck or leaving != inner.faults, leaving, inner.ends, inner.breaks)
     if caught.type not in inner.faults:
         raise at.book.fail(f"{node.id} takes {caught.type}, its faults are {inner.faults}")
     if "Exception" not in node.errors and caught.type not in node.errors:
         raise at.book.fail(f"{node.id} takes {caught.type}, it wants {node.errors}")
     # Message and attempts depend on chance; what is caught is the history's, its type was checked.
-    env[node.id] = _told(caught)
+    env[node.id] = told(caught)
     return Walked()
-
-
-def _told(error: ErrorInfo) -> dict[str, Any]:
-    return {
-        "failed": True, "type": error.type, "message": error.message, "node": error.node, "attempts": error.attempts,
-    }  # fmt: skip
-
-
-def map_(at: Interpreter, node: Map, place: Place, env: Env) -> Walked:
-    base = at.facts.bases.get(place)
-    if base is None:
-        return Walked(stuck=True)
-    items = [env["n"] if text == "n" else int(text) for text in re.findall(r"\w+", node.items)]
-    failed = at.facts.items.get(place, {})
-    found, values, indexes = Walked(), [], []
-    for index, item in enumerate(items):
-        inner: Env = {**env, node.as_: item}
-        walked = at.sequence(node.do, base + index, inner)
-        if index in failed:
-            if failed[index].type not in walked.faults:
-                raise at.book.fail(f"item {index} of {node.id} fails with {failed[index].type}: {walked}")
-            continue
-        found.take(walked)
-        values.append(inner.get(node.do[-1].id))
-        indexes.append(index)
-    env[node.id] = values
-    if node.tolerate_count is not None:
-        if len(failed) > node.tolerate_count:
-            raise at.book.fail(f"{node.id} tolerates {len(failed)} failures")
-        errors = [{"index": index, **_told(failed[index])} for index in sorted(failed)]
-        env[node.id] = {"values": values, "indexes": indexes, "errors": errors}
-    return found
 
 
 # ---- leaves ---------------------------------------------------------------------------------------------------------
 
 
 def end(at: Interpreter, node: End, place: Place, env: Env) -> Walked:
-    return Walked(ends=[at.template(node.value, env)])
+    return Walked(ends=[template(node.value, env)])
 
 
 def fail(at: Interpreter, node: Fail, place: Place, env: Env) -> Walked:
     return Walked(faults=[node.error])
 
 
-def task(at: Interpreter, node: Task, place: Place, env: Env) -> Walked:
+def task(at: Interpreter, node: Task | Http | Custom, place: Place, env: Env) -> Walked:
+    """What a worker runs: a task, an HTTP call, a task of a plugin."""
     facts = at.facts
-    made = {"x": at.template(node.with_["x"], env)}
+    name, wanted = work(node)
+    made = template(wanted, env)
     for data in facts.executed.get(place, ()):
-        if decode(data) != made:
+        if argument(name, decode(data)) != made:
             raise at.book.fail(f"an attempt of {node.id} got {decode(data)!r}, {made!r} follows")
     if place in facts.tasks:
-        expected = given(node.task, made["x"])
+        expected = given(name, made)
         if facts.tasks[place] != expected:
             raise at.book.fail(f"{node.id} gave {facts.tasks[place]!r}, not {expected!r}")
         env[node.id] = expected
@@ -146,18 +133,17 @@ def task(at: Interpreter, node: Task, place: Place, env: Env) -> Walked:
     return Walked(faults=[facts.faults[place]])
 
 
-def _ended(at: Interpreter, node: Node, place: Place, *, may_fail: bool) -> Walked | None:
-    """What is the same for all leaves; None: the node has ended with a value."""
-    if place in at.facts.faults:
-        if not may_fail:
-            raise at.book.fail(f"{node.id} fails with {at.facts.faults[place]}")
-        return Walked(faults=[at.facts.faults[place]])
-    return None if place in at.facts.nodes else Walked(stuck=True)
+def work(node: Task | Http | Custom) -> tuple[str, Any]:
+    """The name of the task, and the template of what its result depends on."""
+    if isinstance(node, Http):
+        assert isinstance(node.body, dict)
+        return HTTP, node.body["x"]
+    return (node.task if isinstance(node, Task) else node.custom), node.with_["x"]
 
 
 def set_(at: Interpreter, node: Set, place: Place, env: Env) -> Walked:
-    made = at.template(node.value, env)
-    if (walked := _ended(at, node, place, may_fail=False)) is not None:
+    made = template(node.value, env)
+    if (walked := ended(at, node, place, may_fail=False)) is not None:
         return walked
     env[node.id] = made
     at.expect(node, place, env)
@@ -165,21 +151,8 @@ def set_(at: Interpreter, node: Set, place: Place, env: Env) -> Walked:
 
 
 def sleep(at: Interpreter, node: Sleep, place: Place, env: Env) -> Walked:
-    if (walked := _ended(at, node, place, may_fail=False)) is not None:
+    if (walked := ended(at, node, place, may_fail=False)) is not None:
         return walked
-    at.expect(node, place, env)
-    return Walked()
-
-
-def signal(at: Interpreter, node: WaitSignal, place: Place, env: Env) -> Walked:
-    if place in at.facts.signals:
-        env[node.id] = decode(at.facts.signals[place])
-        return Walked()
-    if (walked := _ended(at, node, place, may_fail=True)) is not None:
-        if walked.faults not in ([], ["TimedOut"]):
-            raise at.book.fail(f"{node.id} fails with {walked.faults}")
-        return walked
-    env[node.id] = node.default
     at.expect(node, place, env)
     return Walked()
 
@@ -187,7 +160,7 @@ def signal(at: Interpreter, node: WaitSignal, place: Place, env: Env) -> Walked:
 def workflow(at: Interpreter, node: SubWorkflow, place: Place, env: Env) -> Walked:
     """The parent's node ends as its child did, no earlier."""
     child = at.runs.get(at.facts.children.get(place, ""))
-    walked = _ended(at, node, place, may_fail=True)
+    walked = ended(at, node, place, may_fail=True)
     if walked is None:
         if child is None or child.status != "completed" or child.output is None:
             raise at.book.fail(f"{node.id} has ended, its child is {child and child.status}")
@@ -202,7 +175,7 @@ def workflow(at: Interpreter, node: SubWorkflow, place: Place, env: Env) -> Walk
 
 def start(at: Interpreter, node: StartWorkflow, place: Place, env: Env) -> Walked:
     """Its value is the id of a run of that workflow, which is durable."""
-    if (walked := _ended(at, node, place, may_fail=True)) is not None:
+    if (walked := ended(at, node, place, may_fail=True)) is not None:
         return walked
     run_id = at.facts.nodes[place]
     run = at.runs.get(run_id)
@@ -219,13 +192,27 @@ WALKS: dict[type[Node], Walk] = {
     Parallel: parallel,
     Block: block,
     Catch: catch,
-    Map: map_,
+    Map: outside.map_,
+    Loop: control.loop,
+    Race: control.race,
+    Lock: control.lock,
     End: end,
     Fail: fail,
     Task: task,
+    Http: task,
+    Custom: task,
     Set: set_,
+    State: control.state,
+    Assign: control.assign,
+    Decision: control.decision,
+    Transform: control.transform,
+    Emit: control.emit,
+    BreakIf: control.break_if,
     Sleep: sleep,
-    WaitSignal: signal,
+    WaitSignal: outside.signal,
+    Approval: outside.approval,
+    CompensateWith: outside.compensate_with,
+    Compensate: outside.compensate,
     SubWorkflow: workflow,
     StartWorkflow: start,
 }

@@ -17,7 +17,7 @@ from wfe.config import WorkerOptions
 from wfe.limits import DRAIN_MS
 from wfe.model.policy import ErrorInfo
 from wfe.sim.node import Node
-from wfe.sim.tasks import TASKS, given
+from wfe.sim.tasks import CUSTOM, HTTP, TASKS, argument, given
 from wfe.wire.frames import Kind, decode_header, header
 from wfe.wire.messages import NULL, Ack, Results, ShardEndpoint, TaskBeat, TaskRef, TaskResult, TaskSpec
 from wfe.worker.actor import COORDINATOR, Identity, WorkerActor
@@ -69,8 +69,8 @@ class Behaviour:
 
 def value_of(spec: TaskSpec) -> Raw:
     """What the task gives back when it succeeds, encoded."""
-    if spec.task == "odd":
-        return Raw(msgpack.encode(given(spec.task, msgpack.decode(spec.input)["x"])))
+    if spec.task in ("odd", HTTP):
+        return Raw(msgpack.encode(given(spec.task, argument(spec.task, msgpack.decode(spec.input)))))
     return msgpack.decode(spec.input, type=dict[str, Raw])["x"]
 
 
@@ -92,7 +92,7 @@ class WorkerNode(Node):
         self._leave_by_ms = 0
         identity = Identity(
             worker=options.worker,
-            tasks=[(task, 1) for task in TASKS],
+            tasks=[(task, 1) for task in (*TASKS, HTTP, CUSTOM)],
             slots=slots,
             token=options.token,
             index=options.index,

@@ -21,7 +21,8 @@ from wfe.sim.clients import ClientNode
 from wfe.sim.disk import SimDisk
 from wfe.sim.engine import TOKEN, EngineNode
 from wfe.sim.faults import Faults
-from wfe.sim.generator import SIGNALS, Generator
+from wfe.sim.generator import Generator
+from wfe.sim.messages import answer
 from wfe.sim.network import Network, Weather
 from wfe.sim.node import Node, Violation
 from wfe.sim.schedule import Schedule
@@ -39,6 +40,8 @@ LIVE_US = 400_000_000
 """Simulated time within which everything must end once faults have ceased."""
 LIVE_STEPS = 2_000_000
 JANITOR_US = 3_000_000
+HELPED = 5
+"""Signals that one run gets at a time."""
 DRIFTS = (0.0, 0.0, 0.0005, -0.0005, 0.01, -0.01)
 """Clocks drift by less than 0.05 %; by one in a hundred only broken ones do."""
 
@@ -54,7 +57,8 @@ class Programs:
     def _make(self, name: str) -> Definition:
         below = self.names[: self.names.index(name)]
         depth = self._random.choice((0, 1, 2, 2, 3))
-        return Generator(self._random, tasks=self._tasks, children=below, endless=True).definition(name, depth)
+        made = Generator(self._random, tasks=self._tasks, children=below, endless=True, outside=True)
+        return made.definition(name, depth)
 
     def first_definitions(self) -> list[bytes]:
         return self._first
@@ -239,9 +243,10 @@ class World:
                     if book.status == "paused":
                         client.control(book.id, "resume")
                     else:
-                        for name in SIGNALS:
+                        for name, correlation in list(dict.fromkeys(book.awaited.values()))[:HELPED]:
                             self._numbers += 1
-                            client.signal(book.id, name, f"tidy-{self._numbers}", self._numbers)
+                            payload = answer(name, self._numbers)
+                            client.signal(book.id, name, f"tidy-{self._numbers}", payload, correlation)
         self.schedule.after(JANITOR_US, self._tidy)
 
 

@@ -1,0 +1,40 @@
+"""What people of the simulated world say to runs: signals by number, and what helps a run that waits for one. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wfe.model.definition import Approval, Definition, Map, walk
+from wfe.sim.kinds_outside import DECISIONS, GROWTH, SIGNALS, TRANSIENT
+
+NAMES = (*SIGNALS, *SIGNALS, TRANSIENT, DECISIONS, GROWTH)
+WRONG = "neither a decision nor a list"
+
+
+def message(number: int) -> tuple[str, str, Any]:
+    """(name, correlation, payload): the same number says the same. Few are wrong."""
+    name = NAMES[number % len(NAMES)]
+    number //= len(NAMES)
+    style = number % 20
+    if name == DECISIONS:
+        return name, "", WRONG if style == 0 else {"approved": style > 5, "by": "somebody", "data": number % 7}
+    if name == GROWTH:
+        return name, "", WRONG if style == 0 else None if style < 6 else [number % 5 + 1] * (style % 3)
+    if style < 12:
+        return name, "", number
+    return name, str(number % 6 + 1) if style < 16 else f"order {number % 6 + 1}", number
+
+
+def answer(name: str, number: int) -> Any:
+    """A payload that lets go on whoever waits for this signal."""
+    return {DECISIONS: {"approved": number % 2 == 0}, GROWTH: None}.get(name, number)
+
+
+def is_refused(definition: Definition, name: str, payload: Any) -> bool:
+    """Whether a payload is none that those who wait for the name could take."""
+    if payload != WRONG:
+        return False
+    return any(
+        (isinstance(node, Approval) and node.approval == name) or (isinstance(node, Map) and node.grow == name)
+        for node in walk(definition.nodes)
+    )
