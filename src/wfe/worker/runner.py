@@ -1,5 +1,7 @@
 """Execution of attempts: gives each to the loop, to a slot thread or to a child process, and collects the ends.
 
+Turns of durable functions are run on the loop (`durable`).
+
 Belongs to the loop's thread (heartbeats alone come from any). Invariants: every started attempt yields exactly one
 result; results that end in one loop turn are delivered together; nothing that user code does leaves as an exception.
 """
@@ -18,6 +20,7 @@ from wfe.model.registered import RegisteredTask
 from wfe.wire.messages import TaskBeat, TaskRef, TaskResult, TaskSpec
 from wfe.worker.aio import AsyncRunner
 from wfe.worker.deadlines import DeadlineBoard
+from wfe.worker.durable.turns import Turns
 from wfe.worker.failure import failure
 from wfe.worker.functions import TaskFunction
 from wfe.worker.job import FAILED, Job, JobKey
@@ -60,10 +63,14 @@ class Runner:
         self._async = AsyncRunner(loop, self._ended, board, slots)
         self._threads = SlotPool(loop, slots, self._ended_many, board)
         self._processes = ProcessPool(loop, processes, self._ended, log)
+        self._turns = Turns(loop, tasks, self._ended)
 
     def start(self, spec: object) -> None:
         """Starts an attempt (a `TaskSpec`). One that names an unknown task fails."""
         assert isinstance(spec, TaskSpec)
+        if spec.durable:
+            self._turns.start(spec)
+            return
         known = self._known.get((spec.task, spec.task_version)) or self._prepare(spec)
         if known is None:
             self._ended(_unknown_task(spec))
@@ -77,6 +84,8 @@ class Runner:
         """Asks an attempt (a `TaskRef`) to stop; its end comes as a result all the same. Unknown ones are ignored."""
         assert isinstance(ref, TaskRef)
         job = self._jobs.get((ref.run_id, ref.node, ref.activation, ref.attempt))
+        if job is None:
+            self._turns.cancel(ref)
         if job is None or job.cancelled:
             return
         self._known[(job.spec.task, job.spec.task_version)][1].cancel(job)
@@ -99,6 +108,7 @@ class Runner:
 
     def close(self) -> None:
         """Cancels coroutines, ends child processes, lets threads go."""
+        self._turns.close()
         self._async.close()
         self._threads.close()
         self._processes.close()
