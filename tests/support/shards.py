@@ -24,6 +24,7 @@ from wfe.sim.disk import SimDisk
 from wfe.sim.threads import SimReader, SimWriter
 from wfe.wire import messages as m
 from wfe.wire.backups import Barrier, CutDone
+from wfe.wire.blobs import BlobWindow, input_of, unpack
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header, header
 
 encode = msgspec.msgpack.encode
@@ -85,6 +86,7 @@ class Host:
         settings = Settings(0, self.epoch, PARTITIONS, TOKEN)
         self.shard = Shard(settings, disk, self.owned, self.back, self.workers, lambda: 0.5, self.now_ms)
         self.results_seq = 0
+        self.blobs: dict[bytes, BlobWindow[Raw]] = {}
 
     def _copy_thread(self, done: Callable[..., None]) -> SimReader:
         self.copying = SimReader(done)
@@ -235,6 +237,7 @@ class Host:
         message = m.WorkerHello(rest.pop("token", TOKEN), peer.decode(), kinds, 16, held or [], **rest)
         self.shard.on_worker(peer, [header(Kind.WORKER_HELLO), encode(message)], self.now_ms)
         self.results_seq = 0
+        self.blobs.pop(peer, None)
         if credit:
             self.worker_frame(Kind.CREDIT, m.Credit(credit, 1 << 30), peer)
 
@@ -247,7 +250,9 @@ class Host:
         rest = []
         for peer, parts in self.workers:
             if decode_header(parts[0]).kind == Kind.DISPATCH:
-                specs += decode(parts[1], type=m.Dispatch).tasks
+                frame = decode(parts[1], type=m.Dispatch)
+                unpack(frame.tasks, frame.blobs, self.blobs.setdefault(peer, BlobWindow()))
+                specs += frame.tasks
             else:
                 rest.append((peer, parts))
         self.workers[:] = rest
@@ -268,7 +273,7 @@ class Host:
         self.executions.append((spec.run_id, spec.node_id, spec.activation))
         place = (spec.run_id, spec.node, spec.activation, spec.attempt)
         try:
-            value = self.tasks[spec.task](**decode(spec.input))
+            value = self.tasks[spec.task](**decode(input_of(spec)))
         except Exception as error:  # noqa: BLE001  what a worker does with errors of tasks
             return m.TaskResult(*place, 1, m.NULL, error_of(error))
         return m.TaskResult(*place, 0, Raw(encode(value)))

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from wfe.core.places import Enabled, Evolve, clear_open, complete, disarm, forget
+from wfe.core.places import Enabled, Evolve, clear_open, complete, disarm, forget, keep
 from wfe.core.plan import Plan
 from wfe.model import event_kinds as ev
 from wfe.model.state import NULL, RUNNING, WAKE, Compensating, Registered, RunState
 
 
 def _registered(run: RunState, plan: Plan, event: ev.CompensationRegistered, enabled: Enabled) -> None:
-    run.compensations.append(Registered(event.act * plan.stride + event.node, event.input.copy()))
+    run.compensations.append(Registered(event.act * plan.stride + event.node, keep(run, event.input)))
     complete(run, plan, event.act, event.node, NULL, enabled)
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from msgspec import Raw
 
-from wfe.core.places import Enabled, Evolve, complete, disarm, enter, new_frame, withdraw
+from wfe.core.places import Enabled, Evolve, complete, disarm, enter, keep, keep_items, new_frame, withdraw
 from wfe.core.plan import Plan
-from wfe.core.values import encode, map_value, split_items
+from wfe.core.values import encode, map_value
 from wfe.model import event_kinds as ev
 from wfe.model.definition import Map, Race
 from wfe.model.state import DEADLINE, NULL, WAKE, Asked, LoopState, RunState, channel_of
@@ -19,7 +19,7 @@ from wfe.model.state import DEADLINE, NULL, WAKE, Asked, LoopState, RunState, ch
 
 def _loop_opened(run: RunState, plan: Plan, event: ev.LoopOpened, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
-    run.loops[key] = LoopState(items=None if event.items == NULL else split_items(event.items))
+    run.loops[key] = LoopState(items=None if event.items == NULL else keep_items(run, event.items))
     enabled.append(~key)
 
 
@@ -82,7 +82,7 @@ def _race_won(run: RunState, plan: Plan, event: ev.RaceWon, enabled: Enabled) ->
 
 
 def _state_assigned(run: RunState, plan: Plan, event: ev.StateAssigned, enabled: Enabled) -> None:
-    run.frames[event.target_act].values[event.target] = event.value.copy()
+    run.frames[event.target_act].values[event.target] = keep(run, event.value)
     complete(run, plan, event.act, event.node, NULL, enabled)
 
 
@@ -174,7 +174,7 @@ def _map_grown(run: RunState, plan: Plan, event: ev.MapGrown, enabled: Enabled) 
         group.closed = True
         run.waits.pop(key, None)
     else:
-        group.items.extend(split_items(payload))
+        group.items.extend(keep_items(run, payload))
     enabled.append(~key)
 
 

@@ -21,6 +21,7 @@ _decode_state = msgspec.msgpack.Decoder(RunState).decode
 
 def _run_restored(run: RunState, plan: Plan, event: RunRestored, enabled: Enabled) -> None:
     state = _decode_state(event.snapshot)
+    state.blobs = {**run.blobs, **state.blobs}  # the input, which stays, may be one
     for name in RESTORED:
         setattr(run, name, getattr(state, name))
     run.round = event.round

@@ -13,6 +13,7 @@ from wfe.core.plan import Op, PlanNode, ScopeKind
 from wfe.core.turn import ALL, Turn
 from wfe.core.values import group_key, item_index
 from wfe.limits import ERROR_MESSAGE_CHARS_MAX
+from wfe.model.blob import expand
 from wfe.model.definition import Catch, Map
 from wfe.model.event import FaultCaught, FaultRaised, ItemFailed, RunEnded, RunEvent
 from wfe.model.event_kinds import CompensationBegan, RaceWon
@@ -128,7 +129,8 @@ def finish_run(turn: Turn, status: str, *, output: object = NULL, error: ErrorIn
         failure = error
         if status == CANCELLED and failure is None:
             failure = ErrorInfo("RunCancelled", f"sub-workflow {run.workflow} ({run.id}) was cancelled")
-        turn.mail.append((parent, ChildEnded(parent, node, act, run.id, status, run.output, failure)))
+        output = expand(run.output, run.blobs)  # another run has other blobs
+        turn.mail.append((parent, ChildEnded(parent, node, act, run.id, status, output, failure)))
 
 
 def withdrawing(turn: Turn, event: RunEvent) -> None:

@@ -81,7 +81,7 @@ def may_move(node: PlanNode, group: Group) -> bool:
 
 
 def keep(run: RunState, value: Raw) -> Raw:
-    """A value for the state: a copy, or a reference when it is large; then its content is kept once, among the blobs."""
+    """A value for the state: a copy, or a reference when it is large, whose content is then kept once as a blob."""
     if len(value) < BLOB_BYTES_MIN:
         return value.copy()
 

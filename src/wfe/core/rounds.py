@@ -20,6 +20,7 @@ from wfe.core.turn import Turn
 from wfe.core.values import encode_value
 from wfe.errors import DataCorrupt, InvalidInput, RunClosed
 from wfe.model import event as ev
+from wfe.model.blob import expand
 from wfe.model.event_kinds import CompensationBegan
 from wfe.model.event_rounds import NodeSkipped, RunRestored
 from wfe.model.state import DEADLINE, ENDED, FAILED, RUN_DEADLINE, RUNNING, WAKE, RunState
@@ -115,13 +116,13 @@ def set_value(plan: Plan, run: RunState, path: str, value: Any) -> None:
     head, _, rest = path.partition(".")
     keys = rest.split(".") if rest else []
     if head == "input":
-        run.input = _changed(run.input, keys, value, path)
+        run.input = _changed(expand(run.input, run.blobs), keys, value, path)
         return
     index = plan.by_id.get(head)
     values = run.frames[0].values if 0 in run.frames else {}
     if index is None or index not in values:
         raise InvalidInput(f"{path!r}: there is no value of a node {head!r} at that point, nor is it the input", "set")
-    values[index] = _changed(values[index], keys, value, path)
+    values[index] = _changed(expand(values[index], run.blobs), keys, value, path)
 
 
 def _changed(encoded: Raw, keys: list[str], value: Any, path: str) -> Raw:

@@ -226,9 +226,7 @@ def slim(run: RunState, value: Raw) -> Raw:
     return compact(value, lambda name, _: name in run.blobs)
 
 
-def _with_references(
-    run: RunState, plan: Plan, scope: int, act: int, what: Expression | Template, now_ms: int
-) -> Any:
+def _with_references(run: RunState, plan: Plan, scope: int, act: int, what: Expression | Template, now_ms: int) -> Any:
     """As `evaluate`, but members of an object that are just named, and large, stay encoded."""
     lookup = lookup_for(run, plan, scope, act, now_ms)
     if isinstance(what, Expression) or not what.entries:

@@ -7,7 +7,7 @@ committed in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -77,6 +77,13 @@ def ended_run_ops(
 def reopened_run_op(run_id: str) -> Op:
     """A run that had ended is open again: its single row goes, in the transaction of its open row."""
     return Op(schema.ENDED, run_id.encode(), None)
+
+
+def blob_ops(run_id: str, added: Mapping[bytes, bytes], removed: Iterable[bytes]) -> list[Op]:
+    """Large values of a run by name. Commit them in the transaction of the snapshot that refers to them."""
+    ops = [_put(schema.BLOBS, schema.blob_key(run_id, name), data) for name, data in added.items()]
+    ops.extend(Op(schema.BLOBS, schema.blob_key(run_id, name), None) for name in removed)
+    return ops
 
 
 def key_ops(namespace: str, workflow: str, key: str, run_id: str, input_digest: bytes) -> list[Op]:

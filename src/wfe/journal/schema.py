@@ -16,13 +16,14 @@ from msgspec import Struct
 
 from wfe.errors import DataCorrupt, DataFormat
 from wfe.limits import KIB
+from wfe.model.blob import NAME_BYTES as BLOB_NAME_BYTES
 from wfe.wire.approvals import OpenApproval
 
 FORMAT_VERSION: Final = 1
 """Of the data directory as a whole; a newer one is refused with `DataFormat`."""
 ROW_VERSION: Final = 1
 
-# Tables of a partition's store. Never reuse a number. Next free: 9.
+# Tables of a partition's store. Never reuse a number. Next free: 10.
 META: Final = 1
 OPEN: Final = 2
 SNAPSHOTS: Final = 3
@@ -31,7 +32,8 @@ ENDED: Final = 5
 KEYS: Final = 6
 RECORD: Final = 7
 DEFINITIONS: Final = 8
-PARTITION_TABLES: Final = (META, OPEN, SNAPSHOTS, HISTORY, ENDED, KEYS, RECORD, DEFINITIONS)
+BLOBS: Final = 9
+PARTITION_TABLES: Final = (META, OPEN, SNAPSHOTS, HISTORY, ENDED, KEYS, RECORD, DEFINITIONS, BLOBS)
 
 # Tables of the catalogue's store. Never reuse a number. Next free: 105.
 CATALOGUE_META: Final = 101
@@ -49,6 +51,7 @@ TABLE_NAMES: Final = {
     KEYS: "keys",
     RECORD: "record",
     DEFINITIONS: "definitions",
+    BLOBS: "blobs",
     CATALOGUE_META: "catalogue_meta",
     CATALOGUE_DEFINITIONS: "catalogue_definitions",
     CATALOGUE_WORKFLOWS: "catalogue_workflows",
@@ -189,6 +192,8 @@ def name_of(table: int, key: bytes) -> str:
     text = TABLE_NAMES.get(table, str(table))
     if table == HISTORY and len(key) > 8:
         return f"{text}/{key[:-8].decode('ascii', 'replace')}/{int.from_bytes(key[-8:], 'big')}"
+    if table == BLOBS and len(key) > BLOB_NAME_BYTES:
+        return f"{text}/{key[:-BLOB_NAME_BYTES].decode('ascii', 'replace')}/{key[-BLOB_NAME_BYTES:].hex()}"
     if table == CATALOGUE_OWNERS and len(key) == 2:
         return f"{text}/{int.from_bytes(key, 'big')}"
     return (
@@ -201,6 +206,11 @@ def name_of(table: int, key: bytes) -> str:
 def history_key(run_id: str, first_seq: int) -> bytes:
     """Chunks of one run lie together, in order."""
     return run_id.encode() + first_seq.to_bytes(8, "big")
+
+
+def blob_key(run_id: str, name: bytes) -> bytes:
+    """Blobs of one run lie together."""
+    return run_id.encode() + name
 
 
 def after_prefix(prefix: bytes) -> bytes:

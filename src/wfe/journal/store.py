@@ -90,6 +90,12 @@ class PartitionStore:
         row = self._tables.row(_snapshot, schema.SNAPSHOTS, run_id.encode())
         return (row.seq, row.state) if row else None
 
+    def blobs(self, run_id: str) -> dict[bytes, bytes]:
+        """The large values that a run's snapshot refers to, by name."""
+        prefix = run_id.encode()
+        rows = self._tables.sealed(schema.BLOBS, prefix, after_prefix(prefix))
+        return {key[len(prefix) :]: unseal(schema.BLOBS, key, value) for key, value in rows}
+
     def ended(self, run_id: str) -> EndedRow | None:
         """An ended run with its snapshot; its history is here only when it is small (use `history`)."""
         row = self._tables.row(_ended, schema.ENDED, run_id.encode())

@@ -39,10 +39,9 @@ class Tables:
         for key, value in self.sealed(table):
             yield key, decode_row(decoder, table, key, value)
 
-    def sealed(self, table: int) -> Iterator[tuple[bytes, bytes]]:
-        """All keys and sealed values of a table, a page at a time; rows may change between the pages."""
-        start = b""
-        while page := self.store.range(table, start, None, limit=PAGE_ROWS):
+    def sealed(self, table: int, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and sealed values of a table in order, a page at a time; rows may change between the pages."""
+        while page := self.store.range(table, start, stop, limit=PAGE_ROWS):
             yield from page
             start = page[-1][0] + b"\0"
 

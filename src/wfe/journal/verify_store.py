@@ -6,6 +6,7 @@ Reads through the port only, changes nothing, and goes on after a finding, so th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import groupby
 from typing import TypeAlias, TypeVar
 
@@ -19,7 +20,10 @@ from wfe.journal.chunks import last_seq
 from wfe.journal.rows import key_digest
 from wfe.journal.schema import EndedRow, KeyRow, MetaRow, OpenRow, SnapshotRow, name_of, unseal
 from wfe.journal.tables import Tables, decode_row
+from wfe.model.blob import NAME_BYTES, names_in, references_in
+from wfe.model.blob import name_of as name_of_blob
 from wfe.model.ids import is_run_id, partition_of
+from wfe.model.malformed import MALFORMED
 from wfe.ports import Store
 
 Entity: TypeAlias = tuple[int, str]
@@ -51,9 +55,7 @@ def verify_catalogue(store: Store) -> list[Finding]:
             check.add(schema.CATALOGUE_WORKFLOWS, key, f"the current version {row.current} does not exist")
         for tag, number in row.tags.items():
             if number not in row.kept:
-                check.add(
-                    schema.CATALOGUE_WORKFLOWS, key, f"the tag {tag!r} names version {number}: there is none"
-                )
+                check.add(schema.CATALOGUE_WORKFLOWS, key, f"the tag {tag!r} names version {number}: there is none")
         for version, known in row.kept.items():
             if known.hash.encode() not in definitions:
                 check.add(schema.CATALOGUE_WORKFLOWS, key, f"the definition of version {version} is missing")
@@ -112,6 +114,8 @@ class _StoreCheck(_Reader):
         self._seqs: dict[bytes, int] = {}
         """Last sequence of every run whose history is in HISTORY: open ones, and ended ones that are large."""
         self._with_snapshot: dict[bytes, int] = {}
+        self._wanted: set[tuple[bytes, bytes]] = set()
+        """Blobs that states refer to, by run and name."""
 
     def run(self) -> list[Finding]:
         self._check_meta()
@@ -119,6 +123,7 @@ class _StoreCheck(_Reader):
         self._check_ended()
         self._check_snapshots()
         self._check_history()
+        self._check_blobs()
         for key, row in self.rows(Decoder(KeyRow), schema.KEYS):
             if key != key_digest(row.namespace, row.workflow, row.key):
                 self.add(schema.KEYS, key, f"the row of another key, {row.workflow}/{row.key}")
@@ -152,6 +157,7 @@ class _StoreCheck(_Reader):
             if key in self._seqs:
                 self.add(schema.ENDED, key, "the run is open and ended at once")
             self._held[self._partition, row.run_id] = row.seq
+            self._refer(key, row.snapshot)
             if row.snapshot_spilled:
                 self._with_snapshot[key] = row.seq
             if row.spilled:
@@ -163,6 +169,7 @@ class _StoreCheck(_Reader):
         found = set()
         for key, row in self.rows(Decoder(SnapshotRow), schema.SNAPSHOTS):
             found.add(key)
+            self._refer(key, row.state)
             expected = self._with_snapshot.get(key)
             if expected is None:
                 self.add(schema.SNAPSHOTS, key, "a snapshot without a run")
@@ -171,6 +178,25 @@ class _StoreCheck(_Reader):
         for key in self._with_snapshot:
             if key not in found:
                 self.add(schema.SNAPSHOTS, key, "the run's snapshot is missing or damaged")
+
+    def _refer(self, run: bytes, state: bytes) -> None:
+        """Notes what a snapshot (or a blob) refers to. What does not decode is found by whoever reads it."""
+        if names_in(state):
+            with suppress(*MALFORMED):
+                self._wanted.update((run, name) for name in references_in(state))
+
+    def _check_blobs(self) -> None:
+        found = set()
+        for key, data in self.payloads(schema.BLOBS):
+            run, name = key[:-NAME_BYTES], key[-NAME_BYTES:]
+            found.add((run, name))
+            self._refer(run, data)
+            if name != name_of_blob(data):
+                self.add(schema.BLOBS, key, "a blob with the name of another content")
+            if (self._partition, run.decode("ascii", "replace")) not in self._held:
+                self.add(schema.BLOBS, key, "a blob without a run")
+        for run, name in sorted(self._wanted - found):
+            self.add(schema.BLOBS, run + name, "a value that the run's state refers to is missing or damaged")
 
     def _check_history(self) -> None:
         found = set()

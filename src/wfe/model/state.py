@@ -165,6 +165,8 @@ class RunState(Struct, array_like=True):
     """How often the run went on after it had failed."""
     durable: DurableState | None = None
     """What a durable function has called and got; None: the run is a graph."""
+    blobs: dict[bytes, Raw] = {}
+    """Large values by name (`model.blob`). They are no part of the snapshot, but have rows of their own."""
 
 
 def channel_of(name: str, correlation: str) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import msgspec
+from msgspec import Raw
 
 from wfe.core.evolve import replay
 from wfe.core.plan import Plan
 from wfe.errors import DataCorrupt
+from wfe.model.blob import names_needed
 from wfe.model.event import EventChunk, RunEvent
 from wfe.model.malformed import MALFORMED
 from wfe.model.state import ENDED, RunState
@@ -20,6 +22,7 @@ _encode_chunk = msgspec.msgpack.Encoder().encode
 _decode_chunk = msgspec.msgpack.Decoder(EventChunk).decode
 
 _NONE: Mapping[int, int] = MappingProxyType({})
+_NO_BLOBS: frozenset[bytes] = frozenset()
 
 
 class Lease(msgspec.Struct, eq=False):
@@ -44,8 +47,8 @@ class Entry:
     """
 
     __slots__ = (
-        "chunks", "dirty_at", "events", "leases", "partition", "plan", "reopened", "run", "stored", "unclaimed",
-        "writing",
+        "chunks", "dirty_at", "events", "leases", "partition", "plan", "reopened", "run", "stored", "stored_blobs",
+        "unclaimed", "writing",
     )  # fmt: skip
 
     def __init__(self, partition: int, run: RunState, plan: Plan, *, stored: bool = False) -> None:
@@ -57,6 +60,8 @@ class Entry:
         self.dirty_at = 0
         self.stored = stored
         self.writing = 0
+        self.stored_blobs = frozenset(run.blobs) if stored else _NO_BLOBS
+        """Names of the blobs that the store holds."""
         self.reopened = False
         """It had ended, and its store has a row that says so."""
         self.leases: dict[int, Lease] = {}
@@ -68,8 +73,23 @@ class Entry:
         return self.run.status in ENDED
 
     def snapshot(self) -> bytes:
-        """The state, encoded."""
-        return _encode_state(self.run)
+        """The state, encoded but for its blobs, which have rows of their own."""
+        run = self.run
+        if not run.blobs:
+            return _encode_state(run)
+        blobs, run.blobs = run.blobs, {}
+        try:
+            return _encode_state(run)
+        finally:
+            run.blobs = blobs
+
+    def settle_blobs(self, snapshot: bytes) -> tuple[list[bytes], list[bytes]]:
+        """Forgets blobs that the state refers to no more: names of those to be stored, and of those to be removed."""
+        run, known = self.run, self.stored_blobs
+        live = names_needed(snapshot, run.blobs)
+        run.blobs = {name: run.blobs[name] for name in live}
+        self.stored_blobs = frozenset(live)
+        return [name for name in live if name not in known], [name for name in known if name not in live]
 
 
 def reopened(partition: int, run: RunState, plan: Plan, chunks: list[tuple[int, bytes]], *, spilled: bool) -> Entry:
@@ -80,6 +100,7 @@ def reopened(partition: int, run: RunState, plan: Plan, chunks: list[tuple[int, 
     """
     entry = Entry(partition, run, plan, stored=spilled)
     entry.reopened = True
+    entry.stored_blobs = frozenset(run.blobs)
     if not spilled:
         entry.chunks = list(chunks)
     return entry
@@ -98,17 +119,26 @@ def decode_events(data: bytes) -> EventChunk:
         raise DataCorrupt(f"a chunk of events does not decode: {error}") from error
 
 
-def decode_state(snapshot: bytes) -> RunState:
-    """A run from its snapshot. DataCorrupt when it is none."""
+def decode_state(snapshot: bytes, blobs: Mapping[bytes, bytes] = {}) -> RunState:
+    """A run from its snapshot and its blobs. DataCorrupt when it is none."""
     try:
-        return _decode_state(snapshot)
+        run = _decode_state(snapshot)
     except MALFORMED as error:
         raise DataCorrupt(f"the snapshot of a run does not decode: {error}") from error
+    if blobs:
+        run.blobs = {name: Raw(data) for name, data in blobs.items()}
+    return run
 
 
-def rebuild(plan: Plan, snapshot: bytes | None, chunks: list[tuple[int, bytes]], extra: list[RunEvent]) -> RunState:
-    """The state from a snapshot (None: from the start), the chunks after it, and further events."""
-    run = None if snapshot is None else decode_state(snapshot)
+def rebuild(
+    plan: Plan,
+    snapshot: bytes | None,
+    chunks: list[tuple[int, bytes]],
+    extra: list[RunEvent],
+    blobs: Mapping[bytes, bytes] = {},
+) -> RunState:
+    """The state from a snapshot (None: from the start) and its blobs, the chunks after it, and further events."""
+    run = None if snapshot is None else decode_state(snapshot, blobs)
     for first_seq, data in chunks:
         if run is None or first_seq > run.seq:
             run = replay(run, plan, decode_events(data).events)

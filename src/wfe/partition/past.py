@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Raw
 
 from wfe.core.plan import Plan
+from wfe.model.blob import expand
 from wfe.model.state import RUN_DEADLINE, RunState, channel_name
 from wfe.partition.views import waiting_for
 from wfe.wire.rounds import NULL, NodeState, RunPast
@@ -13,7 +14,7 @@ from wfe.wire.rounds import NULL, NodeState, RunPast
 def run_past(plan: Plan, run: RunState, event: int, time_ms: int) -> RunPast:
     """The whole state of a run."""
     nodes = [
-        NodeState(plan.nodes[index].id, act, "done", value=value)
+        NodeState(plan.nodes[index].id, act, "done", value=expand(value, run.blobs))
         for act, frame in sorted(run.frames.items())
         for index, value in sorted(frame.values.items())
     ]
@@ -29,8 +30,9 @@ def run_past(plan: Plan, run: RunState, event: int, time_ms: int) -> RunPast:
     signals: dict[str, int] = {}
     for channel, waiting in run.signals.items():
         signals[channel_name(channel)] = signals.get(channel_name(channel), 0) + len(waiting)
-    output = run.output if run.output != NULL else Raw(bytes(NULL))
-    return RunPast(run.id, event, time_ms, run.status, run.round, run.input, nodes, signals, output, run.incident)
+    output = expand(run.output, run.blobs) if run.output != NULL else Raw(bytes(NULL))
+    given = expand(run.input, run.blobs)
+    return RunPast(run.id, event, time_ms, run.status, run.round, given, nodes, signals, output, run.incident)
 
 
 def _blocks(plan: Plan, run: RunState) -> list[NodeState]:

@@ -10,6 +10,7 @@ from msgspec import Raw
 
 from wfe.core.nets.stuck import waiting_joins
 from wfe.core.plan import Plan
+from wfe.model.blob import described, expand
 from wfe.model.definition import Approval
 from wfe.model.event import EventChunk, RunEvent
 from wfe.model.state import DEADLINE, ENDED, PAUSED, RUN_DEADLINE, RUNNING, RunState
@@ -31,8 +32,8 @@ def run_view(run: RunState, plan: Plan | None, leases: dict[int, Lease], *, payl
         version=run.version,
         status=shown_status(run, leases),
         key=run.key,
-        input=run.input if payloads else NULL,
-        output=run.output if payloads else NULL,
+        input=expand(run.input, run.blobs) if payloads else NULL,
+        output=expand(run.output, run.blobs) if payloads else NULL,
         error=run.error,
         waiting_for=waiting_for(run, plan, leases) if plan is not None and payloads else [],
         started_at=run.started_ms,
@@ -65,7 +66,7 @@ def shown_status(run: RunState, leases: dict[int, Lease]) -> str:
 
 def outcome(run: RunState) -> RunOutcome:
     """The end of a run, for whoever awaits it."""
-    return RunOutcome(run.id, run.status, run.output, run.error)
+    return RunOutcome(run.id, run.status, expand(run.output, run.blobs), run.error)
 
 
 def waiting_for(run: RunState, plan: Plan, leases: dict[int, Lease]) -> list[Waiting]:
@@ -202,6 +203,8 @@ def history_event(plan: Plan, seq: int, time_ms: int, event: RunEvent) -> Histor
             value = "run" if value == RUN_DEADLINE else _node_id(plan, value // 2 % plan.stride)
         elif name in ("member", "members"):
             value = [plan.nodes[index].id for index in value] if name == "members" else plan.nodes[value].id
+        elif isinstance(value, Raw):
+            value = described(value)
         fields[name] = value
     node = getattr(event, "node", None)
     return HistoryEvent(

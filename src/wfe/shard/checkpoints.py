@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from wfe.journal.rows import definition_ops, ended_run_ops, key_ops, open_run_ops, record_ops, reopened_run_op
+from wfe.journal.rows import blob_ops, definition_ops, ended_run_ops, key_ops, open_run_ops, record_ops, reopened_run_op
 from wfe.journal.schema import EndedRow, OpenRow
 from wfe.limits import CHECKPOINT_BYTES, CHECKPOINT_RUNS, LOG_TAIL_BYTES_MAX
 from wfe.partition.entry import Entry
@@ -236,7 +236,8 @@ def _open_ops(entry: Entry) -> list[Op]:
         run.parent,
         open_approvals(run, entry.plan),
     )
-    return open_run_ops(row, entry.snapshot(), entry.chunks)
+    snapshot = entry.snapshot()
+    return [*open_run_ops(row, snapshot, entry.chunks), *_blob_ops(entry, snapshot)]
 
 
 def _ended_ops(entry: Entry) -> list[Op]:
@@ -257,4 +258,13 @@ def _ended_ops(entry: Entry) -> list[Op]:
         run.parent,
     )
     earlier = None if entry.stored else ()
-    return ended_run_ops(row, entry.snapshot(), entry.chunks, entry.stored, earlier)
+    snapshot = entry.snapshot()
+    return [*ended_run_ops(row, snapshot, entry.chunks, entry.stored, earlier), *_blob_ops(entry, snapshot)]
+
+
+def _blob_ops(entry: Entry, snapshot: bytes) -> list[Op]:
+    run = entry.run
+    if not run.blobs and not entry.stored_blobs:
+        return []
+    added, removed = entry.settle_blobs(snapshot)
+    return blob_ops(run.id, {name: bytes(run.blobs[name]) for name in added}, removed)

@@ -17,6 +17,7 @@ from wfe.limits import FRAME_MESSAGES_MAX, LOSSES_SUSPECT, TASK_INPUT_BYTES_MAX
 from wfe.model.state import NULL, PAUSED
 from wfe.partition.entry import Entry, Lease
 from wfe.partition.ready import Kind as TaskKind
+from wfe.shard.cargo import Cargo
 from wfe.shard.core import ShardCore, encode
 from wfe.shard.links import Link
 from wfe.shard.turns import Turns
@@ -68,7 +69,8 @@ class Dispatcher:
             return False
         specs: list[TaskSpec] = []
         leases: list[Lease] = []
-        size = 0
+        size = filled = 0
+        cargo = Cargo(link.blobs)
         alone = False
         stages = self._core.stages
         followed = stages.followed if stages is not None else None
@@ -91,13 +93,17 @@ class Dispatcher:
             if spec is None:
                 self.unmarked.append((entry, key, attempt))
                 continue
-            if len(spec.input) > TASK_INPUT_BYTES_MAX:
+            size_bytes = len(spec.input)
+            whole, added = cargo.weigh(spec.input, run.blobs) if run.blobs else (size_bytes, size_bytes)
+            if whole > TASK_INPUT_BYTES_MAX:
                 self.oversize.append((entry, key, attempt))
                 continue
-            if size + len(spec.input) > TASK_INPUT_BYTES_MAX:
+            if filled + added > TASK_INPUT_BYTES_MAX:
                 self._put_back(items[position:])
                 break
-            size += len(spec.input)
+            cargo.load()
+            size += whole
+            filled += added
             specs.append(spec)
             # At once: a task may be queued twice (a resume queues what is open), even within one frame.
             entry.leases[key] = lease = Lease(entry, key, attempt, link.worker, now_ms)
@@ -112,7 +118,8 @@ class Dispatcher:
         if not specs:
             return True
         link.dispatch_seq += 1
-        if not self._core.workers.send(link.peer, [_DISPATCH, encode(Dispatch(link.dispatch_seq, specs, alone))]):
+        message = Dispatch(link.dispatch_seq, specs, alone, cargo.sent())
+        if not self._core.workers.send(link.peer, [_DISPATCH, encode(message)]):
             # The frame did not leave: the worker will see the gap in its numbers and say hello anew.
             self._core.counters["dispatch_unsent"] += 1
         link.credit_tasks = 0 if alone else link.credit_tasks - len(specs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wfe.model.definition import Task
 from wfe.partition.entry import Entry, Lease
+from wfe.wire.blobs import BlobWindow
 from wfe.wire.messages import TaskRef, WorkerHello
 
 NOWHERE = -1
@@ -15,6 +16,7 @@ class Link:
     hello."""
 
     __slots__ = (
+        "blobs",
         "credit_bytes",
         "credit_tasks",
         "dispatch_seq",
@@ -46,6 +48,8 @@ class Link:
         self.late: dict[int, int] = {}
         """Result frames with results whose runs are being loaded, and how many: they are not acknowledged yet."""
         self.heard_ms = now_ms
+        self.blobs: BlobWindow[None] = BlobWindow()
+        """Names of the large values that it has got."""
         self.told_ready = False
         """It knows that tasks wait here for credit."""
 

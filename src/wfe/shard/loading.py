@@ -76,6 +76,7 @@ class _StoredRun(NamedTuple):
     snapshot: bytes
     definition: str
     body: bytes | None
+    blobs: dict[bytes, bytes]
 
 
 class Loader:
@@ -155,13 +156,13 @@ class Loader:
         if entry is not None or stored is None:
             return entry
         if stored.ended:
-            return decode_state(stored.snapshot)
+            return decode_state(stored.snapshot, stored.blobs)
         if stored.definition not in self.definitions:
             if stored.body is None:
                 raise DataCorrupt("the definition of a run is not in its store", f"definitions/{stored.definition}")
             self.compile(stored.definition, stored.body)
         plan = self.definitions[stored.definition].plan
-        entry = Entry(partition.number, rebuild(plan, stored.snapshot, [], []), plan, stored=True)
+        entry = Entry(partition.number, rebuild(plan, stored.snapshot, [], [], stored.blobs), plan, stored=True)
         partition.entries[wanted.run_id] = entry
         self._core.live_runs += 1
         self._installed(entry, now_ms)
@@ -249,8 +250,8 @@ def _read_run(store: PartitionStore, run_id: str, known: frozenset[str]) -> _Sto
         found = store.snapshot(run_id)
         if found is not None:
             body = None if open_row.definition in known else store.definition(open_row.definition)
-            return _StoredRun(False, found[1], open_row.definition, body)
+            return _StoredRun(False, found[1], open_row.definition, body, store.blobs(run_id))
     ended = store.ended(run_id)
     if ended is None:
         return None
-    return _StoredRun(True, ended.snapshot, ended.definition, None)
+    return _StoredRun(True, ended.snapshot, ended.definition, None, store.blobs(run_id))

@@ -120,10 +120,10 @@ class Recovery:
         if stored is None:
             ended = store.ended(chunk.entity)
             assert ended is not None, "a run with a sequence number is open or ended"
-            state = decode_state(ended.snapshot)
+            state = decode_state(ended.snapshot, store.blobs(chunk.entity))
             self._ended[chunk.entity] = state.seq
             return Entry(partition.number, state, self._plan(partition, state.definition), stored=True)
-        state = decode_state(stored)
+        state = decode_state(stored, store.blobs(chunk.entity))
         entry = Entry(partition.number, state, self._plan(partition, state.definition), stored=True)
         partition.entries[chunk.entity] = entry
         self._core.live_runs += 1

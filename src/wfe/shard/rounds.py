@@ -19,6 +19,7 @@ from wfe.core.turn import Turn
 from wfe.errors import Busy, InvalidInput, UnknownRun, UnknownWorkflow, WfeError
 from wfe.journal.store import PartitionStore
 from wfe.limits import ROUND_EVENTS_MAX
+from wfe.model.blob import expand
 from wfe.model.event import CommandApplied, RunEvent, RunStarted
 from wfe.model.ids import is_run_id, partition_of
 from wfe.model.state import ENDED, RUN_DEADLINE, RunState
@@ -212,8 +213,9 @@ class Rounds:
     ) -> None:
         run, plan = past.run, past.plan
         due_ms = now_ms + plan.timeout_ms if RUN_DEADLINE in point.run.timers else 0
+        given = expand(point.run.input, point.run.blobs)
         event = RunStarted(
-            wanted.new_run_id, run.workflow, run.version, run.definition, point.run.input, now_ms, run.namespace,
+            wanted.new_run_id, run.workflow, run.version, run.definition, given, now_ms, run.namespace,
             priority=run.priority, tags={**run.tags, **wanted.tags}, principal=run.principal, due_ms=due_ms,
             depth=run.depth,
         )  # fmt: skip

@@ -88,12 +88,15 @@ class Turns:
         # Of a run's first turn its start stays: an incident without a run could not even be told.
         first = not (before or entry.chunks or entry.stored)
         kept = entry.events[: 1 if first else before]
-        snapshot = None
+        snapshot, blobs = None, {}
         chunks = entry.chunks
         if entry.stored:
-            found = core.disk.stores[entry.partition].snapshot(entry.run.id)
+            store = core.disk.stores[entry.partition]
+            blobs = store.blobs(entry.run.id)  # before the snapshot: what a step adds in between is in memory
+            found = store.snapshot(entry.run.id)
             snapshot = None if found is None else found[1]
-        entry.run = rebuild(entry.plan, snapshot, chunks, kept)
+        blobs |= {name: bytes(data) for name, data in entry.run.blobs.items()}
+        entry.run = rebuild(entry.plan, snapshot, chunks, kept, blobs)
         entry.events[:] = kept
         turn = self.begin(entry, now_ms)
         decide.quarantine(turn, "a defect of wfe: see the server's log for the run's id", deferred)

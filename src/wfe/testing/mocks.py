@@ -10,6 +10,7 @@ import msgspec
 from wfe.errors import InvalidInput
 from wfe.model.registered import RegisteredTask
 from wfe.wire import payload
+from wfe.wire.blobs import input_of
 from wfe.wire.messages import TaskSpec
 
 
@@ -75,7 +76,7 @@ class Mock:
 
     def called(self, spec: TaskSpec) -> Callable[[], Any]:
         """Notes a call and gives what it does."""
-        given = msgspec.msgpack.decode(spec.input, type=dict[str, msgspec.Raw])
+        given = msgspec.msgpack.decode(input_of(spec), type=dict[str, msgspec.Raw])
         names = tuple(param.name for param in self._params)
         values = tuple(
             payload.decode_as(param.type, given[param.name]) if param.name in given else param.default

@@ -292,6 +292,8 @@ class TaskSpec(Struct, array_like=True, gc=False):
     previous: Raw = NULL
     durable: int = 0
     recorded: Raw = NULL
+    blobs: dict[bytes, Raw] | None = None
+    """Filled in by the worker: what its input refers to."""
 
 
 class TaskResult(Struct, array_like=True, gc=False):
@@ -320,6 +322,8 @@ class Dispatch(Struct, array_like=True):
     seq: int
     tasks: list[TaskSpec]
     alone: bool = False
+    blobs: list[tuple[bytes, Raw]] = []
+    """Large values that inputs refer to by name (`model.blob`), but for those that the worker has (`wire.blobs`)."""
 
 
 class Results(Struct, array_like=True):

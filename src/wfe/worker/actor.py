@@ -18,6 +18,7 @@ from wfe.errors import ProtocolError
 from wfe.limits import HEARTBEAT_MS
 from wfe.model.malformed import MALFORMED
 from wfe.ports import TaskRunner
+from wfe.wire.blobs import input_bytes, unpack
 from wfe.wire.frames import Kind, decode_header, header
 from wfe.wire.messages import (
     Ack,
@@ -328,9 +329,10 @@ class WorkerActor:
         shard.dispatch_seq = dispatch.seq
         in_flight, start = self._in_flight, self._runner.start
         size_total = 0
+        unpack(dispatch.tasks, dispatch.blobs, shard.blobs)
         alone = dispatch.alone and len(dispatch.tasks) == 1  # several can't each be the only one
         for spec in dispatch.tasks:
-            size = len(spec.input)
+            size = input_bytes(spec)
             size_total += size
             key = (spec.run_id, spec.node, spec.activation, spec.attempt)
             if key not in in_flight:

@@ -18,6 +18,7 @@ from wfe.config import read_secret
 from wfe.errors import Fatal
 from wfe.model.registered import SECRET_KEY, RegisteredTask
 from wfe.wire import payload
+from wfe.wire.blobs import input_of
 from wfe.wire.messages import NULL, TaskSpec
 
 _SECRET_MARK = SECRET_KEY.encode()
@@ -61,8 +62,8 @@ class TaskFunction:
 
     def _arguments(self, spec: TaskSpec) -> dict[str, Any]:
         """Decodes the input and lets go of it: it is a view, which keeps a whole frame alive."""
-        encoded = bytes(spec.input)
-        spec.input = NULL
+        encoded = input_of(spec)
+        spec.input, spec.blobs = NULL, None
         if _SECRET_MARK in encoded:
             encoded = msgspec.msgpack.encode(_with_secrets(payload.decode_any(encoded)))
         arguments: dict[str, Any] = self._decode(encoded)

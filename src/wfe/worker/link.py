@@ -13,8 +13,10 @@ from enum import Enum
 from typing import TypeVar
 
 import msgspec
+from msgspec import Raw
 
 from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, HEARTBEAT_MS, LEASE_MS, MIB, PAYLOAD_BYTES_MAX
+from wfe.wire.blobs import BlobWindow
 from wfe.wire.frames import PROTOCOL, Header, Kind, encode_header, header
 from wfe.wire.messages import (
     Credit,
@@ -67,6 +69,8 @@ class ShardLink:
         self.opened_ms: int | None = None
         """When a connection was opened; None: never."""
         self.beats: dict[tuple[str, int, int, int], TaskBeat] = {}
+        self.blobs: BlobWindow[Raw] = BlobWindow()
+        """Large values that came with its tasks: it does not send them again."""
         self._send = send
         self._hello_number = 0
         self._hello_at_ms = 0
@@ -86,6 +90,7 @@ class ShardLink:
         """Starts the conversation anew; what was lent is void, and unacknowledged results follow at once."""
         self._hello_number += 1
         self.state = LinkState.HELLO
+        self.blobs.clear()
         self.credit_tasks = self.credit_bytes = self.dispatch_seq = self.ready = 0
         self.recalled = self._lost_frame = self._unsent = False
         self._hello_at_ms = self._progress_ms = now_ms

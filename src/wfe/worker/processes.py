@@ -219,7 +219,7 @@ class ProcessPool:
         job.start(time.monotonic_ns())
         self._loop.call_soon_threadsafe(self._arm, lane, job)
         child.pipe.send(Run(registered.module, registered.qualname, registered.file, job.spec))
-        job.spec.input = NULL  # a view that would keep a whole frame alive
+        job.spec.input, job.spec.blobs = NULL, None  # a view that would keep a whole frame alive
         if job.cancelled_ns:  # while the child was being spawned
             child.pipe.send(Cancel())
         while (data := child.pipe.receive()) is not None:

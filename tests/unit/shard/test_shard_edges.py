@@ -212,7 +212,7 @@ class TestAnswers:
 
     def test_no_answer_is_larger_than_a_frame(self):
         text = "y" * (PAYLOAD_BYTES_MAX - 100)
-        nodes = (Set(id="a", value="${x}"), Set(id="b", value="${x}"))
+        nodes = (Set(id="a", value="${x + 'a'}"), Set(id="b", value="${x + 'b'}"))
         shard = host(Definition("large", params={"x": {"type": "string"}}, nodes=nodes, output="${b}"))
         run_id = shard.start("large", text).run_id
         shard.settle()

@@ -10,6 +10,7 @@ from wfe.core.plan import PlanNode
 from wfe.core.turn import Turn
 from wfe.core.values import decode, evaluate_raw
 from wfe.errors import ExpressionError
+from wfe.model.blob import expand
 from wfe.model.definition import Approval
 from wfe.model.event_kinds import ApprovalAsked, ApprovalDecided, ApprovalEscalated
 from wfe.model.state import DEADLINE, WAKE
@@ -44,7 +45,7 @@ def take_decision(turn: Turn, act: int, node: PlanNode) -> None:
     approval = node.node
     assert isinstance(approval, Approval)
     _, payload = turn.run.signals[approval.approval][0]
-    _decide(turn, act, node, decode(payload), taken=True)
+    _decide(turn, act, node, decode(expand(payload, turn.run.blobs)), taken=True)
 
 
 def escalate_approval(turn: Turn, act: int, node: PlanNode) -> None:

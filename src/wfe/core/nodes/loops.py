@@ -8,6 +8,7 @@ from wfe.core.turn import Turn
 from wfe.core.values import evaluate_raw, evaluate_truth, group_key, split_items
 from wfe.errors import ExpressionError
 from wfe.limits import MAP_ITEMS_MAX, TURN_EVENTS_MAX
+from wfe.model.blob import whole
 from wfe.model.definition import Loop
 from wfe.model.event import NodeDone
 from wfe.model.event_kinds import IterationDone, IterationOpened, LoopDone, LoopOpened, LoopRested
@@ -21,7 +22,7 @@ def open_loop(turn: Turn, act: int, node: PlanNode) -> None:
     if over is not None:
         try:
             items = evaluate_raw(turn.run, turn.plan, node.scope, act, over, turn.now_ms)
-            count = len(split_items(items))
+            count = len(split_items(whole(items, turn.run.blobs)))
             if count > MAP_ITEMS_MAX:
                 raise ExpressionError(f"a loop over {count} items, the limit is {MAP_ITEMS_MAX}")
         except ExpressionError as error:
