@@ -82,7 +82,7 @@ ROUND_EVENTS_MAX: Final = 100_000
 """Events of a run that is retried, forked or looked at as of an event: its history is replayed at once."""
 LIST_LIMIT_DEFAULT: Final = 100
 LIST_LIMIT_MAX: Final = 10_000
-LIVE_RUNS_MAX: Final = 200_000
+LIVE_RUNS_MAX: Final = 100_000
 """Runs that one shard keeps in memory before it evicts those that only wait."""
 
 # Time, milliseconds unless the name says otherwise

@@ -16,7 +16,7 @@ KeyName = tuple[str, str, str]
 
 class Partition:
     """``entries``: runs in memory. ``recent``: ids of ended runs that left memory lately, with when; ``evicted``: of
-    open ones.
+    open ones; ``asleep``: all runs that are not in memory and that some timer is to bring back.
 
     ``keys``: bindings that the store does not hold yet. ``stored_definitions``: hashes that the journal holds for
     this partition;
@@ -30,6 +30,7 @@ class Partition:
         self.entries: dict[str, Entry] = {}
         self.recent: dict[str, int] = {}
         self.evicted: dict[str, int] = {}
+        self.asleep: set[str] = set()
         self.keys: dict[KeyName, tuple[str, bytes]] = {}
         self.stored_definitions: set[str] = set()
         self.new_definitions: dict[str, bytes] = {}

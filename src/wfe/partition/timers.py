@@ -9,8 +9,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 
-LOAD = -2
-"""Timer key that stands for "the next one of an evicted run": load it and look."""
+SOME = -2
+"""Timer key that stands for "the next one of a run that is not in memory": load it and look."""
 
 
 COMPACT_MIN = 100_000
@@ -42,14 +42,23 @@ class TimerHeap:
 
     def compact(self, known: Callable[[int, str, int], bool]) -> None:
         """When the heap has doubled: keep only entries ``(due_ms, run id, timer key)`` that are known, each once."""
-        if len(self._heap) < self._compact_at:
+        heap = self._heap
+        if len(heap) < self._compact_at:
             return
-        kept = {(due_ms, run_id, timer): order for due_ms, order, run_id, timer in sorted(self._heap, reverse=True)}
-        self._heap = [
-            (due, order, run_id, timer) for (due, run_id, timer), order in kept.items() if known(due, run_id, timer)
-        ]
-        heapq.heapify(self._heap)
-        self._compact_at = max(COMPACT_MIN, 2 * len(self._heap))
+        heap.sort()  # what is sorted is a heap, and stays one
+        kept, at_ms = 0, -1
+        seen: set[tuple[str, int]] = set()
+        for item in heap:
+            due_ms, _, run_id, timer = item
+            if due_ms != at_ms:
+                at_ms = due_ms
+                seen.clear()
+            if (run_id, timer) not in seen and known(due_ms, run_id, timer):
+                seen.add((run_id, timer))
+                heap[kept] = item
+                kept += 1
+        del heap[kept:]
+        self._compact_at = max(COMPACT_MIN, 2 * kept)
 
     def __len__(self) -> int:
         return len(self._heap)

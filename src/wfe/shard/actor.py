@@ -21,7 +21,6 @@ from wfe.model.malformed import MALFORMED
 from wfe.observe import get_logger
 from wfe.partition.entry import Entry, encode_events
 from wfe.partition.partition import Partition
-from wfe.partition.timers import LOAD
 from wfe.shard.backup import BackupPart
 from wfe.shard.checkpoints import Checkpoints
 from wfe.shard.core import Disk, Sender, Settings, ShardCore, encode
@@ -217,10 +216,10 @@ class Shard:
             assert partition is not None, "timers belong to runs of this shard"
             entry = partition.entries.get(run_id)
             if entry is None:
-                if timer == LOAD and run_id not in partition.recent:
+                if run_id in partition.asleep:
                     self.loader.run(partition, run_id, _ignore, now_ms)
                 continue
-            if timer == LOAD or entry.run.timers.get(timer, now_ms + 1) > now_ms:
+            if entry.run.timers.get(timer, now_ms + 1) > now_ms:
                 continue  # withdrawn, or armed anew for later
             core.counters["timers_fired"] += 1
             self._turns.run(entry, now_ms, partial(decide.timer_due, timer=timer))

@@ -15,27 +15,28 @@ Who = TypeVar("Who")
 What = TypeVar("What")
 
 
-class Askers(dict[str, dict[Who, tuple[int, What]]], Generic[Who, What]):
-    """By run: who asked, with when he last did and what he asked for. A question that is repeated counts once."""
+class Askers(dict[str, tuple[tuple[Who, int, What], ...]], Generic[Who, What]):
+    """By run: ``(who, when he last asked, what for)``, oldest first. A question that is repeated counts once.
+
+    Somebody may await a million runs: those that he asks about at once share one tuple.
+    """
+
+    _last: tuple[tuple[Who, int, What], ...] = ()
 
     def ask(self, run_id: str, who: Who, what: What, now_ms: int) -> None:
         """Somebody waits for a run (and says so again before `ASKERS_MS` are over, or is forgotten)."""
-        people = self.pop(run_id, None)
-        if people is None:
-            people = {}
-        else:
-            people.pop(who, None)
-            gone = [known for known, (asked_ms, _) in people.items() if asked_ms <= now_ms - ASKERS_MS]
-            if not gone and len(people) >= ASKERS_PER_RUN_MAX:
-                gone = [next(iter(people))]
-            for known in gone:
-                del people[known]
-        people[who] = (now_ms, what)
-        self[run_id] = people
+        asked = self._last
+        if asked != ((who, now_ms, what),):
+            asked = self._last = ((who, now_ms, what),)
+        others = self.pop(run_id, None)
+        if others is not None:
+            kept = [one for one in others if one[0] != who and one[1] > now_ms - ASKERS_MS]
+            asked = (*kept[1 - ASKERS_PER_RUN_MAX :], *asked)
+        self[run_id] = asked
 
     def take(self, run_id: str) -> Iterator[tuple[Who, What]]:
         """Those who wait for a run, who then wait no more."""
-        for who, (_, what) in self.pop(run_id, {}).items():
+        for who, _, what in self.pop(run_id, ()):
             yield who, what
 
     def forget_old(self, now_ms: int) -> None:
@@ -43,7 +44,7 @@ class Askers(dict[str, dict[Who, tuple[int, What]]], Generic[Who, What]):
         limit_ms = now_ms - ASKERS_MS
         old = []
         for run_id, people in self.items():
-            if people[next(reversed(people))][0] > limit_ms:
+            if people[-1][1] > limit_ms:
                 break
             old.append(run_id)
         for run_id in old:

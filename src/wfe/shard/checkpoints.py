@@ -15,7 +15,6 @@ from wfe.limits import CHECKPOINT_BYTES, CHECKPOINT_RUNS, LOG_TAIL_BYTES_MAX
 from wfe.partition.entry import Entry
 from wfe.partition.mailbox import encode_record
 from wfe.partition.partition import Partition
-from wfe.partition.timers import LOAD
 from wfe.partition.views import open_approvals, shown_status
 from wfe.ports import Op
 from wfe.shard.core import ShardCore
@@ -194,14 +193,13 @@ class Checkpoints:
             self._core.live_runs <= self._core.settings.live_runs_max
             or entry.run.open
             or entry.leases
-            or entry.run.id in self._core.watchers
         ):
             return False
         del partition.entries[entry.run.id]
         partition.remember_evicted(entry.run.id, now_ms)
         self._core.live_runs -= 1
         if entry.run.timers:
-            self._core.timers.arm(min(entry.run.timers.values()), entry.run.id, LOAD)
+            partition.asleep.add(entry.run.id)
         return True
 
     def _trim(self) -> None:

@@ -20,7 +20,7 @@ from wfe.observe import Counters, LatencyWindow
 from wfe.partition.entry import Entry
 from wfe.partition.partition import Partition
 from wfe.partition.ready import ReadyQueue
-from wfe.partition.timers import LOAD, TimerHeap
+from wfe.partition.timers import TimerHeap
 from wfe.shard.askers import Askers
 from wfe.shard.stages import Stages
 from wfe.wire.frames import Kind, header
@@ -111,10 +111,10 @@ class ShardCore:
     def knows_timer(self, due_ms: int, run_id: str, timer: int) -> bool:
         """Whether an entry of the heap still means something."""
         partition = self.partition_for(run_id)
-        entry = partition.entries.get(run_id) if partition is not None else None
-        if timer == LOAD:
-            return partition is not None and entry is None and run_id not in partition.recent
-        return entry is not None and entry.run.timers.get(timer) == due_ms
+        if partition is None:
+            return False
+        entry = partition.entries.get(run_id)
+        return run_id in partition.asleep if entry is None else entry.run.timers.get(timer) == due_ms
 
     def awaits_dispatch(self, entry: Entry, key: int) -> bool:
         """Whether an item of the ready queue still means something (a paused run's is queued anew at its resume)."""

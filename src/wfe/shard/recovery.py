@@ -16,7 +16,7 @@ from wfe.model.command import TaskLost
 from wfe.partition.entry import Entry, decode_events, decode_state, reopened
 from wfe.partition.mailbox import decode_record, decode_record_events
 from wfe.partition.partition import Partition
-from wfe.partition.timers import LOAD
+from wfe.partition.timers import SOME
 from wfe.shard.checkpoints import Checkpoints
 from wfe.shard.core import ShardCore
 from wfe.shard.loading import Loader
@@ -163,7 +163,8 @@ class Recovery:
                     continue
                 self.recovered_runs += 1
                 if row.next_due_ms:
-                    core.timers.arm(row.next_due_ms, row.run_id, LOAD)
+                    core.timers.arm(row.next_due_ms, row.run_id, SOME)
+                    partition.asleep.add(row.run_id)
                 if row.has_tasks:
                     self._backlog.append((partition.number, row.run_id))
         core.open_runs = self.recovered_runs
@@ -182,6 +183,7 @@ class Recovery:
 
     def installed(self, entry: Entry, now_ms: int) -> None:
         """A run came back from the store: its timers count again, its open tasks have no worker."""
+        self._core.partitions[entry.partition].asleep.discard(entry.run.id)
         for timer, due_ms in entry.run.timers.items():
             self._core.timers.arm(due_ms, entry.run.id, timer)
         if entry.run.open:

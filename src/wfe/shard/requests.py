@@ -149,8 +149,12 @@ class Requests:
 
             self._with_run(partition, run_id, then, now_ms)
 
+        watchers = self._core.watchers
         for run_id in run_ids[:FRAME_MESSAGES_REFUSED]:
-            watch(run_id)
+            if run_id in watchers:  # it has not ended, or they would have been told: it need not be loaded for that
+                watchers.ask(run_id, client, None, now_ms)
+            else:
+                watch(run_id)
 
     def _with_run(self, partition: Partition, run_id: str, then: Callable[[Found, int], None], now_ms: int) -> None:
         if not is_run_id(run_id) or self._core.partition_for(run_id) is not partition:

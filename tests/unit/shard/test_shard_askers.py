@@ -47,6 +47,18 @@ def test_a_client_that_asks_again_hears_of_the_end_however_late_it_is():
     assert not shard.shard.core.watchers
 
 
+def test_a_run_that_somebody_awaits_leaves_memory_and_is_not_loaded_because_he_asks_again():
+    shard = host()
+    shard.shard.core.settings.live_runs_max = 0
+    run_id = shard.start("waiting").run_id
+    shard.checkpoint()
+    shard.request(Kind.AWAIT, 0, [run_id])
+    shard.settle()
+    assert not shard.shard.core.partitions[0].entries
+    end(shard, run_id)
+    assert shard.output(run_id) == 1
+
+
 def test_of_the_clients_of_one_run_those_that_left_are_forgotten():
     askers: Askers[str, None] = Askers()
     for now_ms in range(0, 3 * ASKERS_MS, REWATCH_MS_MAX):
@@ -62,7 +74,7 @@ def test_a_run_has_a_bounded_number_of_questions_and_the_newest_are_kept():
     for number in range(ASKERS_PER_RUN_MAX + 3):
         askers.ask("run", number, None, 1)
     assert len(askers["run"]) == ASKERS_PER_RUN_MAX
-    assert next(iter(askers["run"])) == 3
+    assert [who for who, _ in askers.take("run")][0] == 3
 
 
 def test_runs_are_forgotten_in_the_order_in_which_they_were_last_asked_for():

@@ -178,7 +178,6 @@ class TestRecovery:
         shard.shard.core.settings.live_runs_max = 0
         first = shard.start("sleeper").run_id
         second = shard.start("waiting").run_id
-        shard.shard.core.watchers.clear()
         shard.checkpoint()
         assert not shard.shard.core.partitions[0].entries
         shard.ask(Kind.SIGNAL, 0, m.SignalRun(second, "go", m.Raw(encode(2)), "e"))
@@ -194,7 +193,6 @@ def test_runs_that_only_wait_count_as_open_wherever_they_are():
     shard.shard.core.settings.live_runs_max = 0
     waits = shard.start("waiting").run_id
     shard.start("waiting")
-    shard.shard.core.watchers.clear()
     shard.checkpoint()
     assert not shard.shard.core.partitions[0].entries
     assert shard.shard.core.open_runs == 2

@@ -209,7 +209,6 @@ class TestRequests:
         shard.shard.core.settings.live_runs_max = 0
         run_id = shard.start("waiting").run_id
         shard.settle()
-        shard.shard.core.watchers.clear()  # a run that somebody watches stays in memory
         shard.checkpoint()
         page = shard.ask(Kind.LIST, 0, m.ListRuns(status="waiting"), m.RunPage)
         assert run_id not in shard.shard.core.partitions[0].entries
