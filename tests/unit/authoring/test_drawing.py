@@ -1,12 +1,28 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 from wfe.authoring.drawing import to_dot, to_mermaid, to_svg
 from wfe.authoring.drawing.layout import place_group
 from wfe.authoring.drawing.sketch import shorten, sketch
-from wfe.model.definition import Block, Branch, Definition, Fail, Map, Node, Parallel, Set, Task, When
+from wfe.model.definition import (
+    Block,
+    Boundary,
+    Branch,
+    Definition,
+    Edge,
+    Fail,
+    Graph,
+    Join,
+    Map,
+    Node,
+    Parallel,
+    Set,
+    Task,
+    When,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = 'a"b\\c<d>&e\n;{}[]#|`--> é\x00\u2028'
@@ -127,3 +143,70 @@ def test_nodes_that_wait_for_each_other_are_drawn_all_the_same():
         Task(id="c", task="c", after=("b",)),
     )
     assert all(draw(circle) for draw in (to_svg, to_dot, to_mermaid))
+
+
+EVENTS = (Boundary("late", 60_000), Boundary("stopped", signal="stop"))
+NET = Graph(
+    id="net",
+    do=(
+        Task(
+            id="a", task="a", join=Join("xor"), boundary=(Boundary("late", 60_000), Boundary("stopped", signal="stop"))
+        ),
+        Task(id="b", task="b", split="xor"),
+        Task(id="c", task="c", join=Join("n", n=2, rest="cancel"), cancels=("a",)),
+        Task(id="d", task="d", enabled_while='active("a")'),
+        Fail(id="f", error="Late"),
+    ),
+    edges=(
+        Edge("a", "b"),
+        Edge("b", "c", when="b > 1", weight=2),
+        Edge("b", "a", default=True),
+        Edge("b", "c", port="error", errors=("Boom", "Bang")),
+        Edge("a", "f", port="late"),
+        Edge("a", "d", port="stopped"),
+        Edge("c", "c", port="cancelled"),
+    ),
+    entry=("a",),
+)
+
+
+def test_a_net_that_is_all_of_a_workflow_is_drawn_without_a_frame_from_its_entry():
+    text = to_mermaid(flow(NET))
+    assert "subgraph" not in text
+    assert text.count("begin -->") == 1
+    assert "begin --> n1" in text
+
+
+def test_arrows_say_when_they_are_taken_and_boxes_what_they_need():
+    text = to_mermaid(flow(NET))
+    for words in (
+        "b #62; 1 · ×2 #124; error Boom, Bang",
+        "else",
+        "late after 1m",
+        "stopped by stop",
+        "<b>a</b><br/>join each",
+        "<b>b</b><br/>split xor",
+        "<b>c</b><br/>join 2, cancel the rest · cancels a",
+        "<b>d</b><br/>only while active(#34;a#34;)",
+    ):
+        assert words in text
+    assert 'label="else"' in to_dot(flow(NET))
+    texts = [text.text for text in ElementTree.fromstring(to_svg(flow(NET))).iter(f"{SVG}text")]
+    assert {"else", "late after 1m", "join each"} <= set(texts)
+
+
+def test_what_closes_a_circle_goes_back_on_the_right_of_everything_and_what_ends_early_passes_the_boxes_below():
+    group = sketch(flow(NET))
+    titles = {box.name: box.title for box in group.boxes}
+    assert {(titles[source], titles[target]) for source, target in group.back()} == {("b", "a"), ("c", "c")}
+    placed = place_group(group)
+    assert len(placed.back) == 2
+    right = max(item.x + item.width for item in placed.boxes)
+    for number in placed.back:
+        points = placed.arrows[number]
+        assert max(x for x, _ in points) > right
+        assert all(before[0] == after[0] or before[1] == after[1] for before, after in pairwise(points))
+    boxes = {item.box.title: item for item in placed.boxes}
+    names = {title: name for name, title in titles.items()}
+    assert boxes["a"].y < boxes["b"].y < boxes["c"].y
+    assert max(y for _, y in placed.exits[names["d"]]) >= boxes["c"].y

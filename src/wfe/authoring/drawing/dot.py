@@ -62,15 +62,15 @@ def _group(group: Group, indent: str, boxes: dict[str, Box]) -> Iterator[str]:
     for box in group.boxes:
         yield from _box(box, indent, boxes)
     for source, target in group.arrows:
-        yield _arrow(source, target, boxes, indent)
+        yield _arrow(source, target, boxes, indent, group.words.get((source, target), ""))
 
 
 def _box(box: Box, indent: str, boxes: dict[str, Box]) -> Iterator[str]:
     if not box.groups:
-        yield f"{indent}{box.name} [shape={_SHAPES[box.kind]}, label={_quote(*_lines(box))}];"
+        yield f"{indent}{box.name} [shape={_SHAPES[box.kind]}, label={_quote(*box.lines)}];"
         return
     yield f"{indent}subgraph cluster_{box.name} {{"
-    yield f"{indent}  label={_quote(*_lines(box))};"
+    yield f"{indent}  label={_quote(*box.lines)};"
     for group in box.groups:
         if not group.label:
             yield from _group(group, indent + "  ", boxes)
@@ -82,8 +82,8 @@ def _box(box: Box, indent: str, boxes: dict[str, Box]) -> Iterator[str]:
     yield f"{indent}}}"
 
 
-def _arrow(source: str, target: str, boxes: dict[str, Box], indent: str) -> str:
-    ends = []
+def _arrow(source: str, target: str, boxes: dict[str, Box], indent: str, words: str = "") -> str:
+    ends = [f"label={_quote(words)}"] if words else []
     if source in boxes and boxes[source].groups:
         ends.append(f"ltail=cluster_{source}")
         source = _inner(boxes[source], top=False)
@@ -99,10 +99,6 @@ def _inner(box: Box, *, top: bool) -> str:
         group = max(box.groups, key=lambda group: len(group.boxes))
         box = (group.first or group.boxes)[0] if top else (group.last or group.boxes)[-1]
     return box.name
-
-
-def _lines(box: Box) -> list[str]:
-    return [text for text in (box.title, box.caption) if text]
 
 
 def _quote(*lines: str) -> str:

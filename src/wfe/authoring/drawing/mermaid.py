@@ -47,7 +47,9 @@ def _group(group: Group, indent: str) -> Iterator[str]:
     for box in group.boxes:
         yield from _box(box, indent)
     for source, target in group.arrows:
-        yield f"{indent}{source} --> {target}"
+        words = group.words.get((source, target), "")
+        said = f'|"{escape(shorten(words))}"| ' if words else ""
+        yield f"{indent}{source} --> {said}{target}"
 
 
 def _box(box: Box, indent: str) -> Iterator[str]:
@@ -67,10 +69,10 @@ def _box(box: Box, indent: str) -> Iterator[str]:
 
 
 def _label(box: Box) -> str:
-    detail = f"<br/>{escape(shorten(box.caption))}" if box.caption else ""
-    return f"<b>{escape(shorten(box.title))}</b>{detail}"
+    title, *further = (escape(shorten(line)) for line in box.lines)
+    return "<br/>".join((f"<b>{title}</b>", *further))
 
 
 def escape(text: str) -> str:
     """Text that Mermaid shows as it is: everything with a meaning becomes an entity code."""
-    return "".join(char if char.isalnum() or char in " _.,:=()+-*/?!@%'·…" else f"#{ord(char)};" for char in text)
+    return "".join(char if char.isalnum() or char in " _.,:=()+-*/?!@%'·…×" else f"#{ord(char)};" for char in text)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-from wfe.authoring.drawing.words import describe
+from wfe.authoring.drawing.words import describe, edge_words, rules
 from wfe.core.compile import block_predecessors
 from wfe.errors import ExpressionError
 from wfe.model.definition import Definition, Graph, Node, Parallel, Race, When, children
@@ -14,13 +15,20 @@ LABEL_CHARS_MAX = 60
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A node. ``title`` is its id; ``detail`` says what it does; ``groups`` are the blocks inside it."""
+    """A node. ``title`` is its id; ``detail`` says what it does; ``groups`` are the blocks inside it; ``rules`` what it
+    needs to begin in a net, and what its end brings about."""
 
     name: str
     kind: str
     title: str
     detail: str
     groups: tuple[Group, ...] = ()
+    rules: str = ""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What stands in the box."""
+        return tuple(line for line in (self.title, self.caption, self.rules) if line)
 
     @property
     def caption(self) -> str:
@@ -31,18 +39,23 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A block: boxes, and arrows as pairs of names. ``label``: the condition of a branch, else empty."""
+    """A block: boxes, and arrows as pairs of names. ``label``: the condition of a branch, else empty.
+
+    ``words``: what is written at arrows that are not always taken. ``entry``: where a net begins, if that is named.
+    """
 
     name: str
     label: str
     boxes: tuple[Box, ...]
     arrows: tuple[tuple[str, str], ...]
+    words: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    entry: tuple[str, ...] = ()
 
     @property
     def first(self) -> tuple[Box, ...]:
         """The boxes that start with the block."""
         targets = {target for _, target in self.arrows}
-        return tuple(box for box in self.boxes if box.name not in targets)
+        return tuple(box for box in self.boxes if (box.name in self.entry or box.name not in targets))
 
     @property
     def last(self) -> tuple[Box, ...]:
@@ -50,10 +63,34 @@ class Group:
         sources = {source for source, _ in self.arrows}
         return tuple(box for box in self.boxes if box.name not in sources)
 
+    def back(self) -> frozenset[tuple[str, str]]:
+        """Arrows that close a circle: those that lead back to a box on the way from the start to them."""
+        targets: dict[str, list[str]] = {box.name: [] for box in self.boxes}
+        for source, target in self.arrows:
+            targets[source].append(target)
+        found: set[tuple[str, str]] = set()
+        done: set[str] = set()
+        for start in [*(box.name for box in self.first), *targets]:
+            way: dict[str, Iterator[str]] = {} if start in done else {start: iter(targets[start])}
+            while way:
+                name, ahead = next(reversed(way.items()))
+                further = next(ahead, None)
+                if further is None:
+                    done.add(name)
+                    del way[name]
+                elif further in way:
+                    found.add((name, further))
+                elif further not in done:
+                    way[further] = iter(targets[further])
+        return frozenset(found)
+
 
 def sketch(definition: Definition) -> Group:
     """The definition's boxes and arrows. Names are ``n0``, ``n1``...: safe in every format."""
-    return _Sketcher().group(definition.nodes, definition.workflow)
+    nodes = definition.nodes
+    if len(nodes) == 1 and isinstance(nodes[0], Graph) and nodes[0].if_ is None:
+        return _Sketcher().group(nodes[0].do, definition.workflow, holder=nodes[0])  # all of it is one net
+    return _Sketcher().group(nodes, definition.workflow)
 
 
 class _Sketcher:
@@ -67,12 +104,14 @@ class _Sketcher:
     def group(self, nodes: tuple[Node, ...], label: str, *, holder: Node | None = None) -> Group:
         name = self._name()
         boxes = {node.id: self.box(node) for node in nodes}
-        arrows = dict.fromkeys(
-            (boxes[source].name, boxes[target].name)
-            for source, target in _arrows(nodes, holder)
-            if source in boxes and target in boxes
-        )
-        return Group(name, label, tuple(boxes.values()), tuple(arrows))
+        arrows: dict[tuple[str, str], list[str]] = {}
+        for source, target, words in _arrows(nodes, holder):
+            if source in boxes and target in boxes:
+                arrows.setdefault((boxes[source].name, boxes[target].name), []).append(words)
+        said = {arrow: " | ".join(word or "ok" for word in words) for arrow, words in arrows.items() if any(words)}
+        entry = holder.entry if isinstance(holder, Graph) else ()
+        starts = tuple(boxes[id_].name for id_ in entry if id_ in boxes)
+        return Group(name, label, tuple(boxes.values()), tuple(arrows), said, starts)
 
     def box(self, node: Node) -> Box:
         name = self._name()
@@ -85,20 +124,21 @@ class _Sketcher:
         kind, detail = describe(node)
         if node.if_ is not None:
             detail = f"{detail} · if {node.if_}" if detail else f"if {node.if_}"
-        return Box(name, kind, node.id, detail, groups)
+        return Box(name, kind, node.id, detail, groups, rules(node))
 
 
-def _arrows(nodes: tuple[Node, ...], holder: Node | None) -> list[tuple[str, str]]:
-    """Pairs of ids: what leads to what in the block of ``holder`` (None: the root)."""
+def _arrows(nodes: tuple[Node, ...], holder: Node | None) -> list[tuple[str, str, str]]:
+    """(id, id, words): what leads to what in the block of ``holder`` (None: the root), and when."""
     if isinstance(holder, Graph):
-        return [(edge.src, edge.dst) for edge in holder.edges]
+        by_id = {node.id: node for node in nodes}
+        return [(edge.src, edge.dst, edge_words(edge, by_id.get(edge.src))) for edge in holder.edges]
     if isinstance(holder, Race):
         return []
     try:
         before = block_predecessors(nodes, isinstance(holder, Parallel))
     except ExpressionError:  # a definition that is not valid is still worth a picture
         before = {node.id: node.after or () for node in nodes}
-    return [(source, target) for target, sources in before.items() for source in sources]
+    return [(source, target, "") for target, sources in before.items() for source in sources]
 
 
 def shorten(text: str, limit: int = LABEL_CHARS_MAX) -> str:

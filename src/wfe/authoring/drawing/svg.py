@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
+from itertools import pairwise
 
 from wfe.authoring.drawing.layout import (
     DETAIL_CHARS,
+    ENDS,
     GAP_Y,
     LABEL_HEIGHT,
+    LINE_HEIGHT,
     PADDING,
+    SMALL_CHAR_WIDTH,
+    TITLE_CHAR_WIDTH,
     TITLE_CHARS,
     Placed,
     PlacedGroup,
     Point,
+    Words,
     header_height,
     place_group,
+    text_width,
 )
 from wfe.authoring.drawing.sketch import Box, shorten, sketch
 from wfe.model.definition import Definition
@@ -23,6 +30,7 @@ from wfe.model.definition import Definition
 _MARGIN = 24.0
 _DOT = 7.0
 _HINT_CHARS = 500
+_ROUND = 7.0
 _COLORS = {  # fill, border
     "task": ("#e8f0fe", "#4a78c8"),
     "workflow": ("#ede7f6", "#7e57c2"),
@@ -58,6 +66,7 @@ _STYLE = (
     "text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1f2630}"
     ".t{font-size:12px;font-weight:600}.d{font-size:11px;fill:#56606e}.b{stroke-width:1.3}"
     ".a{fill:none;stroke:#6b7583;stroke-width:1.4}"
+    ".w{font-size:11px;fill:#39424e}"
 )
 
 
@@ -65,7 +74,8 @@ def to_svg(definition: Definition) -> str:
     """The text of an SVG document."""
     root = sketch(definition)
     placed = place_group(root)
-    width = max(placed.width, 120.0) + 2 * _MARGIN
+    title = text_width(shorten(definition.workflow, TITLE_CHARS), TITLE_CHAR_WIDTH)
+    width = max(placed.width, title, 120.0) + 2 * _MARGIN
     top = _MARGIN + 22 + 2 * _DOT + GAP_Y
     height = top + placed.height + GAP_Y + 2 * _DOT + _MARGIN
     placed.x, placed.y = (width - placed.width) / 2, top
@@ -90,9 +100,9 @@ def to_svg(definition: Definition) -> str:
         item = by_name[box.name]
         parts.append(_arrow([begin, (placed.x + item.x + item.width / 2, placed.y + item.y)]))
     for box in root.last:
-        if box.kind not in ("end", "fail"):
-            item = by_name[box.name]
-            parts.append(_arrow([(placed.x + item.x + item.width / 2, placed.y + item.y + item.height), finish]))
+        if box.kind not in ENDS:
+            way = [(placed.x + x, placed.y + y) for x, y in placed.exits[box.name]]
+            parts.append(_arrow([*way, finish]))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -100,8 +110,11 @@ def _group(group: PlacedGroup, x: float, y: float) -> Iterator[str]:
     x, y = x + group.x, y + group.y
     for item in group.boxes:
         yield from _box(item, x, y)
-    for points in group.arrows:
-        yield _arrow([(x + px, y + py) for px, py in points])
+    for number, points in enumerate(group.arrows):
+        moved = [(x + px, y + py) for px, py in points]
+        yield _corners(moved) if number in group.back else _arrow(moved)
+    for words in group.words:
+        yield from _words(words, x, y)
 
 
 def _box(item: Placed, x: float, y: float) -> Iterator[str]:
@@ -117,7 +130,7 @@ def _box(item: Placed, x: float, y: float) -> Iterator[str]:
         f'<rect class="b" x="{x:.1f}" y="{y:.1f}" width="{item.width:.1f}" height="{item.height:.1f}" '
         f'rx="{radius:.1f}" fill="{fill}" stroke="{border}"{dashed}/>'
     )
-    yield from _labels(box, x + item.width / 2, y, header_height(box) if box.groups else item.height)
+    yield from _labels(box, x + item.width / 2, y, header_height(box))
     yield "</g>"
     for block in item.blocks:
         if block.group.label:
@@ -126,11 +139,15 @@ def _box(item: Placed, x: float, y: float) -> Iterator[str]:
 
 
 def _labels(box: Box, middle: float, y: float, height: float) -> Iterator[str]:
-    title, detail = escape(shorten(box.title, TITLE_CHARS)), escape(shorten(box.caption, DETAIL_CHARS))
-    first = y + height / 2 + (-3 if detail else 4)
-    yield f'<text class="t" x="{middle:.1f}" y="{first:.1f}" text-anchor="middle">{title}</text>'
-    if detail:
-        yield f'<text class="d" x="{middle:.1f}" y="{first + 15:.1f}" text-anchor="middle">{detail}</text>'
+    title, *further = box.lines
+    first = y + height / 2 + (4 if not further else -3 - LINE_HEIGHT / 2 * (len(further) - 1))
+    yield _text("t", middle, first, shorten(title, TITLE_CHARS))
+    for number, line in enumerate(further, 1):
+        yield _text("d", middle, first + LINE_HEIGHT * number, shorten(line, DETAIL_CHARS))
+
+
+def _text(style: str, x: float, y: float, text: str) -> str:
+    return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{escape(text)}</text>'
 
 
 def _frame(block: PlacedGroup, x: float, y: float, border: str) -> Iterator[str]:
@@ -144,6 +161,30 @@ def _frame(block: PlacedGroup, x: float, y: float, border: str) -> Iterator[str]
         f'<text class="d" x="{left + block.width / 2:.1f}" y="{top + LABEL_HEIGHT - PADDING / 2:.1f}" '
         f'text-anchor="middle">{label}</text>'
     )
+
+
+def _words(words: Words, x: float, y: float) -> Iterator[str]:
+    """What stands at an arrow, on a ground that makes it legible."""
+    width = text_width(words.text, SMALL_CHAR_WIDTH)
+    x, y = x + words.x + (width / 2 if words.beside else 0), y + words.y
+    yield (
+        f'<rect x="{x - width / 2:.1f}" y="{y - 11:.1f}" width="{width:.1f}" height="15" rx="3" fill="#ffffff" '
+        f'fill-opacity="0.9"/><text class="w" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{escape(words.text)}</text>'
+    )
+
+
+def _corners(points: list[Point]) -> str:
+    """A line with round corners: an arrow that leads back."""
+    (x, y), *between, (end_x, end_y) = points
+    path = f"M{x:.1f} {y:.1f}"
+    for (px, py), (next_x, next_y) in pairwise([*between, (end_x, end_y)]):
+        for near, far in (((x, y), False), ((next_x, next_y), True)):
+            distance = max(abs(near[0] - px), abs(near[1] - py), 1.0)
+            part = min(_ROUND, distance / 2) / distance
+            bent = f"{px + (near[0] - px) * part:.1f} {py + (near[1] - py) * part:.1f}"
+            path += f"Q{px:.1f} {py:.1f} {bent}" if far else f"L{bent}"
+        x, y = px, py
+    return f'<path class="a" d="{path}L{end_x:.1f} {end_y:.1f}" marker-end="url(#arrow)"/>'
 
 
 def _arrow(points: list[Point]) -> str:

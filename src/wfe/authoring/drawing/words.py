@@ -38,6 +38,7 @@ from wfe.model.definition import (
     When,
 )
 from wfe.model.durations import format_duration
+from wfe.model.net import Edge, Join
 
 
 def describe(node: Node) -> tuple[str, str]:
@@ -46,6 +47,51 @@ def describe(node: Node) -> tuple[str, str]:
     if isinstance(node, WaitSignal) and node.webhook:
         kind = "webhook"
     return kind, _wait(node) or _block(node) or _step(node)
+
+
+def rules(node: Node) -> str:
+    """What it needs to begin in a net, and what follows from its end; empty for most."""
+    parts = [] if node.join is None else [_join(node.join)]
+    if node.split != "and":
+        parts.append(f"split {node.split}")
+    if node.enabled_while is not None:
+        parts.append(f"only while {node.enabled_while}")
+    if node.cancels:
+        parts.append(f"cancels {', '.join(node.cancels)}")
+    return " · ".join(parts)
+
+
+def _join(join: Join) -> str:
+    match join.mode:
+        case "xor":
+            return "join each"
+        case "thread":
+            return f"join {join.n} threads"
+        case "n":
+            rest = "" if join.rest == "drain" else f", {join.rest} the rest"
+            return ("join any" if join.n == 1 else f"join {join.n}") + rest
+        case _:
+            return f"join {join.mode}"
+
+
+def edge_words(edge: Edge, source: Node | None) -> str:
+    """When an edge is taken: its port, its condition, how many tokens it carries; empty for most."""
+    parts = []
+    if edge.port != "ok":
+        event = next((event for event in source.boundary if event.port == edge.port), None) if source else None
+        named = f"{edge.port} {', '.join(edge.errors)}".rstrip()
+        if event is not None and event.after_ms is not None:
+            named += f" after {format_duration(event.after_ms)}"
+        elif event is not None and event.signal != edge.port:
+            named += f" by {event.signal}"
+        parts.append(named)
+    if edge.when is not None:
+        parts.append(edge.when)
+    if edge.default:
+        parts.append("else")
+    if edge.weight != 1:
+        parts.append(f"×{edge.weight}")
+    return " · ".join(parts)
 
 
 _KINDS: dict[type[Node], str] = {
@@ -86,7 +132,7 @@ def _block(node: Node) -> str:
         case Catch():
             return ", ".join(node.errors)
         case Map():
-            return f"{node.as_} in {node.items}"
+            return _map(node)
         case Loop():
             return _loop(node)
         case Lock():
@@ -151,6 +197,17 @@ def _loop(node: Loop) -> str:
         return f"{node.as_} in {node.items}"
     tests = (("while", node.while_), ("until", node.until))
     return " · ".join(f"{word} {test}" for word, test in tests if test is not None)
+
+
+def _map(node: Map) -> str:
+    parts = [f"{node.as_} in {node.items}"]
+    if node.grow is not None:
+        parts.append(f"grows by {node.grow}")
+    if node.complete_after is not None:
+        parts.append(f"until {node.complete_after} ended")
+    if node.complete_when is not None:
+        parts.append(f"until {node.complete_when}")
+    return " · ".join(parts)
 
 
 def _task(node: Task) -> str:
