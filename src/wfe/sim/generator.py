@@ -111,6 +111,7 @@ class Generator:
         fresh: bool = False,
         chained: bool = True,
         least: int = 1,
+        most: int = 4,
         counted: str = "",
     ) -> tuple[Node, ...]:
         """A few nodes of a block; later ones see the values of earlier ones if they are ``chained``.
@@ -122,7 +123,7 @@ class Generator:
             self.states = ()
         self.counted = counted or self.counted
         found: list[Node] = []
-        for _ in range(self.random.randint(least, 4)):
+        for _ in range(self.random.randint(least, most)):
             self.ordered = ordered
             kinds = [kind for kind in KINDS.values() if kind.where(self, depth)]
             kind = self.random.choices(kinds, [kind.weight for kind in kinds])[0]

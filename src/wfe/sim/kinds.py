@@ -2,7 +2,8 @@
 
 To add a kind: a function here and a line in `KINDS`; a function and a line in `walks` that says what it means; what
 its events must keep to, in `ledger`. A test names the kinds of the language that are missing. Those of loops, races,
-locks and computing nodes are in `kinds_control`, those that wait for the outside and compensate in `kinds_outside`.
+locks and computing nodes are in `kinds_control`, those that wait for the outside and compensate in `kinds_outside`,
+nets in `kinds_nets`.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from wfe.model.definition import (
 )
 from wfe.model.policy import RetryPolicy
 from wfe.sim import kinds_control as control
+from wfe.sim import kinds_nets as nets
 from wfe.sim import kinds_outside as outside
 
 if TYPE_CHECKING:
@@ -200,6 +202,7 @@ KINDS: dict[type[Node], Kind] = {
     Loop: Kind(control.loop, 2, where=_many),
     Race: Kind(control.race, 2, where=_deep),
     Lock: Kind(control.lock, 2, where=lambda at, depth: depth > 0 and not at.locked),
+    Graph: Kind(nets.graph, 4, where=_many),
 }
-NEVER: dict[type[Node], str] = {DurableCall: "it is the call of a durable function, which is no graph", Graph: "nets"}
+NEVER: dict[type[Node], str] = {DurableCall: "it is the call of a durable function, which is no graph"}
 """Kinds that are not made, and why."""

@@ -13,10 +13,10 @@ from msgspec.msgpack import decode
 
 from wfe.limits import LOSSES_MAX
 from wfe.model import event as ev
-from wfe.model.definition import Custom, Definition, Http, Map, Node, Sleep, SubWorkflow, Task, WaitSignal, walk
-from wfe.model.event_nets import FiringsOpened
+from wfe.model.definition import Definition, Map, Node, Sleep, SubWorkflow, Task, WaitSignal, walk
 from wfe.model.policy import RetryPolicy
-from wfe.sim.ledger_kinds import LOST, KindBook, Place
+from wfe.sim.ledger_kinds import LOST, Place
+from wfe.sim.ledger_nets import NetBook
 from wfe.sim.node import Violation
 
 LATE_MAX_MS = 1_000
@@ -53,7 +53,7 @@ class Shape:
         return -1
 
 
-class RunBook(KindBook):
+class RunBook(NetBook):
     """One run's durable history."""
 
     def __init__(self, run_id: str, shape: Shape, started: ev.RunStarted) -> None:
@@ -79,8 +79,6 @@ class RunBook(KindBook):
         self.sleeping: dict[Place, int] = {}
         self.resumed_ms = 0
         self.bases = {}
-        self.fired: set[Place] = set()
-        """Tasks that the firing of a net has opened."""
         self.upto: dict[Place, int] = {}
         """Place of a map -> how many of its items have begun."""
         self.items_ended: dict[Place, int] = {}
@@ -123,7 +121,7 @@ class RunBook(KindBook):
         if self.status == "paused":
             return
         due = [due_ms for _, due_ms in self.retrying.values()]
-        for table in (self.sleeping, self.deadlines, self.escalations):
+        for table in (self.sleeping, self.deadlines, self.escalations, self.boundaries):
             due += table.values()
         if self.started.due_ms and not self.ending:
             due.append(self.started.due_ms)
@@ -221,12 +219,14 @@ class RunBook(KindBook):
             self._not_early(self.sleeping.pop(place, None), time_ms, event)
         elif isinstance(node, WaitSignal):
             self._not_early(self.deadlines.get(place), time_ms, event)
+        self._decided(place, event.value)
         self._place_ends(place)
 
     def _FaultRaised(self, event: ev.FaultRaised, time_ms: int) -> None:
         place = (event.node, event.act)
         if event.error.type == "TimedOut" and place in self.awaited:
             self._not_early(self.deadlines.get(place), time_ms, event)
+        self._net_fails(place, event.error.type)
         self._place_ends(place)
 
     def _ChildOpened(self, event: ev.ChildOpened, time_ms: int) -> None:
@@ -250,22 +250,13 @@ class RunBook(KindBook):
         elif kind == 0 and place in self.loops:
             return  # it took enough of a turn
         else:
-            tables = (self.sleeping, self.escalations) if kind == 0 else (self.deadlines,)
+            tables = (self.sleeping, self.escalations) if kind == 0 else (self.deadlines, self.boundaries)
             table = next((table for table in tables if place in table), None)
             if table is None:
                 raise self.fail(f"{event} of {place}, which does not wait")
             due_ms, table[place] = table[place], 0
         if time_ms < due_ms:
             raise self.fail(f"{event} at {time_ms}, due at {due_ms}")
-
-    def _FiringsOpened(self, event: FiringsOpened, time_ms: int) -> None:
-        for offset, member in enumerate(event.members):
-            place = (member, event.base + offset)
-            self._inside_of((member, event.act), place[1])
-            node = self.shape.nodes[member]
-            if isinstance(node, (Task, Http, Custom)) and node.if_ is None:
-                self.fired.add(place)
-                self._open(place, 1)
 
     # ---- maps and withdrawals ---------------------------------------------------------------------------------------
 

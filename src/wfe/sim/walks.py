@@ -23,6 +23,7 @@ from wfe.model.definition import (
     Emit,
     End,
     Fail,
+    Graph,
     Http,
     Lock,
     Loop,
@@ -41,6 +42,7 @@ from wfe.model.definition import (
     When,
 )
 from wfe.sim import walks_control as control
+from wfe.sim import walks_nets as nets
 from wfe.sim import walks_outside as outside
 from wfe.sim.expressions import holds, template
 from wfe.sim.facts import Walked
@@ -215,4 +217,5 @@ WALKS: dict[type[Node], Walk] = {
     Compensate: outside.compensate,
     SubWorkflow: workflow,
     StartWorkflow: start,
+    Graph: nets.graph,
 }

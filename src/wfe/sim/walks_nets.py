@@ -1,0 +1,48 @@
+"""What became of the nodes of a net; how its tokens moved the ledger knows. Part of `walks`, whose rules hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wfe.model.definition import Graph
+from wfe.sim.facts import Walked
+
+if TYPE_CHECKING:
+    from wfe.sim.expressions import Env
+    from wfe.sim.interpreter import Interpreter
+    from wfe.sim.ledger_kinds import Place
+
+
+def graph(at: Interpreter, node: Graph, place: Place, env: Env) -> Walked:
+    """Each firing ends, fails or is withdrawn by itself; the net ends when no token is left."""
+    facts = at.facts
+    found = Walked()
+    for member, firing in facts.firings.get(place, []):
+        walked = _firing(at, member, firing, env)
+        left = facts.left_net.get(firing)
+        if left == "ok" and not walked.done:
+            raise at.book.fail(f"firing {firing} of {node.id} ends: {walked}")
+        if left not in (None, "ok") and left not in walked.faults:
+            raise at.book.fail(f"firing {firing} of {node.id} fails with {left}: {walked}")
+        if left is None:
+            found.take(walked)
+    if place in facts.nets_over:
+        return Walked(stuck=place not in facts.nodes)
+    found.stuck = True
+    if place in facts.faults:
+        found.faults.append(facts.faults[place])
+    return found
+
+
+def _firing(at: Interpreter, member: int, firing: int, env: Env) -> Walked:
+    """A node that has ended, and finds no way out of its split, fails."""
+    place = (member, firing)
+    lost = at.facts.faults.get(place) == "NoBranch"
+    if lost:
+        del at.facts.faults[place]
+    walked = at.node(at.book.shape.nodes[member], firing, dict(env))
+    if not lost:
+        return walked
+    if not walked.done:
+        raise at.book.fail(f"firing {firing} finds no branch: {walked}")
+    return Walked(faults=["NoBranch"])
