@@ -44,12 +44,13 @@ class Env:
     """An engine of its own per test. ``apps``: files or modules to deploy at once, as in ``wfe serve --app``.
 
     Workflows that are started are deployed with all that their module can see; ``seed`` makes the order of what happens
-    at the same time another one.
+    at the same time another one. ``rerun``: durable functions are re-run from their record after every step, so that
+    one that does not do the same again shows it; False keeps them live between steps, as a server's worker does.
     """
 
-    def __init__(self, *apps: str, seed: int = 0) -> None:
+    def __init__(self, *apps: str, seed: int = 0, rerun: bool = True) -> None:
         observe.configure("error")  # a crash that a test asks for is no news
-        self._world = TestWorld(seed)
+        self._world = TestWorld(seed, rerun=rerun)
         self._closed = False
         self._deployed: dict[str, object] = {}
         client = AsyncClient(

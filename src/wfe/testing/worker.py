@@ -1,7 +1,8 @@
 """The worker of a test: the production's actor, and tasks that run at once: their functions, or what mocks them.
 
 Async tasks run on the virtual loop (`asyncio.sleep` costs nothing), sync ones in a thread that is waited for. A task
-takes no virtual time but what it sleeps. Invariant: every started attempt yields exactly one result.
+takes no virtual time but what it sleeps. Durable functions are re-run from their record at each turn, unless the test
+says otherwise. Invariant: every started attempt yields exactly one result.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from msgspec import Raw
 
 from wfe.config import WorkerOptions
 from wfe.errors import TimedOut
+from wfe.limits import DURABLE_LIVE_MAX
 from wfe.sim.workers import Key, WorkerNode
 from wfe.wire.messages import TaskBeat, TaskResult, TaskSpec
 from wfe.worker.actor import Identity, WorkerActor
+from wfe.worker.durable.turns import Turns
 from wfe.worker.failure import error_info, failure
 from wfe.worker.functions import TaskFunction, encode_result
 from wfe.worker.job import CURRENT, Job
@@ -51,6 +54,7 @@ class TaskNode(WorkerNode):
         self.actor = WorkerActor(identity, self, self)
         self.offers = len(identity.tasks)
         self._coroutines: dict[Key, asyncio.Task[None]] = {}
+        self._turns = Turns(world.loop, world.tasks, _unused, keep=0 if world.rerun else DURABLE_LIVE_MAX)
 
     def cancel(self, ref: Any) -> None:
         key = (ref.run_id, ref.node, ref.activation, ref.attempt)
@@ -72,6 +76,9 @@ class TaskNode(WorkerNode):
     def _execute(self, spec: TaskSpec, key: Key) -> None:
         if not self.alive or key not in self._running:
             self.world.busy_tasks -= 1
+            return
+        if spec.durable:
+            self._over(key, self._turns.turn(spec))
             return
         registered = self.world.tasks[spec.task, spec.task_version]
         job = Job(spec, TaskFunction(registered, self._beat))
@@ -127,7 +134,12 @@ class TaskNode(WorkerNode):
     def die(self, code: int) -> None:
         for coroutine in self._coroutines.values():
             coroutine.cancel()
+        self._turns.close()
         super().die(code)
+
+
+def _unused(result: TaskResult) -> None:
+    raise AssertionError("turns are run at once, and their results returned")
 
 
 def _calling(job: Job) -> Callable[[], Any]:

@@ -99,13 +99,16 @@ class TestEngine(EngineNode):
 
 
 class TestWorld(World):
-    """``tasks``: what the worker offers, by (name, version). ``mocks``: by task name."""
+    """``tasks``: what the worker offers, by (name, version). ``mocks``: by task name. ``rerun``: no durable function
+    stays live between its turns."""
 
     __test__ = False
     engine: TestEngine
 
-    def __init__(self, seed: int) -> None:  # the simulation's own __init__ starts faults, clients and an auditor
-        self.seed = seed
+    def __init__(
+        self, seed: int, *, rerun: bool = True
+    ) -> None:  # the simulation's own __init__ starts faults, clients and an auditor
+        self.seed, self.rerun = seed, rerun
         self.schedule = Schedule()
         self.loop = VirtualLoop(self.schedule)
         self.trace = Trace()
