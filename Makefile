@@ -11,7 +11,7 @@ TARGETS ?=
 WRITE   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos chaos-long sim sim-long sim-mutants fuzz bench bench-peers bench-scale fmt lock clean
+.PHONY: help setup demo test check chaos chaos-long sim sim-long sim-mutants fuzz patterns bench bench-peers bench-scale fmt lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ fuzz: $(STAMP)  ## coverage-guided fuzzing of every decoder (EACH=10 seconds; TA
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install -q atheris 2>/dev/null \
 		|| uv pip install -q --python $(BIN)/python atheris 2>/dev/null || true
 	@$(BIN)/python tests/fuzz/fuzz.py --seconds $(EACH) $(TARGETS)
+
+patterns: $(STAMP)  ## write docs/patterns.md from the catalogue of tests/patterns
+	@PYTHONPATH=tests $(BIN)/python -m patterns.pattern_page
 
 bench: $(STAMP)  ## ten minutes of benchmarks: parts, W1 to W7 with the floor (WRITE=--write: into docs/performance.md)
 	@$(BIN)/python bench/run.py $(WRITE)

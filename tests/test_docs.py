@@ -26,7 +26,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OWN_TEST = {"docs/expressions.md", "docs/yaml.md", "docs/graphs.md"}
+OWN_TEST = {"docs/expressions.md", "docs/yaml.md", "docs/graphs.md", "docs/patterns.md"}
 """Pages whose own tests run their examples: each row of a table of theirs is a case."""
 COMMAND_TIMEOUT_S = 120
 SKIP = "<!-- docs: skip -->"

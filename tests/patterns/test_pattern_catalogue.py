@@ -8,6 +8,7 @@ import pytest
 
 from patterns.pattern_catalogue import FAMILIES, PATTERNS
 from patterns.pattern_model import Case, ends, send, waits
+from patterns.pattern_page import PAGE, page
 from patterns.pattern_playing import Play
 from patterns.patterns_branching import BLOCKING_DISCRIMINATOR, DISCRIMINATOR, MULTI_MERGE, STRUCTURED_MERGE
 from patterns.patterns_joins import GENERAL_AND_JOIN, THREAD_MERGE
@@ -68,3 +69,7 @@ def test_a_neighbouring_pattern_is_told_from_it(pattern, this: str, other: str) 
 def test_a_case_that_demands_something_else_fails(steps) -> None:
     with pytest.raises(AssertionError):
         Play(MULTI_MERGE, "yaml", Case("wrong", steps)).in_env()
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "make patterns writes it"
