@@ -57,6 +57,8 @@ class ServeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
     parent_fd: int = -1
+    gateway: GatewayOptions | None = None
+    """The table ``[gateway]``, with ``http`` as it is here."""
 
 
 class ShardOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -177,7 +179,7 @@ Options = TypeVar("Options", bound=Struct)
 
 SECTIONS: dict[type[Struct], str] = {ServeOptions: "serve", WorkerOptions: "worker", GatewayOptions: "gateway"}
 """The options that people may set, and their table in a configuration file."""
-_INTERNAL = frozenset({"parent_fd", "alone", "token", "index", "worker", "local", "board"})
+_INTERNAL = frozenset({"parent_fd", "alone", "token", "index", "worker", "local", "board", "gateway"})
 """Set by a parent process, never by people (a token comes from `find_token`, so that no file holds one)."""
 _VARIABLES = {"connect": "WFE_ADDRESS"}
 """Where the variable is not WFE_ and the field: one name for the server, for clients and workers alike."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from wfe.config import ServeOptions, ShardOptions, WorkerOptions
+from wfe.config import GatewayOptions, ServeOptions, ShardOptions, WorkerOptions
 from wfe.coordinator.actor import Coordinator
 from wfe.coordinator.effects import Site
 from wfe.coordinator.moves import owners_for
@@ -97,7 +97,7 @@ class FakeEffects:
         self.back.append((peer, parts))
         return True
 
-    def spawn(self, name: str, options: ShardOptions | WorkerOptions) -> int:
+    def spawn(self, name: str, options: ShardOptions | WorkerOptions | GatewayOptions) -> int:
         if self.refuse_spawn:
             raise OSError("no more processes")
         self.spawned.append((name, options))
@@ -130,14 +130,14 @@ class FakeArchive:
 class World:
     """A coordinator with its fakes, and the frames that clients, workers and shards would send."""
 
-    def __init__(self, shards: int = 2, workers: int = 0, partitions: int = 4) -> None:
+    def __init__(self, shards: int = 2, workers: int = 0, partitions: int = 4, http: str = "") -> None:
         self.effects = FakeEffects()
         self.catalogue = Catalogue(MemoryStore(), partitions=partitions, server_id="server-1")
         self.catalogue.assign(owners_for(partitions, shards))
         self.now_ms = 1_000_000
         self.archive = FakeArchive()
         self.actor = Coordinator(
-            options=ServeOptions(data="data", shards=shards, workers=workers, apps=["app.py"]),
+            options=ServeOptions(data="data", shards=shards, workers=workers, apps=["app.py"], http=http),
             site=Site("server-1", TOKEN, "tcp://127.0.0.1:7700", "ipc://front", "ipc://back", "run"),
             catalogue=self.catalogue,
             effects=self.effects,

@@ -95,6 +95,50 @@ class HttpEnv:
         return Answer(started[0]["status"], list(started[0]["headers"]), b"".join(chunks))
 
 
+class Reader:
+    """A browser that reads a stream: ``chunks`` as they came. It takes nothing while ``paused``."""
+
+    def __init__(self, http: HttpEnv, path: str, *, token: str | None = TOKEN, **given: Any) -> None:
+        self.chunks: list[bytes] = []
+        self.status = 0
+        self._taking = asyncio.Event()
+        self._taking.set()
+        self._gone = asyncio.Event()
+        scope = scope_of("GET", path, b"", given.get("query"), given.get("headers"), token)
+        self.task: asyncio.Task[None] = http.env._world.loop.create_task(http.app(scope, self._receive, self._send))
+        self._asked = False
+
+    async def _send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            return
+        await self._taking.wait()
+        self.chunks.append(bytes(message.get("body", b"")))
+
+    async def _receive(self) -> Any:
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    def pause(self) -> None:
+        self._taking.clear()
+
+    def leave(self) -> None:
+        self._gone.set()
+
+    @property
+    def events(self) -> list[dict[str, str]]:
+        """The events so far, by field; comments are left out."""
+        found = []
+        for block in b"".join(self.chunks).decode().split("\n\n"):
+            fields = dict(line.split(": ", 1) for line in block.split("\n") if line and not line.startswith(":"))
+            if fields:
+                found.append(fields)
+        return found
+
+
 def scope_of(
     method: str,
     path: str,

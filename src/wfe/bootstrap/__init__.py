@@ -2,8 +2,8 @@
 
 ``server`` starts an engine, ``roles`` are the entries of its child processes (``python -m wfe.bootstrap ROLE``),
 ``world`` holds their adapters, ``clients`` give a client its transport, ``oneshot`` runs one workflow in an engine of
-its own, ``workers`` and ``development`` are `wfe worker` and `wfe dev`; through ``parents`` a child notices that its
-parent is gone. Names are loaded lazily: importing this package costs nothing.
+its own, ``workers``, ``development`` and ``gateways`` are `wfe worker`, `wfe dev` and `wfe gateway`; through
+``parents`` a child notices that its parent is gone. Names are loaded lazily: importing this package costs nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wfe.bootstrap.clients import aconnect, connect, open_client_link
     from wfe.bootstrap.development import develop
+    from wfe.bootstrap.gateways import development_http, gateway
     from wfe.bootstrap.oneshot import LocalServer, run, run_app
     from wfe.bootstrap.parents import parent_watch
     from wfe.bootstrap.server import serve
@@ -23,6 +24,8 @@ __all__ = [
     "aconnect",
     "connect",
     "develop",
+    "development_http",
+    "gateway",
     "open_client_link",
     "parent_watch",
     "run",
@@ -36,6 +39,8 @@ _HOMES = {
     "aconnect": "clients",
     "connect": "clients",
     "develop": "development",
+    "development_http": "gateways",
+    "gateway": "gateways",
     "open_client_link": "clients",
     "parent_watch": "parents",
     "run": "oneshot",

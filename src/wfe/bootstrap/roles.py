@@ -1,7 +1,8 @@
 """The entries of child processes. Each role reads its options from standard input and watches its parent.
 
 ``shard`` and ``worker`` run until told to leave; ``shard-drain`` checkpoints a shard's log and ends; ``read-app``
-prints an app's definitions, so that the coordinator never imports user code; ``serve`` is a server with a parent.
+prints an app's definitions, so that the coordinator never imports user code; ``serve`` is a server with a parent,
+``gateway`` speaks HTTP for one.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import TypeVar
 import msgspec
 
 from wfe.bootstrap.parents import die_with_parent, parent_watch, read_options
-from wfe.config import AppOptions, ServeOptions, ShardOptions, WorkerOptions, mask_secrets
+from wfe.config import AppOptions, GatewayOptions, ServeOptions, ShardOptions, WorkerOptions, mask_secrets
 from wfe.coordinator.supervision import EXIT_STARVED
 from wfe.errors import TooFewDescriptors, UnknownTask, WfeError
 
 EXIT_REFUSED = 2
-_Options = TypeVar("_Options", ServeOptions, ShardOptions, WorkerOptions, AppOptions)
+_Options = TypeVar("_Options", ServeOptions, ShardOptions, WorkerOptions, AppOptions, GatewayOptions)
 
 
 def main(role: str) -> int:
@@ -46,6 +47,8 @@ def _run(role: str) -> int:
             return _read_app()
         case "serve":
             return _serve()
+        case "gateway":
+            return _gateway()
     print(f"wfe.bootstrap: there is no role {role!r}", file=sys.stderr)
     return EXIT_REFUSED
 
@@ -120,6 +123,13 @@ def _serve() -> int:
     from wfe.bootstrap.server import serve
 
     return serve(_options(ServeOptions, dies_with_parent=False))
+
+
+def _gateway() -> int:
+    """Speaks HTTP for the server that started it."""
+    from wfe.bootstrap.gateways import run_gateway
+
+    return run_gateway(_options(GatewayOptions))
 
 
 def _read_app() -> int:

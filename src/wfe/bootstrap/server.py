@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from wfe import observe
+from wfe.bootstrap.gateways import url_of, with_gateway
 from wfe.bootstrap.parents import parent_watch
 from wfe.bootstrap.world import SystemClock, SystemRandom, new_loop
 from wfe.config import AppOptions, ServeOptions, ShardOptions, mask_secrets
@@ -62,8 +63,7 @@ def serve(options: ServeOptions) -> int:
 def _serve(options: ServeOptions, stack: ExitStack) -> int:
     if options.shards < 1 or options.workers < 0 or options.slots < 1:
         raise ConfigError("--shards and --slots must be at least 1, --workers at least 0")
-    if options.http:
-        _log.warning("nothing listens on --http: the HTTP gateway comes in a later version", http=options.http)
+    options = with_gateway(options)
     listen = listen_address(options.listen)
     raise_descriptor_limit()
     data = Path(options.data).resolve()
@@ -114,6 +114,7 @@ def _serve(options: ServeOptions, stack: ExitStack) -> int:
         scratch=scratch,
         shard_command=command("shard"),
         worker_command=command("worker"),
+        gateway_command=command("gateway"),
         clock=SystemClock(),
         random=random,
         make_archive=partial(DirectoryArchive, data, catalogue.snapshot),
@@ -154,14 +155,16 @@ def _announce(stack: ExitStack, data: Path, token: str, coordinator: Coordinator
     else:
         stack.callback(withdraw_token, published, token)
     path = data / ADDRESS_FILE
-    write_private(path, msgspec.json.encode({"address": address, "pid": os.getpid()}).decode() + "\n")
+    url = url_of(options)
+    found = {"address": address, "pid": os.getpid()} | ({"http": url} if url else {})
+    write_private(path, msgspec.json.encode(found).decode() + "\n")
     stack.callback(path.unlink, missing_ok=True)
     if options.log_format == "json":
-        facts = {"address": address, "pid": os.getpid(), "data": options.data}
+        facts = {**found, "data": options.data}
         ready = msgspec.json.encode(facts | {"shards": options.shards, "workers": options.workers}).decode()
     else:
         counts = f"{_count(options.shards, 'shard')}, {_count(options.workers, 'worker')}"
-        ready = f"wfe: serving on {address} ({counts}), data in {options.data}"
+        ready = f"wfe: serving on {address} ({counts}), data in {options.data}" + (f", HTTP on {url}" if url else "")
     print(ready, flush=True)
 
 

@@ -11,6 +11,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dev": ("servers", "Run an app while you write it: engine and workers, restarted on every change."),
     "serve": ("servers", "Run an engine: shards, workers, durable data."),
     "worker": ("servers", "Run tasks of a server elsewhere."),
+    "gateway": ("servers", "Serve HTTP for an engine: REST, events, webhooks, metrics, dashboard."),
     "run": ("oneshot", "Run one workflow in an engine of its own, print the result, stop."),
     "deploy": ("definitions", "Register an app's workflows and make them current."),
     "validate": ("definitions", "Check an app's workflows without a server."),

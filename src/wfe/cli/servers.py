@@ -29,11 +29,13 @@ _LEVELS = click.Choice(["debug", "info", "warning", "error"])
 def serve_command(file: str | None, as_json: bool, **flags: Any) -> int:
     """Run an engine until SIGTERM or Ctrl-C. A second signal ends it at once."""
     from wfe import bootstrap
-    from wfe.config import ServeOptions, load_options
+    from wfe.config import GatewayOptions, ServeOptions, load_options
 
     flags["apps"] = list(flags["apps"])
     flags["log_format"] = "json" if as_json else None
-    code: int = bootstrap.serve(load_options(ServeOptions, flags, file=file))
+    options = load_options(ServeOptions, flags, file=file)
+    options.gateway = load_options(GatewayOptions, {"http": flags["http"]}, file=file)
+    code: int = bootstrap.serve(options)
     return code
 
 
@@ -60,6 +62,9 @@ def worker_command(file: str | None, as_json: bool, **flags: Any) -> int:
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Local worker processes.")
 @click.option("--data", metavar="DIR", default="./.wfe", show_default=True, help="The data directory.")
 @click.option("--listen", metavar="ADDRESS", help="Where clients connect [default: tcp://127.0.0.1:7700].")
+@click.option(
+    "--http", metavar="HOST:PORT", help="Where the HTTP gateway listens [default: 127.0.0.1:7780; off: none]."
+)
 @click.option("--log-level", type=_LEVELS, help="[default: info]")
 def dev_command(apps: tuple[str, ...], as_json: bool, **flags: Any) -> int:
     """Run an app's engine and workers, and start them anew when its files change.
@@ -70,5 +75,22 @@ def dev_command(apps: tuple[str, ...], as_json: bool, **flags: Any) -> int:
     from wfe.config import ServeOptions, load_options
 
     flags |= {"apps": list(apps), "replace": True, "log_format": "json" if as_json else None}
-    code: int = bootstrap.develop(load_options(ServeOptions, flags))
+    options = load_options(ServeOptions, flags)
+    options.http = bootstrap.development_http(options.http)
+    code: int = bootstrap.develop(options)
+    return code
+
+
+@command("gateway", short_help="Serve HTTP for an engine: REST, events, webhooks, metrics, dashboard.")
+@click.option("--connect", metavar="ADDRESS", help="The server [default: WFE_ADDRESS, else tcp://127.0.0.1:7700].")
+@click.option("--http", metavar="HOST:PORT", help="Where it listens [default: 127.0.0.1:7780].")
+@click.option("--log-level", type=_LEVELS, help="[default: info]")
+@click.option("--config", "file", metavar="FILE", help="A TOML file with these options; flags win.")
+def gateway_command(file: str | None, as_json: bool, **flags: Any) -> int:
+    """Serve HTTP for a running engine, until SIGTERM or Ctrl-C. Any number of gateways may stand before one engine."""
+    from wfe import bootstrap
+    from wfe.config import GatewayOptions, load_options
+
+    flags["log_format"] = "json" if as_json else None
+    code: int = bootstrap.gateway(load_options(GatewayOptions, flags, file=file))
     return code

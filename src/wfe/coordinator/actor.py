@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from wfe.config import ServeOptions, ShardOptions, WorkerOptions
+from wfe.config import GatewayOptions, ServeOptions, ShardOptions, WorkerOptions
 from wfe.coordinator.backups import Backups
 from wfe.coordinator.deploys import Deploys
 from wfe.coordinator.effects import Effects, Site
@@ -62,6 +62,7 @@ class Coordinator:
         self.versions = Versions(catalogue, self.deploys, self.topology, effects.send_back)
         children = [Child("shard", i) for i in range(options.shards)]
         children += [Child("worker", i) for i in range(options.workers)]
+        children += [Child("gateway", 0)] if options.http else []
         self.supervisor = Supervisor(children, self._spawn)
         self.backups = Backups(
             topology=self.topology,
@@ -94,9 +95,9 @@ class Coordinator:
     # ---- what happens -----------------------------------------------------------------------------------------------
 
     def start(self, now_ms: int) -> None:
-        """Starts the shards; the workers follow."""
+        """Starts the shards and the gateway; the workers follow."""
         self._probe_due_ms = now_ms + PEER_PROBE_MS
-        for child in self.supervisor.of("shard"):
+        for child in (*self.supervisor.of("shard"), *self.supervisor.of("gateway")):
             self.supervisor.start(child, now_ms)
         self._start_workers(now_ms)
 
@@ -173,7 +174,7 @@ class Coordinator:
         self.backups.stop()
         self.supervisor.stop()
         self._drain_due_ms = now_ms + DRAIN_MS + 2 * HEARTBEAT_MS
-        for child in self.supervisor.running("worker"):
+        for child in (*self.supervisor.running("worker"), *self.supervisor.running("gateway")):
             self._effects.terminate(child.name)
         self._go_on_draining(now_ms)
 
@@ -257,11 +258,15 @@ class Coordinator:
 
     def _spawn(self, child: Child) -> int:
         try:
-            options = self._shard_options(child) if child.role == "shard" else self._worker_options(child)
-            return self._effects.spawn(child.name, options)
+            return self._effects.spawn(child.name, self._options_of(child))
         except (DataError, OSError) as error:
             _log.error("a child cannot be started", child=child.name, reason=str(error))
             raise ChildProcessError(str(error)) from error
+
+    def _options_of(self, child: Child) -> ShardOptions | WorkerOptions | GatewayOptions:
+        if child.role == "shard":
+            return self._shard_options(child)
+        return self._worker_options(child) if child.role == "worker" else self._gateway_options()
 
     def _shard_options(self, child: Child) -> ShardOptions:
         epoch = self._catalogue.next_epoch()
@@ -294,6 +299,16 @@ class Coordinator:
             worker=child.worker,
             local=True,
             lease_ms=self.options.lease_ms,
+            log_level=self.options.log_level,
+            log_format=self.options.log_format,
+        )
+
+    def _gateway_options(self) -> GatewayOptions:
+        return msgspec.structs.replace(
+            self.options.gateway or GatewayOptions(),
+            connect=self.site.worker_address,
+            token=self.site.token,
+            http=self.options.http,
             log_level=self.options.log_level,
             log_format=self.options.log_format,
         )

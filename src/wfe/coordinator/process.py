@@ -17,7 +17,7 @@ from typing import Protocol
 
 import msgspec
 
-from wfe.config import ServeOptions, ShardOptions, WorkerOptions
+from wfe.config import GatewayOptions, ServeOptions, ShardOptions, WorkerOptions
 from wfe.coordinator.actor import Coordinator
 from wfe.coordinator.children import Children
 from wfe.coordinator.effects import Site
@@ -61,6 +61,7 @@ class World:
     worker_command: Sequence[str]
     clock: Clock
     random: Random
+    gateway_command: Sequence[str] = ()
     make_archive: Callable[[ArchiveDone], Archive] | None = None
     """None: this engine makes no backups."""
 
@@ -134,7 +135,9 @@ class Process:
     def send_back(self, peer: bytes, parts: list[bytes]) -> bool:
         return self._back is not None and self._back.send(peer, parts)
 
-    def spawn(self, name: str, options: ShardOptions | WorkerOptions) -> int:
+    def spawn(self, name: str, options: ShardOptions | WorkerOptions | GatewayOptions) -> int:
+        if isinstance(options, GatewayOptions):
+            return self._children.spawn(name, self._world.gateway_command, options)
         if isinstance(options, ShardOptions):
             if options.ipc:
                 self._sockets_of[name] = Path(options.ipc.removeprefix("ipc://"))

@@ -5,7 +5,7 @@ one starts only after the old one was waited for; a shard that ended more than `
 `RESTART_PERIOD_MS` is *down* and stays so; an end that was planned does not count, nor does a start for which the
 system had no descriptors, processes or memory: nobody crashed, and it is tried again until there are some. A worker is
 never down: a few tasks that kill their process must not end the execution of everybody else's, so it comes back, ever
-more slowly.
+more slowly; so does the gateway, without which runs go on.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Supervisor:
         recent = child.recent
         while recent and recent[0] <= now_ms - RESTART_PERIOD_MS:
             recent.popleft()
-        if len(recent) >= RESTART_INTENSITY and child.role != "worker":
+        if len(recent) >= RESTART_INTENSITY and child.role == "shard":
             child.state = ChildState.DOWN
             return
         recent.append(now_ms)

@@ -9,13 +9,14 @@ from typing import Any
 
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
-from litestar.datastructures import ResponseHeader, State
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import Message, Scope
 
-from wfe.gateway import access, commands, definitions, operations, pages, runs
+from wfe.gateway import access, commands, definitions, operations, pages, runs, streams
 from wfe.gateway.problems import problem_response
 from wfe.gateway.sessions import COOKIE
 from wfe.gateway.state import Gateway
@@ -33,12 +34,14 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
 }
 
+_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+
 
 def make_app(gateway: Gateway, static: Path | None = None) -> Litestar:
     """The application around a gateway; its lifespan connects and disconnects. ``static``: the dashboard's files."""
     guarded = [access.require_access]
     routers = [
-        Router(API, route_handlers=runs.ROUTES + commands.ROUTES, guards=guarded, tags=["runs"]),
+        Router(API, route_handlers=[*runs.ROUTES, *commands.ROUTES, *streams.ROUTES], guards=guarded, tags=["runs"]),
         Router(API, route_handlers=definitions.ROUTES, guards=guarded, tags=["definitions"]),
         Router(API, route_handlers=operations.ROUTES, guards=guarded, tags=["operations"]),
     ]
@@ -62,11 +65,19 @@ def make_app(gateway: Gateway, static: Path | None = None) -> Litestar:
         lifespan=[connected],
         openapi_config=_openapi(),
         request_max_body_size=HTTP_BODY_BYTES_MAX,
-        response_headers=[ResponseHeader(name=name, value=value) for name, value in HEADERS.items()],
+        before_send=[_add_headers],
         cors_config=CORSConfig(allow_origins=gateway.options.cors) if gateway.options.cors else None,
         state=State({"gateway": gateway}),
         logging_config=None,
     )
+
+
+async def _add_headers(message: Message, _: Scope) -> None:
+    """Errors and files, too, leave with the headers that keep a browser safe."""
+    if message["type"] == "http.response.start":
+        headers = list(message["headers"])
+        present = {name.lower() for name, _value in headers}
+        message["headers"] = headers + [pair for pair in _HEADERS if pair[0] not in present]
 
 
 def _openapi() -> OpenAPIConfig:

@@ -59,9 +59,10 @@ async def read_body(request: Request[Any, Any, Any]) -> Reading:
     if len(body) > DEFINITION_BYTES_MAX:
         raise PayloadTooLarge(f"{len(body)} bytes of definitions are above {DEFINITION_BYTES_MAX}")
     is_json = "json" in request.headers.get("content-type", "").partition(";")[0].lower()
-    if len(body) <= INLINE_BYTES:
-        return _read(body, is_json)
-    return await asyncio.to_thread(_read, body, is_json)
+    reading = _read(body, is_json) if len(body) <= INLINE_BYTES else await asyncio.to_thread(_read, body, is_json)
+    if not reading.definitions and reading.ok:
+        raise BadRequest(422, "the body holds no definition", pointer="#")
+    return reading
 
 
 def _read(body: bytes, is_json: bool) -> Reading:
@@ -121,8 +122,6 @@ async def deploy(
     reading = await read_body(request)
     if not reading.ok:
         raise DefinitionError([_in_words(found) for found in reading.findings if found.severity == "error"])
-    if not reading.definitions:
-        raise BadRequest(422, "the body holds no definition", pointer="#")
     deployed = await gateway.client.deploy(*reading.definitions, check=check, replace=replace)
     documents = {"deployed": [deployed_document(each) for each in deployed], "check": check}
     return msgspec.convert(documents, DeployOutcome)

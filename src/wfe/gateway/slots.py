@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from wfe.errors import Busy
 
@@ -15,6 +15,12 @@ class Slots:
 
     def __init__(self, limit: int) -> None:
         self.limit, self.taken = limit, 0
+
+    def place(self) -> AbstractContextManager[None]:
+        """The same for later; Busy is raised now."""
+        if self.taken >= self.limit:
+            raise Busy(f"there are {self.limit} open streams already: close one", RETRY_S)
+        return self.one()
 
     @contextmanager
     def one(self) -> Iterator[None]:

@@ -1,0 +1,119 @@
+"""Event streams: order, resuming, slow and dead readers, and a bounded number of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from support.http import HttpEnv, Reader
+from wfe.limits import STREAM_BEAT_S, STREAM_STALL_S, STREAMS_MAX
+
+YAML = """
+workflow: patient
+nodes:
+  - {signal: go, id: first}
+  - {signal: go, id: second}
+output: "${second}"
+"""
+
+
+@pytest.fixture
+def http() -> Iterator[HttpEnv]:
+    with HttpEnv() as http:
+        http.ask("POST", "/api/v1/definitions", body=YAML.encode(), headers={"content-type": "application/yaml"})
+        yield http
+
+
+def start(http: HttpEnv) -> str:
+    run_id: str = http.post("/api/v1/runs", {"workflow": "patient"}).json()["id"]
+    return run_id
+
+
+def go(http: HttpEnv, run_id: str) -> None:
+    assert http.post(f"/api/v1/runs/{run_id}/signal", {"name": "go", "payload": "x\n\nid: 99"}).status == 200
+
+
+def rest(http: HttpEnv, seconds: float = 0.1) -> None:
+    http.drive(asyncio.sleep(seconds))
+
+
+def test_a_stream_brings_what_there_was_then_what_happens_then_the_end(http: HttpEnv) -> None:
+    run_id = start(http)
+    reader = Reader(http, f"/api/v1/runs/{run_id}/events")
+    rest(http)
+    before = len(reader.events)
+    assert (reader.status, before > 0) == (200, True)
+    go(http, run_id)
+    rest(http)
+    assert len(reader.events) > before
+    go(http, run_id)
+    rest(http)
+    assert reader.task.done()
+    events = reader.events
+    assert events[-1]["event"] == "end"
+    assert [event["id"] for event in events[:-1]] == [str(number + 1) for number in range(len(events) - 1)]
+    history = http.get(f"/api/v1/runs/{run_id}/history").json()["events"]
+    assert [msgspec.json.decode(event["data"]) for event in events[:-1]] == history
+    assert http.gateway.streams.taken == 0
+
+
+def test_a_stream_goes_on_behind_the_last_event_id(http: HttpEnv) -> None:
+    run_id = start(http)
+    go(http, run_id)
+    go(http, run_id)
+    whole = Reader(http, f"/api/v1/runs/{run_id}/events")
+    rest(http)
+    for given in ({"headers": {"last-event-id": "2"}}, {"query": {"after": 2}}):
+        part = Reader(http, f"/api/v1/runs/{run_id}/events", **given)
+        rest(http)
+        assert part.events == whole.events[2:]
+    beyond = Reader(http, f"/api/v1/runs/{run_id}/events", query={"after": 10_000})
+    rest(http)
+    assert [event["event"] for event in beyond.events] == ["end"]
+
+
+def test_an_unknown_run_or_cursor_is_an_error_and_no_stream(http: HttpEnv) -> None:
+    assert http.get(f"/api/v1/runs/{'0' * 26}/events").status == 404
+    run_id = start(http)
+    for bad in ("x", "-1", "9" * 30, "٣".encode().decode("latin-1")):
+        assert http.get(f"/api/v1/runs/{run_id}/events", headers={"last-event-id": bad}).status == 422
+    assert http.get(f"/api/v1/runs/{run_id}/events", query={"after": "x"}).status == 400
+
+
+def test_a_silent_stream_says_that_it_lives_and_a_reader_that_left_frees_its_place(http: HttpEnv) -> None:
+    reader = Reader(http, f"/api/v1/runs/{start(http)}/events")
+    rest(http, STREAM_BEAT_S * 2 + 1)
+    assert sum(chunk.startswith(b":") for chunk in reader.chunks) == 2
+    assert http.gateway.streams.taken == 1
+    reader.leave()
+    rest(http)
+    assert reader.task.done()
+    assert http.gateway.streams.taken == 0
+
+
+def test_a_reader_that_takes_nothing_is_cut_off(http: HttpEnv) -> None:
+    run_id = start(http)
+    reader = Reader(http, f"/api/v1/runs/{run_id}/events")
+    reader.pause()
+    rest(http, STREAM_STALL_S - 1)
+    assert not reader.task.done()
+    rest(http, 2)
+    assert reader.task.done()
+    assert http.gateway.streams.taken == 0
+
+
+def test_a_flood_of_streams_is_told_to_come_back(http: HttpEnv) -> None:
+    run_id = start(http)
+    readers = [Reader(http, f"/api/v1/runs/{run_id}/events") for _ in range(STREAMS_MAX + 20)]
+    rest(http, 1)
+    open_ones = [reader for reader in readers if reader.status == 200]
+    assert len(open_ones) == STREAMS_MAX
+    refused = http.get(f"/api/v1/runs/{run_id}/events")
+    assert (refused.status, "retry-after" in refused.headers) == (503, True)
+    for reader in readers:
+        reader.leave()
+    rest(http, 1)
+    assert http.gateway.streams.taken == 0
