@@ -189,11 +189,7 @@ class Checkpoints:
 
     def _evict(self, partition: Partition, entry: Entry, now_ms: int) -> bool:
         """A run that only waits leaves memory when there are too many; its timers bring it back."""
-        if (
-            self._core.live_runs <= self._core.settings.live_runs_max
-            or entry.run.open
-            or entry.leases
-        ):
+        if self._core.live_runs <= self._core.settings.live_runs_max or entry.run.open or entry.leases:
             return False
         del partition.entries[entry.run.id]
         partition.remember_evicted(entry.run.id, now_ms)

@@ -74,7 +74,7 @@ def test_a_run_has_a_bounded_number_of_questions_and_the_newest_are_kept():
     for number in range(ASKERS_PER_RUN_MAX + 3):
         askers.ask("run", number, None, 1)
     assert len(askers["run"]) == ASKERS_PER_RUN_MAX
-    assert [who for who, _ in askers.take("run")][0] == 3
+    assert next(who for who, _ in askers.take("run")) == 3
 
 
 def test_runs_are_forgotten_in_the_order_in_which_they_were_last_asked_for():
