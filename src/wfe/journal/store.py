@@ -112,6 +112,11 @@ class PartitionStore:
         )
         return row.seq if row else None
 
+    def newest(self) -> str:
+        """The greatest id of all runs here; "" when there is none. Greater ids are surely unknown here."""
+        last = [self._store.range(table, b"", None, limit=1, reverse=True) for table in (schema.OPEN, schema.ENDED)]
+        return max((page[0][0].decode() for page in last if page), default="")
+
     def history(self, run_id: str, after_seq: int = 0, limit: int = PAGE_ROWS) -> list[tuple[int, bytes]]:
         """At most ``limit`` chunks ``(first_seq, events)`` that hold events above ``after_seq``, in order."""
         start, stop = history_key(run_id, 0), after_prefix(run_id.encode())

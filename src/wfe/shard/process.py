@@ -178,14 +178,17 @@ class ShardProcess:
     # ---- the loop ---------------------------------------------------------------------------------------------------
 
     def serve(self) -> None:
-        """Run until drained. An error ends the process: nothing of the failed batch was acknowledged."""
+        """Run until drained. An error ends the process: nothing of the failed batch was acknowledged.
+
+        What recovery brought into memory stays: the collector, off until here, does not go through it.
+        """
         waiter = self._world.waiter
         assert waiter is not None, "a serving shard has sockets to wait for"
         shard, clock = self.shard, self._clock
         shard.hello(*self._world.endpoints, os.getpid(), self.recovery_ms)
-        gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 50, 100)
+        gc.enable()
         batch_latency = shard.core.latencies["batch"]
         last_ms = clock.now_ms()
         disk_ms = 0
@@ -238,12 +241,19 @@ class ShardProcess:
             store.close()
 
 
+def _recovered(options: ShardOptions, world: World) -> ShardProcess:
+    """Nothing that recovery makes is garbage: looking for some among a million runs would take most of its time."""
+    gc.collect()
+    gc.disable()
+    return ShardProcess(options, world)
+
+
 def main(options: ShardOptions, world: World) -> int:
     """A shard's process: recover, serve, stop when told to drain. Returns the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides when a shard stops
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        process = ShardProcess(options, world)
+        process = _recovered(options, world)
         process.serve()
         process.close()
     except Fenced as error:
@@ -257,7 +267,7 @@ def main(options: ShardOptions, world: World) -> int:
 
 def drain_main(options: ShardOptions, world: World) -> int:
     """One-off: bring a shard's log into the stores, so that its partitions can move. Returns the exit code."""
-    process = ShardProcess(options, world)
+    process = _recovered(options, world)
     process.drain()
     process.close()
     return 0

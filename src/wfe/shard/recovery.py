@@ -42,6 +42,8 @@ class Recovery:
         self._expected: set[str] = set()
         self._ended: dict[str, int] = {}
         """Last event of runs that the tail mentions and whose end is in the store."""
+        self._newest: dict[int, str] = {}
+        """The greatest run id in each store: most runs that the tail alone knows are younger."""
         self.recovered_runs = 0
 
     # ---- reading the disk -------------------------------------------------------------------------------------------
@@ -55,6 +57,7 @@ class Recovery:
             if record is not None:
                 partition.record = decode_record(record[1])
             partition.stored_definitions.update(store.definitions())
+            self._newest[partition.number] = store.newest()
         for position, chunks in core.disk.log.replay():
             for chunk in chunks:
                 self._replay(chunk, position)
@@ -113,7 +116,7 @@ class Recovery:
     def _stored(self, partition: Partition, chunk: Chunk) -> Entry | None:
         """The run as the store has it; an ended one only counts as seen."""
         store = self._core.disk.stores[partition.number]
-        if store.seq_of(chunk.entity) is None:
+        if chunk.entity > self._newest[partition.number] or store.seq_of(chunk.entity) is None:
             return None
         found = store.snapshot(chunk.entity) if store.open_run(chunk.entity) is not None else None
         stored = found[1] if found is not None else None

@@ -156,6 +156,15 @@ def test_more_open_runs_than_a_page_are_all_seen(store: PartitionStore, raw: Sim
     assert [row.run_id for row in store.open_runs()] == [run_id(number) for number in range(600)]
 
 
+def test_the_newest_run_is_the_greatest_id_of_open_and_ended_ones(store: PartitionStore, raw: SimStore) -> None:
+    assert store.newest() == ""
+    raw.commit(open_run_ops(open_row(2), b"state", []))
+    assert store.newest() == run_id(2)
+    raw.commit(ended_run_ops(ended_row(7), b"state", [], had_open_row=False))
+    raw.commit(open_run_ops(open_row(5), b"state", []))
+    assert store.newest() == run_id(7)
+
+
 def test_keys_of_any_length_name_their_run(store: PartitionStore, raw: SimStore) -> None:
     key = "é" * 400
     raw.commit(key_ops("default", "checkout", key, run_id(1), b"digest"))
