@@ -187,6 +187,8 @@ PEER_IDLE_MS: Final = 600_000
 PEER_PROBE_MS: Final = 10_000
 """How often connected workers are looked for, and how recent a client must be to hear of shards that come and go."""
 DEPLOY_DEFINITIONS_MAX: Final = 1_000
+STUDIED_RUNS_MAX: Final = 1_000
+"""Runs whose histories are read for the recorded times of a workflow's nodes."""
 DEFINITION_TAGS_MAX: Final = 100
 """Tags of a workflow's versions."""
 USAGE_ANSWER_MS: Final = 10_000

@@ -1,18 +1,13 @@
-"""Definitions: deploy, validate, graph, schema."""
+"""Definitions: deploy, validate, schema."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from wfe.cli.output import EXIT_FAILED, command, fail_usage, print_json, print_table, styled
+from wfe.cli.output import EXIT_FAILED, command, print_json, print_table, styled
 from wfe.cli.params import address_option, apps_argument, connected
-
-if TYPE_CHECKING:
-    from wfe.model.definition import Definition
-
-FORMATS = ("svg", "dot", "mermaid", "yaml")
 
 
 @command("deploy", short_help="Register an app's workflows and make them current.")
@@ -92,57 +87,6 @@ def _finding(
         "suggestion": suggestion,
         "severity": severity,
     }
-
-
-@command("graph", short_help="Draw an app's workflows, or that of a run.")
-@click.argument("what", metavar="APP[:NAME]|RUN")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="mermaid", show_default=True)
-@address_option
-def graph_command(what: str, form: str, address: str | None, as_json: bool) -> None:
-    """Draw the workflows of an app, or one of them, or the version that a run executes, to standard output."""
-    from wfe.authoring.drawing import several
-
-    definitions = _definitions_of(what, address)
-    drawings = [_drawn(definition, form) for definition in definitions]
-    if as_json:
-        documents = [
-            {"workflow": definition.workflow, "format": form, "text": text}
-            for definition, text in zip(definitions, drawings, strict=True)
-        ]
-        print_json(documents[0] if len(documents) == 1 else documents)
-        return
-    text = several(drawings, form)
-    click.echo(text, nl=not text.endswith("\n"))
-
-
-def _definitions_of(what: str, address: str | None) -> list[Definition]:
-    from wfe.cli.oneshot import split_app
-    from wfe.model.ids import is_run_id
-
-    if is_run_id(what):
-        with connected(address) as client:
-            return [client.definition(hash=client.view(what).definition)]
-    from wfe.authoring.apps import load_app
-
-    app, name = split_app(what)
-    definitions: dict[str, Definition] = {each.workflow: each for each in load_app([app]).definitions()}
-    if name is not None and name in definitions:
-        return [definitions[name]]
-    if name is None and definitions:
-        return list(definitions.values())
-    found = f"it has {', '.join(sorted(definitions))}" if definitions else "it has no workflow"
-    fail_usage(f"name the workflow to draw as {app}:NAME; {found}")
-
-
-def _drawn(definition: Definition, form: str) -> str:
-    if form == "yaml":
-        from wfe.authoring.yaml_writer import write_yaml
-
-        return write_yaml(definition)
-    from wfe.authoring.drawing import to_dot, to_mermaid, to_svg
-
-    draw = {"svg": to_svg, "dot": to_dot, "mermaid": to_mermaid}[form]
-    return draw(definition)
 
 
 @command("schema", short_help="Print the JSON Schema of the YAML form.")

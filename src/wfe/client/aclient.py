@@ -22,6 +22,7 @@ from wfe.client.operating import Operating
 from wfe.client.replies import decoder_of
 from wfe.client.runs import AsyncRun, check_run_id, fetch_view
 from wfe.client.starter import Starter
+from wfe.client.studies import Studying
 from wfe.client.typed import TypedWorkflow
 from wfe.client.views import run_info
 from wfe.config import DEFAULT_ADDRESS, find_token
@@ -58,7 +59,7 @@ _decode_definitions = decoder_of(list[DefinitionFound])
 _decode_definition = decoder_of(DefinitionFound)
 
 
-class AsyncClient(Operating, Approving, Cataloguing):
+class AsyncClient(Operating, Approving, Cataloguing, Studying):
     """A connection to a server. Made by `aconnect`; use it as ``async with``."""
 
     def __init__(

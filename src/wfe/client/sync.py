@@ -7,7 +7,7 @@ with `close`, so a client that is never closed does not keep a program alive.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from wfe.client.aclient import AsyncClient, Many, aconnect_with
 from wfe.client.approvals import ApprovalInfo
@@ -15,11 +15,15 @@ from wfe.client.arguments import Args
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, LinkFactory
 from wfe.client.sync_runs import ClientLoop, Run
 from wfe.client.typed import TypedWorkflow
+from wfe.core.study import Differences, ProcessedGraph
 from wfe.errors import Disconnected
 from wfe.limits import LIST_LIMIT_DEFAULT
 from wfe.model.definition import Definition
 from wfe.wire.backups import BackupReport
 from wfe.wire.messages import DefinitionFound, Deployed, RunView, ServerStatus
+
+if TYPE_CHECKING:
+    from wfe.core.study import Differences, ProcessedGraph
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -283,6 +287,14 @@ class Client:
     def delete_definition(self, workflow: Any, *, version: int = 0) -> Many[int]:
         """See `AsyncClient.delete_definition`."""
         return self._loop.call(self._client.delete_definition(workflow, version=version))
+
+    def graph(self, what: Any, *, runs: int = 20, paths: int = 10) -> ProcessedGraph:
+        """See `AsyncClient.graph`."""
+        return self._loop.call(self._client.graph(what, runs=runs, paths=paths))
+
+    def diff(self, old: Any, new: Any) -> Differences:
+        """See `AsyncClient.diff`."""
+        return self._loop.call(self._client.diff(old, new))
 
     def version_of(self, workflow: Any) -> int:
         """See `AsyncClient.version_of`."""

@@ -6,7 +6,7 @@ version could take over a run of another one; `durations` reads recorded times o
 """
 
 from wfe.core.study.differences import Difference, Differences, differences
-from wfe.core.study.durations import NodeTimes, times_of_runs
+from wfe.core.study.durations import NodeTimes, times_of_run, times_of_runs
 from wfe.core.study.processed import ProcessedGraph, processed_graph
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "ProcessedGraph",
     "differences",
     "processed_graph",
+    "times_of_run",
     "times_of_runs",
 ]
