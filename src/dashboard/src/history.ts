@@ -14,6 +14,9 @@ export interface Attempt {
   detail: string;
 }
 
+/** The statuses of a run that nothing more happens to. */
+export const ENDED = new Set<string>(["completed", "failed", "cancelled"]);
+
 const OPENS = new Set([
   "TaskOpenedWith", "SleepOpened", "SignalAwaited", "ChildOpened", "MapOpened", "BlockOpened", "LoopOpened", "RaceOpened",
   "ApprovalAsked", "LockAsked", "CompensateOpened", "CompensationOpened", "FiringHeld", "TaskReopened", "BoundaryArmed",

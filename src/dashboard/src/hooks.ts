@@ -1,6 +1,6 @@
 // Data that stays fresh, the place in the address bar, and the viewer's own settings.
 
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useState } from "preact/hooks";
 import { Failure, get } from "./api";
 
 export interface Loaded<T> {
@@ -85,15 +85,4 @@ export function useSetting(name: string, initial: string): [string, (value: stri
     setValue(next);
   };
   return [value, set];
-}
-
-/** The latest values of something that grows, `size` at most, with the time of each. */
-export function useSeries(value: number | null, size: number): number[] {
-  const kept = useRef<number[]>([]);
-  const last = useRef<number | null>(null);
-  if (value !== null && value !== last.current) {
-    last.current = value;
-    kept.current = [...kept.current, value].slice(-size);
-  }
-  return kept.current;
 }

@@ -1,10 +1,10 @@
 // How the server is doing: throughput, latencies, queues, shards, and what failed lately.
 
 import type { JSX } from "preact";
-import { useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Ago, Badge, Empty, Fact, RunLink, Section, Trouble } from "../parts/basics";
 import { count, micros } from "../format";
-import { link, useLoaded, useSeries } from "../hooks";
+import { link, useLoaded } from "../hooks";
 import type { RunList, Server } from "../types";
 
 const SERIES = 120;
@@ -20,22 +20,26 @@ function total(server: Server, kind: "counters" | "gauges", name: string): numbe
   return server.shards.reduce((sum, shard) => sum + (shard[kind][name] ?? 0), 0);
 }
 
-/** How fast a counter grows, per second, between two looks. */
-function useRate(value: number | null): number | null {
+/** How fast a counter grows, per second, between looks at the server; the latest last. */
+function useRates(server: Server | null, name: string): number[] {
+  const [rates, setRates] = useState<number[]>([]);
   const last = useRef<{ at: number; value: number } | null>(null);
-  const rate = useRef<number | null>(null);
-  const now = performance.now();
-  if (value !== null && (last.current === null || now - last.current.at > 900)) {
-    if (last.current !== null) rate.current = Math.max(0, ((value - last.current.value) * 1_000) / (now - last.current.at));
-    last.current = { at: now, value };
-  }
-  return rate.current;
+  useEffect(() => {
+    if (!server) return;
+    const now = { at: performance.now(), value: total(server, "counters", name) };
+    const before = last.current;
+    last.current = now;
+    if (!before) return;
+    const rate = Math.max(0, ((now.value - before.value) * 1_000) / (now.at - before.at));
+    setRates((old) => [...old, rate].slice(-SERIES));
+  }, [server]);
+  return rates;
 }
 
 export function Overview({ server }: { server: Server | null }): JSX.Element {
   const failed = useLoaded<RunList>("runs?status=failed&limit=200", 5_000);
-  const rate = useRate(server && total(server, "counters", "tasks_done"));
-  const series = useSeries(rate === null ? null : Math.round(rate * 10) / 10, SERIES);
+  const rates = useRates(server, "tasks_done");
+  const rate = rates.at(-1) ?? null;
   if (!server) return <p aria-busy="true">…</p>;
   const stages = Object.keys(server.shards[0]?.latencies ?? {});
   return (
@@ -43,7 +47,7 @@ export function Overview({ server }: { server: Server | null }): JSX.Element {
       <h1>Overview</h1>
       <dl class="facts">
         <Fact name="tasks per second">
-          {rate === null ? "…" : rate.toFixed(rate < 10 ? 1 : 0)} <Spark values={series} />
+          {rate === null ? "…" : rate.toFixed(rate < 10 ? 1 : 0)} <Spark values={rates} />
         </Fact>
         {GAUGES.map(([name, title]) => (
           <Fact key={name} name={title}>
@@ -137,7 +141,7 @@ function Failures({ found }: { found: RunList | null }): JSX.Element {
       {[...groups].map(([workflow, runs]) => (
         <li key={workflow}>
           <a href={link("workflows", workflow)}>{workflow}</a>: {runs.length}
-          {found.cursor ? "+" : ""}, last <RunLink id={runs[0]!.id}>{runs[0]!.error?.type ?? "failed"}</RunLink> <Ago at={runs[0]!.ended_at} />
+          {found.cursor ? " or more" : ""}, last <RunLink id={runs[0]!.id}>{runs[0]!.error?.type ?? "failed"}</RunLink> <Ago at={runs[0]!.ended_at} />
         </li>
       ))}
     </ul>

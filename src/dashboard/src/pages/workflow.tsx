@@ -147,7 +147,7 @@ function profileOf(pages: EventPage[]): Profile {
   }));
   rows.sort((a, b) => b.share - a.share);
   const marks = new Map(
-    rows.map((row): [string, Mark] => [row.node, { heat: row.share, state: row.failures ? "failed" : undefined, label: `${Math.round(row.share * 100)} %` }]),
+    rows.map((row): [string, Mark] => [row.node, { heat: row.share, state: row.failures ? "failed" : undefined, label: row.share >= 0.01 ? `${Math.round(row.share * 100)} %` : undefined }]),
   );
   return { runs: pages.length, rows, marks: rows.length ? marks : NONE };
 }

@@ -71,7 +71,8 @@ export function Graph(props: {
 
 /** The picture without its own style, which the page's policy refuses; ours has the same classes. */
 function parse(text: string): SVGSVGElement {
-  const found = new DOMParser().parseFromString(text, "image/svg+xml").documentElement as unknown as SVGSVGElement;
+  const plain = text.replace(/<style>[^<]*<\/style>/, ""); // parsing it already would count as using it
+  const found = new DOMParser().parseFromString(plain, "image/svg+xml").documentElement as unknown as SVGSVGElement;
   for (const each of found.querySelectorAll("style, script, foreignObject")) each.remove();
   found.setAttribute("role", "group");
   for (const node of found.querySelectorAll<SVGGElement>("[data-node]")) {
