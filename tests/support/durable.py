@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
-from support.runs import RunDriver
+from support.runs import RunDriver, error_of
 from wfe.core import decide
 from wfe.core.durable.places import MAIN, key_of, state_of
 from wfe.core.durable.records import record_of
@@ -24,11 +24,14 @@ from wfe.model.durable import (
     CALL_WORKFLOW,
     CANCEL,
     CONTINUE_WITH,
+    NEED_ALL,
     NO_TIMEOUT,
     SUSPENDED,
+    TASK_PREFIX,
     ApprovalBody,
     ChildBody,
     DurableCommand,
+    DurableCompletion,
     DurableRecord,
     DurableTurn,
     SignalBody,
@@ -36,6 +39,7 @@ from wfe.model.durable import (
     TaskBody,
 )
 from wfe.model.policy import ErrorInfo, RetryPolicy
+from wfe.wire.messages import TaskResult, TaskSpec
 
 encode = msgspec.msgpack.encode
 decode = msgspec.msgpack.decode
@@ -142,3 +146,54 @@ class DurableDriver(RunDriver):
     def names(self) -> list[str]:
         """The events so far."""
         return [type(event).__name__ for event in self.events]
+
+
+Function = Generator[Sequence[DurableCommand], DurableCompletion, Any]
+
+
+class ScriptedWorker:
+    """A worker's part in turns of durable functions. A function is a generator that yields what it calls and is sent
+    one end of a call at a time; its return value is the run's. Live ones are kept until `forget`."""
+
+    def __init__(self, functions: Mapping[str, Callable[..., Function]]) -> None:
+        self.functions = functions
+        self.live: dict[str, tuple[Function, int, int]] = {}
+        self.turns: list[tuple[str, bool]] = []
+        """Run ids of turns, and whether only what was new was given."""
+
+    def forget(self) -> None:
+        self.live.clear()
+
+    def run(self, spec: TaskSpec) -> TaskResult:
+        record = decode(spec.recorded, type=DurableRecord)
+        self.turns.append((spec.run_id, record.partial))
+        place = (spec.run_id, spec.node, spec.activation, spec.attempt)
+        commands: list[DurableCommand] = []
+        if record.partial:
+            if self.live.get(spec.run_id, (None, 0, 0))[1:] != (record.since_call, record.since_completion):
+                self.live.pop(spec.run_id, None)
+                return TaskResult(*place, NEED_ALL)
+            function, made, had = self.live.pop(spec.run_id)
+        else:
+            function = self.functions[spec.task.removeprefix(TASK_PREFIX)](**decode(record.input))
+            made, had = 0, 0
+            commands += next(function)
+        try:
+            for completion in record.completions:
+                had += 1
+                commands += function.send(completion)
+        except StopIteration as ended:
+            return TaskResult(*place, 0, raw(ended.value), turn=self._told(commands, made, record, had))
+        except Exception as error:  # noqa: BLE001  a function may raise anything
+            return TaskResult(*place, 1, NULL, error_of(error), turn=self._told(commands, made, record, had))
+        told = self._told(commands, made, record, had)
+        made += sum(command.kind not in (CANCEL, CONTINUE_WITH) for command in commands)
+        if not any(command.kind == CONTINUE_WITH for command in commands):
+            self.live[spec.run_id] = (function, made, had)
+        return TaskResult(*place, SUSPENDED, turn=told)
+
+    @staticmethod
+    def _told(commands: list[DurableCommand], made: int, record: DurableRecord, had: int) -> Raw:
+        known = max(made, len(record.calls))
+        new = [c for c in commands if c.kind in (CANCEL, CONTINUE_WITH) or c.seq >= known]
+        return Raw(encode(DurableTurn(new, had)))

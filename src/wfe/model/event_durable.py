@@ -42,7 +42,7 @@ class TurnTaken(Event, frozen=True, array_like=True, tag=90):
 
 class CallEnded(Event, frozen=True, array_like=True, tag=91):
     """A call ended; ``status`` as in `DurableCompletion`. ``attempt``: of a task. ``signalled``: the value is (or was
-    made of) the oldest buffered signal of its name, which leaves the buffer."""
+    made of) the oldest buffered signal of its name, which leaves the buffer; only an approval's stands here."""
 
     node: int
     act: int

@@ -47,8 +47,8 @@ class Entry:
     """
 
     __slots__ = (
-        "chunks", "dirty_at", "events", "leases", "partition", "plan", "reopened", "run", "stored", "stored_blobs",
-        "unclaimed", "writing",
+        "chunks", "dirty_at", "events", "home", "leases", "partition", "plan", "reopened", "run", "stored",
+        "stored_blobs", "unclaimed", "writing",
     )  # fmt: skip
 
     def __init__(self, partition: int, run: RunState, plan: Plan, *, stored: bool = False) -> None:
@@ -64,6 +64,8 @@ class Entry:
         """Names of the blobs that the store holds."""
         self.reopened = False
         """It had ended, and its store has a row that says so."""
+        self.home = ""
+        """The worker that has the coroutine of a durable function, as far as is known."""
         self.leases: dict[int, Lease] = {}
         self.unclaimed: Mapping[int, int] = _NONE
         """Open attempts by place as of recovery, while workers may still claim them: nobody else gets them."""

@@ -19,6 +19,7 @@ from wfe.partition.entry import Entry, Lease
 from wfe.partition.ready import Kind as TaskKind
 from wfe.shard.cargo import Cargo
 from wfe.shard.core import ShardCore, encode
+from wfe.shard.durable import spec_of
 from wfe.shard.links import Link
 from wfe.shard.turns import Turns
 from wfe.wire.frames import Kind, header
@@ -89,7 +90,7 @@ class Dispatcher:
             if suspect and specs:
                 self._put_back(items[position:])  # it comes next, in a frame of its own
                 break
-            spec = _spec(entry, key, attempt)
+            spec = (_spec if run.durable is None else spec_of)(entry, key, attempt, link.worker, now_ms)
             if spec is None:
                 self.unmarked.append((entry, key, attempt))
                 continue
@@ -98,12 +99,12 @@ class Dispatcher:
             if whole > TASK_INPUT_BYTES_MAX:
                 self.oversize.append((entry, key, attempt))
                 continue
-            if filled + added > TASK_INPUT_BYTES_MAX:
+            if filled + added + len(spec.recorded) > TASK_INPUT_BYTES_MAX:
                 self._put_back(items[position:])
                 break
             cargo.load()
             size += whole
-            filled += added
+            filled += added + len(spec.recorded)
             specs.append(spec)
             # At once: a task may be queued twice (a resume queues what is open), even within one frame.
             entry.leases[key] = lease = Lease(entry, key, attempt, link.worker, now_ms)
@@ -144,6 +145,8 @@ class Dispatcher:
 
     def _kind(self, item: tuple[Entry, int]) -> TaskKind:
         entry, key = item
+        if entry.run.durable is not None:
+            return self._turns.homes.queue_of(entry, key)
         return self._turns.kinds(entry.plan)[key % entry.plan.stride]
 
     # ---- suspects ---------------------------------------------------------------------------------------------------
@@ -191,7 +194,7 @@ class Dispatcher:
         self._core.workers.send(link.peer, [_LOAD, encode(ShardLoad(waiting, link.dispatch_seq))])
 
 
-def _spec(entry: Entry, key: int, attempt: int) -> TaskSpec | None:
+def _spec(entry: Entry, key: int, attempt: int, worker: str, now_ms: int) -> TaskSpec | None:
     """A task as a worker gets it; None when that it leaves must be written down first."""
     run, plan = entry.run, entry.plan
     act, index = divmod(key, plan.stride)

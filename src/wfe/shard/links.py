@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from wfe.model.definition import Task
+from msgspec import structs
+
 from wfe.partition.entry import Entry, Lease
+from wfe.shard.durable import home_kind
 from wfe.wire.blobs import BlobWindow
-from wfe.wire.messages import TaskRef, WorkerHello
+from wfe.wire.messages import TaskRef, TaskResult, WorkerHello
 
 NOWHERE = -1
 """No place of a run."""
@@ -36,7 +38,7 @@ class Link:
     def __init__(self, peer: bytes, hello: WorkerHello, now_ms: int) -> None:
         self.peer = peer
         self.worker = hello.worker
-        self.kinds = frozenset((name, version) for name, version in hello.tasks)
+        self.kinds = frozenset([*((name, version) for name, version in hello.tasks), home_kind(hello.worker)])
         self.slots = hello.slots
         self.local = hello.local
         self.held: dict[Lease, None] = {}
@@ -58,10 +60,9 @@ class Link:
         return min(self.late) - 1 if self.late else self.results_seq
 
 
-def runs_once(lease: Lease) -> bool:
-    """Whether a task must not run twice."""
-    task = lease.entry.plan.nodes[lease.key % lease.entry.plan.stride].node
-    return isinstance(task, Task) and not task.redeliver
+def detached(result: TaskResult) -> TaskResult:
+    """The result for longer than the frame that it came in."""
+    return structs.replace(result, value=result.value.copy(), turn=result.turn.copy())
 
 
 def place_of(entry: Entry, ref: TaskRef) -> int:

@@ -20,6 +20,7 @@ from wfe.observe import get_logger
 from wfe.partition.entry import Entry, Lease, rebuild
 from wfe.partition.views import outcome
 from wfe.shard.core import ShardCore
+from wfe.shard.durable import Homes
 
 _log = get_logger("shard")
 KindTable = dict[str, list[tuple[str, int]]]
@@ -32,6 +33,7 @@ class Turns:
         self._core = core
         self._withdrawn = withdrawn
         self._kinds: dict[str, list[tuple[str, int]]] = {}
+        self.homes = Homes(core.ready)
         self._spare: Turn | None = None
         """The turn that was filed last, for the next: making one costs more than most turns do."""
 
@@ -136,11 +138,12 @@ class Turns:
         stages = self._core.stages
         if stages is not None:
             stages.ready(entry, keys)
+        durable = entry.run.durable is not None
         for key in keys:
             if unclaimed and unclaimed.get(key) == entry.run.open.get(key):
                 continue  # a worker may present it; what nobody presents is opened anew
             if key not in entry.leases:
-                push(priority, kinds[key % stride], entry, key)
+                push(priority, self.homes.queue_of(entry, key) if durable else kinds[key % stride], entry, key)
 
     def kinds(self, plan: Plan) -> list[tuple[str, int]]:
         """The (task, version) of each node of a plan; others have a placeholder."""

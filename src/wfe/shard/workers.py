@@ -16,15 +16,17 @@ from wfe.core import decide
 from wfe.errors import ProtocolError, Unauthorized, WfeError
 from wfe.limits import FRAME_MESSAGES_MAX, FRAME_MESSAGES_REFUSED, HEARTBEAT_MS, TASK_INPUT_BYTES_MAX
 from wfe.model.command import TaskEnded, TaskLost
+from wfe.model.durable import NEED_ALL, SUSPENDED
 from wfe.model.ids import PARTITION_OF_PREFIX
 from wfe.model.malformed import MALFORMED
 from wfe.model.policy import ErrorInfo
-from wfe.model.state import NULL
+from wfe.model.state import NULL, PAUSED
 from wfe.observe import get_logger
 from wfe.partition.entry import Entry, Lease
 from wfe.shard.core import ShardCore, encode, error_reply
 from wfe.shard.dispatch import Dispatcher
-from wfe.shard.links import NOWHERE, Link, place_of, runs_once
+from wfe.shard.durable import lease_timeout_ms, runs_once, turn_over
+from wfe.shard.links import NOWHERE, Link, detached, place_of
 from wfe.shard.loading import Loader
 from wfe.shard.turns import Turns
 from wfe.wire.frames import Kind, decode_header, header
@@ -129,6 +131,7 @@ class Workers:
         self._acks.pop(peer, None)  # it numbers the frames of a conversation that is over
         self.links[peer] = link
         self._by_worker[hello.worker] = link
+        self.turns.homes.add(hello.worker)
         for ref in hello.held:
             self._claim(link, ref, now_ms)
         welcome = WorkerWelcome(settings.epoch, settings.lease_ms)
@@ -233,10 +236,7 @@ class Workers:
 
     def _late(self, link: Link, seq: int, result: TaskResult) -> Callable[[object, int], None]:
         """A result whose run has to be loaded first (after a restart). Its frame is acknowledged only afterwards."""
-        kept = TaskResult(
-            result.run_id, result.node, result.activation, result.attempt, result.status, result.value.copy(),
-            result.error, result.started_us,
-        )  # fmt: skip
+        kept = detached(result)
 
         def then(found: object, later_ms: int) -> None:
             if isinstance(found, Entry):
@@ -268,18 +268,27 @@ class Workers:
                 previous = lease.previous
             if lease.followed_us and self._core.stages is not None:
                 self._core.stages.ended(lease, result.started_us)
+        if result.status == NEED_ALL:
+            entry.home = ""
+            if entry.run.open.get(key) == result.attempt and entry.run.status != PAUSED:
+                self.turns.enqueue(entry, [key])
+            return False
         before = len(entry.events)
         turn = self.turns.begin(entry, now_ms)
         value = result.value if result.status == _DONE else NULL
-        error = result.error
+        error, did = result.error, result.turn
         try:
-            counted = decide.task_result(turn, key, result.attempt, result.status, value, error, previous)
+            counted = decide.task_result(turn, key, result.attempt, result.status, value, error, previous, did)
         except Exception:  # noqa: BLE001  a defect must cost one run, not a shard
-            kept = TaskEnded(key, result.attempt, result.status, value.copy(), error, previous)
+            kept = TaskEnded(key, result.attempt, result.status, value.copy(), error, previous, did.copy())
             self.turns.recover(entry, before, now_ms, kept)
             return False
+        if entry.run.durable is not None:
+            turn_over(entry, key, result, link.worker, counted=counted)
         done = counted and result.status == _DONE
-        if not done:
+        if counted and result.status == SUSPENDED:
+            self._core.counters["turns_suspended"] += 1
+        elif not done:
             self._core.counters["tasks_failed" if counted else "results_stale"] += 1
         self.turns.file(entry, turn)
         return done
@@ -320,7 +329,7 @@ class Workers:
         if entry.leases.get(key) is not lease:
             return
         del entry.leases[key]
-        timeout_ms = entry.plan.nodes[key % entry.plan.stride].timeout_ms
+        timeout_ms = lease_timeout_ms(lease)
         overrun = bool(spent and timeout_ms and now_ms - lease.dispatched_ms > timeout_ms)
         previous = NULL if lease.previous is None else lease.previous
 
@@ -339,6 +348,7 @@ class Workers:
             del self._by_worker[link.worker]
         self.hellos.discard(link.worker)
         self._dispatcher.forget(link.worker)
+        self.turns.homes.remove(link.worker)
         self._acks.pop(link.peer, None)
         self._cancels.pop(link.peer, None)
         leases = [*link.unconfirmed, *link.held]
@@ -359,6 +369,7 @@ class Workers:
         if now_ms - self._tick_ms < HEARTBEAT_MS // 4:
             return
         self._tick_ms = now_ms
+        self.turns.homes.look()
         lease_ms = self._core.settings.lease_ms
         for link in list(self.links.values()):
             if now_ms - link.heard_ms > lease_ms:

@@ -48,11 +48,10 @@ def test_too_many_calls_fail_the_run_and_name_the_way_out(monkeypatch: pytest.Mo
 
 
 def test_too_much_recorded_fails_the_run_and_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wfe.core.durable.turns.DURABLE_RECORD_BYTES_MAX", 100)
+    monkeypatch.setattr("wfe.core.durable.calls.DURABLE_RECORD_BYTES_MAX", 100)
     driver = DurableDriver(durable("order"), input=1)
     driver.turn(task(0))
     driver.end(0, "x" * 200)
-    driver.turn(task(1))
     assert driver.run.error is not None
     assert driver.run.error.type == "RecordTooLarge"
 

@@ -9,9 +9,10 @@ from msgspec.msgpack import Decoder
 
 from wfe.core.durable.places import MAIN, close_call, key_of, state_of
 from wfe.core.evolve_kinds import take
-from wfe.core.places import Enabled, Evolve, forget
+from wfe.core.places import Enabled, Evolve, forget, keep
 from wfe.core.plan import Plan
 from wfe.model import event_durable as ev
+from wfe.model.blob import size_of
 from wfe.model.durable import (
     CALL_APPROVAL,
     CALL_PUBLISH,
@@ -89,13 +90,13 @@ def _open_call(run: RunState, key: int, state: DurableState, made: ev.CallMade) 
 def _call_ended(run: RunState, plan: Plan, event: ev.CallEnded, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
     state = state_of(run)
+    value = keep(run, event.value)
     if event.signalled:
-        take(run, run.waits[key])
+        payload = take(run, run.waits[key])
+        value = value if key in run.approvals else payload
     close_call(run, plan, key, ENDED)
-    state.completions.append(
-        DurableCompletion(event.act - state.base, event.status, event.value.copy(), event.error, event.time_ms)
-    )
-    state.size_bytes += len(event.value)
+    state.completions.append(DurableCompletion(event.act - state.base, event.status, value, event.error, event.time_ms))
+    state.size_bytes += size_of(value, run.blobs)
     _open_next_turn(run, state)
 
 
@@ -113,7 +114,7 @@ def _round_continued(run: RunState, plan: Plan, event: ev.RoundContinued, enable
     state.round += 1
     state.taken = state.size_bytes = 0
     state.began_ms = event.time_ms
-    state.input = event.input.copy()
+    state.input = keep(run, event.input)
     state.calls = []
     state.completions = []
     if state.cancelled:

@@ -9,13 +9,15 @@ from msgspec import Raw, structs
 from msgspec.msgpack import Decoder
 
 from wfe.core.decisions import check_decision, outcome_of
-from wfe.core.durable.places import MAIN, call_at
+from wfe.core.durable.places import MAIN, call_at, state_of
+from wfe.core.faults import end_run
 from wfe.core.plan import Plan, PlanNode
 from wfe.core.retry import retry_delay_ms
 from wfe.core.turn import Turn
 from wfe.core.values import decode
 from wfe.errors import InvalidInput
-from wfe.limits import DURATION_MAX_MS, KEY_CHARS_MAX, LOSSES_MAX, SUBFLOW_DEPTH_MAX
+from wfe.limits import DURABLE_RECORD_BYTES_MAX, DURATION_MAX_MS, KEY_CHARS_MAX, LOSSES_MAX, SUBFLOW_DEPTH_MAX
+from wfe.model.blob import expand
 from wfe.model.definition import Approval
 from wfe.model.durable import (
     CALL_APPROVAL,
@@ -44,6 +46,7 @@ from wfe.model.ids import child_run_id, partition_of_key
 from wfe.model.mail import ChildControl, ChildStart
 from wfe.model.policy import ErrorInfo
 from wfe.model.state import COMPLETED, DEADLINE, WAKE, RunState
+from wfe.model.state import FAILED as FAILED_RUN
 
 decode_task = Decoder(TaskBody).decode
 decode_child = Decoder(ChildBody).decode
@@ -153,8 +156,20 @@ def end_call(
     run = turn.run
     in_turn = MAIN in run.open
     turn.emit(CallEnded(0, key // turn.plan.stride, status, turn.now_ms, value, error, attempt, signalled))
-    if not in_turn and MAIN in run.open:
+    if state_of(run).size_bytes > DURABLE_RECORD_BYTES_MAX:
+        _too_large(turn)
+    elif not in_turn and MAIN in run.open:
         turn.ready.append(MAIN)
+
+
+def _too_large(turn: Turn) -> None:
+    message = (
+        f"the results of its calls have more than {DURABLE_RECORD_BYTES_MAX} bytes together: begin a next round with "
+        "wf.continue_with(...) before that, or let tasks return paths or URLs"
+    )
+    end_run(
+        turn, FAILED_RUN, error=ErrorInfo("RecordTooLarge", message, turn.plan.nodes[0].id, types=("RecordTooLarge",))
+    )
 
 
 def fail(turn: Turn, key: int, kind: str, message: str, status: int = FAILED) -> None:
@@ -166,11 +181,11 @@ def take(turn: Turn, key: int) -> None:
     """The call takes the oldest signal that it waits for."""
     run = turn.run
     call = call_at(run, turn.plan, key)
-    _, payload = run.signals[run.waits[key]][0]
     if call.kind == CALL_APPROVAL:
-        _decide(turn, key, call, payload)
+        _, payload = run.signals[run.waits[key]][0]
+        _decide(turn, key, call, expand(payload, run.blobs))
     else:
-        end_call(turn, key, DONE, payload, signalled=True)
+        end_call(turn, key, DONE, signalled=True)
 
 
 def _decide(turn: Turn, key: int, call: Called, payload: Raw) -> None:

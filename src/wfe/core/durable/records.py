@@ -11,6 +11,7 @@ from wfe.core.durable.calls import decode_task
 from wfe.core.durable.places import MAIN, call_at, state_of
 from wfe.core.plan import Plan
 from wfe.core.values import splice
+from wfe.model.blob import expand
 from wfe.model.durable import NULL, OPEN, Called, DurableRecord, TaskBody
 from wfe.model.state import RunState
 
@@ -34,7 +35,7 @@ def errand_of(run: RunState, plan: Plan, key: int) -> Errand:
 
 def kind_of(run: RunState, plan: Plan, key: int) -> tuple[str, int]:
     """The task and version that a worker must offer for an open place."""
-    if key == MAIN:
+    if key == MAIN or key not in run.open:
         return plan.nodes[0].task, plan.nodes[0].task_version
     call = call_at(run, plan, key)
     return call.name, call.version
@@ -58,8 +59,12 @@ def record_of(run: RunState, plan: Plan, now_ms: int, *, partial: bool) -> Raw:
     else:
         since, calls, seen = 0, [_shown(call) for call in state.calls], 0
         given = splice(run, plan, 0, 0, plan.nodes[0].input) if not state.round else state.input
+    completions = state.completions[seen:]
+    if run.blobs:
+        given = expand(given, run.blobs)
+        completions = [structs.replace(found, value=expand(found.value, run.blobs)) for found in completions]
     record = DurableRecord(
-        since, calls, seen, state.completions[seen:], given, state.round, state.began_ms, now_ms, partial, run.key,
+        since, calls, seen, completions, given, state.round, state.began_ms, now_ms, partial, run.key,
         state.seed,
     )  # fmt: skip
     return Raw(_encode(record))

@@ -20,7 +20,6 @@ from wfe.core.values import encode
 from wfe.limits import (
     DURABLE_CALLS_MAX,
     DURABLE_CANCEL_GRACE_MS,
-    DURABLE_RECORD_BYTES_MAX,
     ERROR_MESSAGE_CHARS_MAX,
     LOSSES_MAX,
 )
@@ -142,16 +141,12 @@ def _book(turn: Turn, attempt: int, done: _Done) -> None:
 
 
 def _suspended(turn: Turn) -> None:
-    """The function waits: for something that can come, and within the bounds of what is recorded."""
+    """The function waits: for something that can come, and has not made too many calls."""
     run = turn.run
     state = state_of(run)
-    way_out = "begin a next round with wf.continue_with(...) before that"
     if len(state.calls) > DURABLE_CALLS_MAX:
-        message = f"the function made more than {DURABLE_CALLS_MAX} calls: {way_out}"
+        message = f"more than {DURABLE_CALLS_MAX} calls: begin a next round with wf.continue_with(...) before that"
         end_run(turn, FAILED, error=_error(turn, "TooManyCalls", message))
-    elif state.size_bytes > DURABLE_RECORD_BYTES_MAX:
-        message = f"the recorded results have more than {DURABLE_RECORD_BYTES_MAX} bytes: {way_out}, or pass paths"
-        end_run(turn, FAILED, error=_error(turn, "RecordTooLarge", message))
     elif not (run.open or run.waits or run.children or any(timer > MAIN * 2 + DEADLINE for timer in run.timers)):
         message = "the function waits for what no call of it can bring about: it awaits a bare future, or itself"
         end_run(turn, FAILED, error=_error(turn, "stuck", message))

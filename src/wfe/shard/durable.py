@@ -1,0 +1,109 @@
+"""Durable functions at the shard: which worker gets a turn, and what it is given. Memory only, nothing is written.
+
+A worker that had a run's last turn has its coroutine still: the next turn waits for it and carries only what is new.
+When it has no room for long, or is gone, anybody gets the turn, with everything that is recorded. A worker that lost
+the coroutine says so (`NEED_ALL`): the same attempt is given out again, in full.
+"""
+
+from __future__ import annotations
+
+from msgspec import Raw
+
+from wfe.core.durable.places import MAIN, state_of
+from wfe.core.durable.records import errand_of, kind_of, record_of, redelivers, timeout_of
+from wfe.model.durable import SUSPENDED
+from wfe.model.state import NULL, PAUSED
+from wfe.partition.entry import Entry, Lease
+from wfe.partition.ready import Kind, ReadyQueue
+from wfe.wire.messages import TaskResult, TaskSpec
+
+_NO_ARGUMENTS = Raw(b"\x80")
+_ALL = 1 << 40
+_HOME = "wfe.home:"
+"""Tasks of workers have names without a colon: this is none of them."""
+
+
+def home_kind(worker: str) -> Kind:
+    """The queue of the turns that wait for one worker."""
+    return (_HOME + worker, 0)
+
+
+class Homes:
+    """Which workers are there for the functions whose last turn they had."""
+
+    def __init__(self, ready: ReadyQueue) -> None:
+        self._ready = ready
+        self._patience: dict[str, bool] = {}
+        """Workers that are there; False: turns waited for it in vain at the last look already."""
+
+    def add(self, worker: str) -> None:
+        """A worker said hello."""
+        self._patience[worker] = True
+
+    def remove(self, worker: str) -> None:
+        """A worker is gone: others may take its turns."""
+        if self._patience.pop(worker, None) is not None:
+            self._release(worker)
+
+    def queue_of(self, entry: Entry, key: int) -> Kind:
+        """The queue that an open place of a durable function waits in."""
+        if key == MAIN and entry.home in self._patience:
+            return home_kind(entry.home)
+        return kind_of(entry.run, entry.plan, key)
+
+    def look(self) -> None:
+        """Now and then: turns that have waited for their worker since the last look may go to anybody."""
+        for worker, patient in self._patience.items():
+            waits = self._ready.count(frozenset((home_kind(worker),))) > 0
+            if waits and not patient:
+                self._release(worker)
+            self._patience[worker] = not waits
+
+    def _release(self, worker: str) -> None:
+        for entry, key in self._ready.take(frozenset((home_kind(worker),)), _ALL):
+            if key in entry.run.open:
+                self._ready.push(entry.run.priority, kind_of(entry.run, entry.plan, key), entry, key)
+
+
+def spec_of(entry: Entry, key: int, attempt: int, worker: str, now_ms: int) -> TaskSpec | None:
+    """A turn, or a task that the function called, as a worker gets it; None when that must be written down first."""
+    run, plan = entry.run, entry.plan
+    act, index = divmod(key, plan.stride)
+    if key == MAIN:
+        node = plan.nodes[index]
+        state = state_of(run)
+        record = record_of(run, plan, now_ms, partial=entry.home == worker)
+        return TaskSpec(
+            run.id, index, act, attempt, node.task, node.task_version, node.id, _NO_ARGUMENTS,
+            durable=1 + state.taken, recorded=record,
+        )  # fmt: skip
+    if not redelivers(run, plan, key) and run.handed_out.get(key) != attempt:
+        return None
+    errand = errand_of(run, plan, key)
+    return TaskSpec(
+        run.id, index, act, attempt, errand.task, errand.version, errand.task, errand.body.input, errand.timeout_ms,
+        errand.body.heartbeat_ms, run.failures.get(key, 0), run.previous.get(key, NULL),
+    )  # fmt: skip
+
+
+def turn_over(entry: Entry, key: int, result: TaskResult, worker: str, *, counted: bool) -> None:
+    """After a turn: its worker has the coroutine as it is recorded, or nobody has."""
+    if key == MAIN:
+        goes_on = counted and result.status == SUSPENDED and entry.run.status != PAUSED
+        entry.home = worker if goes_on else ""
+
+
+def lease_timeout_ms(lease: Lease) -> int:
+    """How long a lease's task may run, in ms; 0: without a limit."""
+    entry, key = lease.entry, lease.key
+    if entry.run.durable is not None:
+        return timeout_of(entry.run, entry.plan, key)
+    return entry.plan.nodes[key % entry.plan.stride].timeout_ms
+
+
+def runs_once(lease: Lease) -> bool:
+    """Whether a task must not run twice."""
+    entry, key = lease.entry, lease.key
+    if entry.run.durable is not None:
+        return not redelivers(entry.run, entry.plan, key)
+    return not entry.plan.nodes[key % entry.plan.stride].redeliver
