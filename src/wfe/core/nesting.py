@@ -25,6 +25,31 @@ def check_nesting(definition: Definition, findings: Findings) -> None:
     """Findings about breaks, loops that have no end, locks inside themselves, and durable functions with company."""
     _check_alone(definition, findings)
     _check(definition.nodes, "nodes", _Around(), definition, findings)
+    _check_order(definition, findings)
+
+
+def _check_order(definition: Definition, findings: Findings) -> None:
+    """Locks that are taken in one order here and in the other there: two who hold one each wait for ever."""
+    taken: dict[tuple[str, str], str] = {}
+
+    def look(nodes: tuple[Node, ...], prefix: str, held: tuple[str, ...]) -> None:
+        for index, node in enumerate(nodes):
+            where = f"{prefix}[{index}]"
+            inner = held
+            if isinstance(node, Lock):
+                for outer in held:
+                    for name in node.names:
+                        taken.setdefault((outer, name), node.id)
+                        other = taken.get((name, outer))
+                        if other is not None and name != outer:
+                            message = f"{name!r} is taken while {outer!r} is held, and at {other!r} it is the other way"
+                            hint = "two of them can wait for each other for ever: take them in the same order"
+                            findings.warning(node.id, f"{where}.lock", message, hint)
+                inner = (*held, *node.names)
+            for block, place in blocks_of(node, where):
+                look(block, place, inner)
+
+    look(definition.nodes, "nodes", ())
 
 
 def _check(nodes: tuple[Node, ...], prefix: str, around: _Around, definition: Definition, findings: Findings) -> None:

@@ -24,11 +24,13 @@ from wfe.client.watches import ENDED
 from wfe.errors import InvalidInput, Stuck, WfeError
 from wfe.limits import LIST_LIMIT_DEFAULT
 from wfe.model.durations import parse_duration
+from wfe.model.registered import RegisteredTask
 from wfe.sim.engine import TOKEN
 from wfe.testing.mocks import Mock
 from wfe.testing.runs import EnvRun
 from wfe.testing.world import TestWorld
 from wfe.wire.messages import Deployed, RunOutcome
+from wfe.worker.builtin import with_builtin
 
 T = TypeVar("T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -100,9 +102,10 @@ class Env:
     def mock(self, task: Any) -> Mock:
         """From now on the task does what the `Mock` is told: ``env.mock(charge).returns("ch_1")``.
 
-        ``task``: the decorated function. Its ``calls`` are the arguments of every attempt.
+        ``task``: the decorated function, or the name of one that every worker has: ``"wfe.http"``, or a node type of a
+        plugin. Its ``calls`` are the arguments of every attempt.
         """
-        registered = getattr(task, "__wfe_task__", None)
+        registered = _builtin(task) if isinstance(task, str) else getattr(task, "__wfe_task__", None)
         if registered is None:
             raise InvalidInput(f"{task!r} is no task: pass the function decorated with @wfe.task")
         mock = self._world.mocks[registered.name] = Mock(registered)
@@ -176,11 +179,11 @@ class Env:
 
     def signal(
         self, workflow: Any, key: str, name: str, payload: Any = None, *, event_id: str | None = None,
-        start: Args | None = None,
+        correlation: str = "", start: Args | None = None,
     ) -> EnvRun:  # fmt: skip
         """As `Client.signal`: by workflow and key."""
         self._offer(workflow)
-        sent = self.client.signal(workflow, key, name, payload, event_id=event_id, start=start)
+        sent = self.client.signal(workflow, key, name, payload, event_id=event_id, correlation=correlation, start=start)
         return EnvRun(self, self._drive(sent))
 
     def approvals(self, *, to: str | None = None) -> Many[ApprovalInfo]:
@@ -298,6 +301,13 @@ class Env:
             on_frames([(peer, parts)])
 
         return world.network.connect("client", address, world.fresh_identity("client"), deliver)
+
+
+def _builtin(name: str) -> RegisteredTask:
+    known = {task.name: task for task in with_builtin({}).values()}
+    if name not in known:
+        raise InvalidInput(f"no worker has a task {name!r} by itself; those that have a name: {', '.join(known)}")
+    return known[name]
 
 
 def _scene(scenario: Callable[[Env], T], apps: tuple[str, ...], seed: int, at: int) -> tuple[T, int]:

@@ -24,6 +24,7 @@ from wfe.sim.world import BEGIN_MS, World
 from wfe.testing.loop import VirtualLoop
 from wfe.testing.mocks import Mock
 from wfe.testing.worker import TaskNode
+from wfe.worker.builtin import plugin_tasks
 
 if TYPE_CHECKING:
     from wfe.sim.swarm import Swarm
@@ -127,7 +128,7 @@ class TestWorld(World):
         self.calm = True
         self._numbers = 0
         self.remotes, self.clients = [], []
-        self.tasks: dict[tuple[str, int], RegisteredTask] = {}
+        self.tasks: dict[tuple[str, int], RegisteredTask] = {(t.name, t.version): t for t in plugin_tasks()}
         self.mocks: dict[str, Mock] = {}
         self.busy_tasks = 0
         """Attempts that are executing now."""

@@ -44,6 +44,11 @@ WARNINGS: dict[str, tuple[str, str]] = {
         HEAD + "- {task: a, boundary: [{timer: 1s, port: late}]}",
         "5:23: a: nothing follows the port 'late': the order of a block has no ports; use a graph",
     ),
+    "locks in one order and in the other": (
+        HEAD + "- {lock: printer, do: [{lock: scanner, do: [{task: a}]}]}\n"
+        "- {lock: scanner, do: [{lock: printer, do: [{task: b}]}]}",
+        "6:31: lock_4: 'printer' is taken while 'scanner' is held, and at 'lock_2' it is the other way",
+    ),
     "no case for the rest": (HEAD + "- {decision: {a: n > 1}}", "5:3: decision: no case takes the rest"),
     "nothing to transform": (HEAD + "- {transform: '[n]'}", "5:3: transform: the transformation changes nothing"),
     "no rest": (HEAD + "- {map: 3, rest: continue, do: [{task: a}]}", "5:18: map: there is no rest"),

@@ -66,7 +66,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
         HEAD + "- {loop: {until: n > 1}, until: n > 2, do: [{task: a}]}",
         "f.yaml:4:33: until: the until is already given",
     ),
-    "join misspelt": (HEAD + "- {task: a, join: al}", "f.yaml:4:19: join: a join is all, any, each, or, a number, {n: 2}"),
+    "join misspelt": (HEAD + "- {task: a, join: al}", "f.yaml:4:19: join: a join is all, any, each, or, a number"),
     "join of none": (HEAD + "- {task: a, join: 0}", "f.yaml:4:19: join: a join is at least 1, not 0"),
     "join without number": (HEAD + "- {task: a, join: {rest: drain}}", "f.yaml:4:19: join: a join is all, any"),
     "key of a join": (HEAD + "- {task: a, join: {thread: 2, rest: drain}}", "unknown key 'rest' of a thread join"),

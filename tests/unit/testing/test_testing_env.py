@@ -19,6 +19,7 @@ from shop_for_env import (
 )
 
 import wfe
+from wfe.model.definition import Definition, Http, WaitSignal
 from wfe.testing import Env, Mock
 
 
@@ -131,6 +132,25 @@ def test_keys_lists_and_signals_by_key(wfe_env: Env) -> None:
     wfe_env.signal(obedient, "k", "go", 21)
     assert wfe_env.find(obedient, "k").result() == 84
     assert wfe_env.get(run.id).describe().output == 84
+
+
+def test_a_signal_by_key_may_carry_a_correlation(wfe_env: Env) -> None:
+    wfe_env.deploy(Definition("paid", nodes=(WaitSignal(id="s", signal="paid", correlate="o-1"),), output="${s}"))
+    run = wfe_env.start("paid", key="k")
+    wfe_env.signal("paid", "k", "paid", 1, correlation="o-2")
+    assert run.status() == "waiting"
+    wfe_env.signal("paid", "k", "paid", 2, correlation="o-1")
+    assert run.result() == 2
+
+
+def test_http_calls_are_mocked_by_the_name_of_their_task(wfe_env: Env) -> None:
+    node = Http(id="h", method="GET", url="https://rates.example.com/${n}")
+    wfe_env.deploy(Definition("rates", params={"n": {}}, nodes=(node,), output="${h.body}"))
+    calls = wfe_env.mock("wfe.http").returns({"status": 200, "headers": {}, "body": {"eur": 2}}).calls
+    assert wfe_env.run("rates", 7) == {"eur": 2}
+    assert calls[0].request.url == "https://rates.example.com/7"
+    with pytest.raises(wfe.InvalidInput, match=r"wfe\.http"):
+        wfe_env.mock("wfe.htpp")
 
 
 def test_pause_resume_and_cancel(wfe_env: Env) -> None:
