@@ -15,7 +15,7 @@ from wfe.client.arguments import Args
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, LinkFactory
 from wfe.client.sync_runs import ClientLoop, Run
 from wfe.client.typed import TypedWorkflow
-from wfe.core.study import Differences, ProcessedGraph
+from wfe.client.why import Explanation
 from wfe.errors import Disconnected
 from wfe.limits import LIST_LIMIT_DEFAULT
 from wfe.model.definition import Definition
@@ -311,6 +311,10 @@ class Client:
     def backup(self, directory: str, timeout_s: float | None = None) -> BackupReport:
         """See `AsyncClient.backup`."""
         return self._loop.call(self._client.backup(directory, timeout_s))
+
+    def why(self, run_id: str) -> Explanation:
+        """See `AsyncClient.why`."""
+        return self._loop.call(self._client.why(run_id))
 
     def view(self, run_id: str) -> RunView:
         """See `AsyncClient.view`."""
