@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-FILES = ["accepted_checkout.py", "accepted_types.py", "client_starts.py", "rejected.py"]
+FILES = ["accepted_checkout.py", "accepted_types.py", "client_starts.py", "durable_functions.py", "rejected.py"]
 
 
 def _wrong_lines() -> set[tuple[str, int]]:

@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from wfe.wire.durable import CALL_NAMES, Called
 
 SHOWN_BEFORE, SHOWN_AFTER = 4, 2
-_WAYS_OUT = (
-    "Nothing is lost: the run is paused. Give it the code that it began with and resume it, or branch with "
-    'wf.version("change-id") so that old runs go the old way, deploy that and resume it.'
-)
+_WAY_OUT = 'A change that live runs must not see stands behind `if wf.version("change-id"):`'
 
 
 def describe(call: Called | None) -> str:
@@ -36,4 +33,4 @@ def difference(function: str, reason: str, recorded: Sequence[Called], made: Seq
             )
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     table = "\n".join(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}".rstrip() for row in rows)
-    return f"{function!r} does not do on its re-run what is recorded: {reason}\n{table}\n{_WAYS_OUT}"
+    return f"{function!r} does not do on its re-run what is recorded: {reason}\n{table}\n{_WAY_OUT}"
