@@ -76,7 +76,7 @@ def signal(seq: int, name: str, timeout_ms: int = NO_TIMEOUT, correlation: str =
     return _command(CALL_SIGNAL, seq, name, SignalBody(correlation), timeout_ms)
 
 
-def approval(seq: int, name: str, timeout_ms: int = NO_TIMEOUT, **options: str) -> Any:
+def approval(seq: int, name: str, timeout_ms: int = NO_TIMEOUT, **options: Any) -> Any:
     return _command(CALL_APPROVAL, seq, name, ApprovalBody(**options), timeout_ms)
 
 

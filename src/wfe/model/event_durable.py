@@ -52,6 +52,7 @@ class CallEnded(Event, frozen=True, array_like=True, tag=91):
     error: ErrorInfo | None = None
     attempt: int = 0
     signalled: bool = False
+    name: str = ""
 
 
 class Published(Event, frozen=True, array_like=True, tag=92):

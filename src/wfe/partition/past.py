@@ -7,6 +7,7 @@ from msgspec import Raw
 from wfe.core.plan import Plan
 from wfe.model.blob import expand
 from wfe.model.state import RUN_DEADLINE, RunState, channel_name
+from wfe.partition.durable import ended_calls
 from wfe.partition.views import waiting_for
 from wfe.wire.rounds import NULL, NodeState, RunPast
 
@@ -24,6 +25,8 @@ def run_past(plan: Plan, run: RunState, event: int, time_ms: int) -> RunPast:
         if wait.node
     ]
     nodes += _blocks(plan, run)
+    if run.durable is not None:
+        nodes += ended_calls(run)
     deadline = run.timers.get(RUN_DEADLINE)
     if deadline is not None:
         nodes.append(NodeState("", 0, "deadline", due_ms=deadline))

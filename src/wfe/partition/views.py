@@ -13,7 +13,9 @@ from wfe.core.plan import Plan
 from wfe.model.blob import described, expand
 from wfe.model.definition import Approval
 from wfe.model.event import EventChunk, RunEvent
+from wfe.model.event_durable import CallEnded
 from wfe.model.state import DEADLINE, ENDED, PAUSED, RUN_DEADLINE, RUNNING, RunState
+from wfe.partition import durable
 from wfe.partition.entry import Entry, Lease
 from wfe.wire.approvals import OpenApproval
 from wfe.wire.messages import NULL, HistoryEvent, RunOutcome, RunView, Waiting
@@ -84,7 +86,9 @@ def waiting_for(run: RunState, plan: Plan, leases: dict[int, Lease]) -> list[Wai
     return found
 
 
-def _place(plan: Plan, key: int) -> str:
+def _place(run: RunState, plan: Plan, key: int) -> str:
+    if run.durable is not None:
+        return durable.place_words(run, plan, key)
     act, index = divmod(key, plan.stride)
     return _at(_node_id(plan, index), act)
 
@@ -105,11 +109,13 @@ def _tasks(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Wait
     for key, attempt in run.open.items():
         lease = leases.get(key)
         name = plan.nodes[key % plan.stride].task
+        if run.durable is not None:
+            name = durable.task_words(run, plan, key) + durable.where_words(run, plan, key)
         if lease is None:
-            yield Waiting("worker", _place(plan, key), name, attempt=attempt)
+            yield Waiting("worker", _place(run, plan, key), name, attempt=attempt)
         else:
             detail = f"{name} on {lease.worker}"
-            yield Waiting("task", _place(plan, key), detail, since_ms=lease.dispatched_ms, attempt=attempt)
+            yield Waiting("task", _place(run, plan, key), detail, since_ms=lease.dispatched_ms, attempt=attempt)
 
 
 def _messages(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Waiting]:
@@ -118,7 +124,9 @@ def _messages(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[W
         if key not in run.approvals:
             kind = "items" if key in run.groups else "signal"
             detail = channel.replace("\x1f", " ")
-            yield Waiting(kind, _place(plan, key), detail, due_ms=run.timers.get(key * 2 + DEADLINE, 0))
+            if run.durable is not None:
+                detail += durable.where_words(run, plan, key)
+            yield Waiting(kind, _place(run, plan, key), detail, due_ms=run.timers.get(key * 2 + DEADLINE, 0))
 
 
 def _approvals(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Waiting]:
@@ -132,7 +140,7 @@ def _approvals(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[
 def _locks(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Waiting]:
     for key, held in run.locks.items():
         if not held:
-            yield Waiting("lock", _place(plan, key), _lock_words(run, plan, key))
+            yield Waiting("lock", _place(run, plan, key), _lock_words(run, plan, key))
 
 
 def _joins(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Waiting]:
@@ -143,7 +151,7 @@ def _joins(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Wait
 
 def _children(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Waiting]:
     for key, child in run.children.items():
-        yield Waiting("run", _place(plan, key), child, due_ms=run.timers.get(key * 2 + DEADLINE, 0))
+        yield Waiting("run", _place(run, plan, key), child, due_ms=run.timers.get(key * 2 + DEADLINE, 0))
 
 
 def _timers(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Waiting]:
@@ -154,16 +162,19 @@ def _timers(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Wai
             continue
         loop = run.loops.get(key)
         if loop is not None:
-            yield Waiting("loop", _place(plan, key), f"turn after iteration {loop.iteration}", due_ms=due_ms)
+            yield Waiting("loop", _place(run, plan, key), f"turn after iteration {loop.iteration}", due_ms=due_ms)
         else:
             kind = "retry" if key in run.retrying else "timer"
-            yield Waiting(kind, _place(plan, key), due_ms=due_ms, attempt=run.retrying.get(key, 0))
+            yield Waiting(kind, _place(run, plan, key), due_ms=due_ms, attempt=run.retrying.get(key, 0))
 
 
 def open_approvals(run: RunState, plan: Plan) -> list[OpenApproval]:
     """Who is asked to decide what in this run."""
     found = []
     for key, asked in run.approvals.items():
+        if run.durable is not None:
+            found.append(durable.asked_approval(run, plan, key, asked))
+            continue
         act, index = divmod(key, plan.stride)
         node = plan.nodes[index].node
         assert isinstance(node, Approval)
@@ -205,13 +216,18 @@ def history_event(plan: Plan, seq: int, time_ms: int, event: RunEvent) -> Histor
             value = [plan.nodes[index].id for index in value] if name == "members" else plan.nodes[value].id
         elif isinstance(value, Raw):
             value = described(value)
+        elif name == "calls":
+            value = durable.made_words(value)
+        elif name == "status" and isinstance(event, CallEnded):
+            value = durable.end_words(event)
         fields[name] = value
     node = getattr(event, "node", None)
+    named = event.name if isinstance(event, CallEnded) else ""
     return HistoryEvent(
         seq,
         time_ms,
         type(event).__name__,
-        _node_id(plan, node) if node is not None else "",
+        named or (_node_id(plan, node) if node is not None else ""),
         getattr(event, "act", 0),
         getattr(event, "attempt", 0),
         Raw(_encode(fields)),

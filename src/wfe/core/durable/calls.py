@@ -155,7 +155,8 @@ def end_call(
     """Record how a call ended; the function's next turn may be open then."""
     run = turn.run
     in_turn = MAIN in run.open
-    turn.emit(CallEnded(0, key // turn.plan.stride, status, turn.now_ms, value, error, attempt, signalled))
+    act, name = key // turn.plan.stride, call_at(run, turn.plan, key).name
+    turn.emit(CallEnded(0, act, status, turn.now_ms, value, error, attempt, signalled, name))
     if state_of(run).size_bytes > DURABLE_RECORD_BYTES_MAX:
         _too_large(turn)
     elif not in_turn and MAIN in run.open:
