@@ -1,0 +1,88 @@
+"""Durable functions on a real server: killed workers and shards, evicted and waiting ones, several at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import wfe
+from conftest import Server
+
+sys.path.insert(0, str(Path(__file__).parent))
+import durable_app
+
+APP = str(Path(__file__).parent / "durable_app.py")
+TIMEOUT_S = 90.0
+
+
+@pytest.fixture(scope="module")
+def server(start_server: Callable[..., Server]) -> Server:
+    return start_server("--shards", "2", "--workers", "2", "--log-level", "warning", "--app", APP)
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[Any]:
+    with wfe.connect(server.address, (server.data / "token").read_text().strip()) as client:
+        yield client
+
+
+def expected(first: int, steps: int) -> list[str]:
+    return [
+        *(f"<{(first + step) ** 2}-{(first - step) ** 2}>" for step in range(steps)),
+        str(first * first),
+    ]
+
+
+def pids(server: Server, kind: str) -> list[int]:
+    return [entry["pid"] for entry in server.json("status")[kind] if entry["pid"]]
+
+
+def test_many_functions_give_what_they_should(client: Any) -> None:
+    runs = client.start_many(durable_app.parcel, [wfe.args(number, 4) for number in range(50)])
+    for number, run in enumerate(runs):
+        assert run.result(timeout_s=TIMEOUT_S) == expected(number, 4)
+
+
+@pytest.mark.parametrize("kind", ["workers", "shards"])
+def test_killed_half_way_the_result_is_the_same(server: Server, client: Any, kind: str) -> None:
+    runs = [client.start(durable_app.parcel, number, 25) for number in range(20)]
+    for _ in range(2):
+        seen = max(len(run.history()) for run in runs)
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while max(len(run.history()) for run in runs[:3]) < seen + 20 and runs[0].status() == "running":
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
+        for pid in pids(server, kind):
+            os.kill(pid, signal.SIGKILL)
+    for number, run in enumerate(runs):
+        assert run.result(timeout_s=TIMEOUT_S) == expected(number, 25)
+        published = [event.data["value"] for event in run.history() if event.type == "Published"]
+        assert [value["step"] for value in published] == [0, 5, 10, 15, 20]
+        assert len({value["dice"] for value in published}) == 5
+
+
+def test_a_function_that_waits_goes_on_after_everything_was_killed(server: Server, client: Any) -> None:
+    run = client.start(durable_app.asks, "why?")
+    while run.status() != "waiting":
+        time.sleep(0.02)
+    for kind in ("workers", "shards"):
+        for pid in pids(server, kind):
+            os.kill(pid, signal.SIGKILL)
+    run.signal("answer", "because")
+    assert run.result(timeout_s=TIMEOUT_S) == "<why? because>"
+
+
+def test_a_function_that_blocks_its_worker_ends_all_the_same(client: Any) -> None:
+    assert client.start(durable_app.blocks).result(timeout_s=TIMEOUT_S) == "<late>"
+
+
+def test_the_command_line_runs_one_in_one_shot(server: Server) -> None:
+    run = server.json("run", f"{APP}:parcel", "-i", '{"first": 3, "steps": 2}')
+    assert (run["status"], run["output"]) == ("completed", expected(3, 2))
