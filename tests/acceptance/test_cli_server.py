@@ -254,3 +254,16 @@ def test_a_worker_joins_over_tcp_and_leaves(start_server: Callable[..., Server],
         assert server.json("get", run_id)["output"] == "hello far"
         worker.terminate()
         assert worker.wait(30) == 0
+
+
+def test_why_names_what_a_run_waits_for(start_server: Callable[..., Server], app: Path) -> None:
+    server = start_server()
+    assert server.wfe("deploy", str(app)).returncode == 0
+    run_id = server.wfe("start", "hello", "-i", '"ada"').stdout.strip()
+    said = server.wfe("why", run_id)
+    assert said.returncode == 0
+    assert "greet" in said.stdout
+    assert "wfe worker" in said.stdout
+    document = server.json("why", run_id)
+    assert (document["id"], document["waiting_for"][0]["reason"]) == (run_id, "no_workers")
+    assert server.wfe("why", "0" * 26).returncode == 2

@@ -25,6 +25,7 @@ from wfe.client.starter import Starter
 from wfe.client.studies import Studying
 from wfe.client.typed import TypedWorkflow
 from wfe.client.views import run_info
+from wfe.client.why import Explaining
 from wfe.config import DEFAULT_ADDRESS, find_token
 from wfe.errors import Disconnected, UnknownRun
 from wfe.limits import LIST_LIMIT_DEFAULT
@@ -59,7 +60,7 @@ _decode_definitions = decoder_of(list[DefinitionFound])
 _decode_definition = decoder_of(DefinitionFound)
 
 
-class AsyncClient(Operating, Approving, Cataloguing, Studying):
+class AsyncClient(Operating, Approving, Cataloguing, Studying, Explaining):
     """A connection to a server. Made by `aconnect`; use it as ``async with``."""
 
     def __init__(

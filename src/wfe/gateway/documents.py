@@ -78,6 +78,40 @@ class Run(Struct):
     definition: str
 
 
+class Blocker(Struct):
+    """What a run waits for, explained: ``text`` is a sentence that says what would help, ``reason`` a stable word.
+
+    ``by``: places in the way, as run/node/activation; ``child``: of a sub-workflow, what that waits for.
+    """
+
+    kind: str
+    node: str
+    detail: str
+    attempt: int
+    since: str | None
+    due: str | None
+    reason: str
+    text: str
+    by: list[str]
+    child: Explanation | None
+
+
+class Explanation(Struct):
+    """Why a run does not go on. ``summary``: one line."""
+
+    id: str
+    workflow: str
+    version: int
+    key: str | None
+    status: RunStatus
+    error: RunError | None
+    started_at: str | None
+    ended_at: str | None
+    parent: str | None
+    summary: str
+    waiting_for: list[Blocker]
+
+
 class RunList(Struct):
     """Runs, newest first. ``cursor``: pass it to get the next page; ``incomplete``: partitions that did not answer."""
 

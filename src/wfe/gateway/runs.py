@@ -11,7 +11,8 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, Quer
 from msgspec import UNSET, Struct, UnsetType
 
 from wfe.client.views import event_document, past_document, run_document
-from wfe.gateway.documents import EventPage, Run, RunList, RunPast, RunStatus
+from wfe.client.why import why_document
+from wfe.gateway.documents import EventPage, Explanation, Run, RunList, RunPast, RunStatus
 from wfe.gateway.problems import BadRequest
 from wfe.gateway.state import Gateway
 from wfe.limits import KEY_CHARS_MAX, LONG_POLL_MAX_S, NAME_CHARS_MAX
@@ -150,6 +151,12 @@ async def get_state(
     return msgspec.convert(past_document(await gateway.client.handle(run_id).past(event)), RunPast)
 
 
+@get("/runs/{run_id:str}/why", summary="Explain why a run does not go on")
+async def explain(gateway: NamedDependency[Gateway], run_id: FromPath[str]) -> Explanation:
+    """What exactly it waits for: a worker, slots, a lock and who has it, a timer, a signal, a person, another run."""
+    return msgspec.convert(why_document(await gateway.client.why(run_id)), Explanation)
+
+
 def tags_of(tags: list[str] | None) -> dict[str, str]:
     """``NAME=VALUE`` texts as a filter."""
     found = {}
@@ -169,4 +176,4 @@ def duration_of(text: str, name: str) -> float:
         raise BadRequest(422, str(error), parameter=name) from error
 
 
-ROUTES = [start_run, list_runs, get_run, find_run, get_result, get_history, get_state]
+ROUTES = [start_run, list_runs, get_run, find_run, get_result, get_history, get_state, explain]

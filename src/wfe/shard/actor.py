@@ -24,6 +24,7 @@ from wfe.partition.partition import Partition
 from wfe.shard.backup import BackupPart
 from wfe.shard.checkpoints import Checkpoints
 from wfe.shard.core import Disk, Sender, Settings, ShardCore, encode
+from wfe.shard.explain import Explainer
 from wfe.shard.loading import Loader
 from wfe.shard.mailroom import Mailroom
 from wfe.shard.recovery import Recovery
@@ -65,6 +66,7 @@ class Shard:
         turns = self.workers.turns
         self.starts = Starts(core, self.loader, turns, self.checkpoints.tail_full)
         self.requests = Requests(core, self.loader, turns, self.starts)
+        self.requests.kinds |= Explainer(core, self.loader, turns, self.workers.links).kinds()
         self.usages = Usages(core, self.loader)
         self.mailroom = Mailroom(core, self.loader, turns, self.starts)
         self.backup = BackupPart(core, self.mailroom.sending, self.checkpoints, disk.copier)

@@ -70,7 +70,7 @@ class Requests:
         self._starts = starts
         self.followers: Askers[tuple[bytes, int], HistoryQuery] = Askers()
         """Who waits for further events of a run: clients and the numbers of their questions."""
-        self._kinds: dict[int, tuple[Any, Handler]] = {
+        self.kinds: dict[int, tuple[Any, Handler]] = {
             Kind.START: (msgspec.msgpack.Decoder(list[StartRun]).decode, self._start),
             Kind.AWAIT: (msgspec.msgpack.Decoder(list[str]).decode, self._await),
             Kind.GET: (msgspec.msgpack.Decoder(GetRun).decode, self._get),
@@ -87,12 +87,12 @@ class Requests:
         """A client's frame, relayed by the coordinator."""
         core = self._core
         try:
-            if header.kind not in self._kinds:
+            if header.kind not in self.kinds:
                 raise ProtocolError(f"a shard takes no frame of kind {header.kind}")
             partition = core.partitions.get(header.partition)
             if partition is None:
                 raise ProtocolError(f"partition {header.partition} is not served here")
-            decode, handler = self._kinds[header.kind]
+            decode, handler = self.kinds[header.kind]
             try:
                 message = decode(body)
             except MALFORMED as error:

@@ -48,6 +48,8 @@ class Kind(IntEnum):
     FORK = 23  # ForkRun, answered by REPLY StartOutcome
     STATE = 24  # StateQuery, answered by REPLY RunPast
     APPROVALS = 25  # ApprovalsQuery (wire.approvals), answered by REPLY ApprovalPage
+    WHY = 26  # GetRun, answered by REPLY RunWhy (wire.why)
+    LOCK = 27  # LockQuery, answered by REPLY LockQueue
     ERROR = 20  # ErrorReply
 
     # shard <-> coordinator

@@ -200,6 +200,15 @@ def test_a_failed_run_is_retried_skipped_and_forked(http: HttpEnv) -> None:
     assert http.get(path).json()["output"] == "skipped"
 
 
+def test_a_run_that_waits_says_why(http: HttpEnv) -> None:
+    run_id = start(http, "asking")["id"]
+    why = http.get(f"/api/v1/runs/{run_id}/why").json()
+    assert (why["id"], why["status"]) == (run_id, "waiting")
+    assert "ada to decide boss" in why["summary"]
+    assert why["waiting_for"][0]["reason"] == "approval"
+    assert http.get(f"/api/v1/runs/{'0' * 26}/why").status == 404
+
+
 def test_bulk_operations_are_dry_unless_told_otherwise(http: HttpEnv) -> None:
     ids = {start(http, "patient", tags={"batch": "1"})["id"] for _ in range(3)}
     wanted = {"action": "cancel", "filter": {"workflow": "patient", "tags": {"batch": "1"}}}

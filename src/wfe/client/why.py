@@ -1,0 +1,235 @@
+"""Why a run does not go on, in words that say who can help; `wfe why` and the gateway show it. A part of the client.
+
+A shard knows the run, its own locks and the workers; who holds a lock of another partition, and what a child run waits
+for, is asked on the way. Invariant: the answer is one moment's, per partition; nothing is stopped to look at it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from wfe.client.connection import Connection
+from wfe.client.replies import decoder_of
+from wfe.client.runs import check_run_id
+from wfe.client.views import rfc3339, run_document
+from wfe.errors import WfeError
+from wfe.model.ids import is_run_id, lock_address, partition_of
+from wfe.wire.frames import Kind
+from wfe.wire.messages import GetRun, RunView
+from wfe.wire.why import Cause, LockQuery, LockQueue, RunWhy
+
+DEPTH_MAX = 5
+"""Children of children that are looked at."""
+CHILDREN_MAX = 20
+LOCK_TIMEOUT_S = 5.0
+
+_decode_why = decoder_of(RunWhy)
+_decode_queue = decoder_of(LockQueue)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """One thing that a run waits for. ``text``: a sentence; ``by``: places (``run/node/activation``) in the way.
+
+    ``kind``: as in ``waiting_for``; ``reason``: why that is not there, a stable word; ``child``: of a sub-workflow.
+    """
+
+    kind: str
+    node: str
+    reason: str
+    text: str
+    detail: str = ""
+    attempt: int = 0
+    since_ms: int = 0
+    due_ms: int = 0
+    by: list[str] = field(default_factory=list)
+    child: Explanation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A run and what it waits for. ``summary``: one line."""
+
+    view: RunView
+    blockers: list[Blocker]
+    summary: str
+
+
+class Explaining:
+    """Mixed into the client, which has the connection."""
+
+    def _open(self) -> Connection:
+        raise NotImplementedError
+
+    async def why(self, run_id: str) -> Explanation:
+        """What exactly the run waits for, children included. UnknownRun."""
+        return await self._explain(check_run_id(run_id), 0)
+
+    async def _explain(self, run_id: str, depth: int) -> Explanation:
+        reply = await self._open().ask(Kind.WHY, GetRun(run_id), partition=partition_of(run_id))
+        why = _decode_why(reply)
+        blockers, children = [], 0
+        for cause in why.causes:
+            child = None
+            if cause.kind == "run" and is_run_id(cause.detail) and depth < DEPTH_MAX and children < CHILDREN_MAX:
+                children += 1
+                child = await self._child(cause.detail, depth + 1)
+            if cause.lock:
+                await self._find_holder(cause)
+            text = sentence(cause) + (f": {child.summary}" if child is not None else "")
+            blockers.append(
+                Blocker(
+                    cause.kind,
+                    cause.node,
+                    cause.reason or cause.kind,
+                    text,
+                    cause.detail,
+                    cause.attempt,
+                    cause.since_ms,
+                    cause.due_ms,
+                    cause.by,
+                    child,
+                )
+            )
+        return Explanation(why.view, blockers, _summary(why.view, blockers))
+
+    async def _child(self, run_id: str, depth: int) -> Explanation | None:
+        try:
+            return await self._explain(run_id, depth)
+        except WfeError:  # it may have ended and be gone by now: its parent hears of it
+            return None
+
+    async def _find_holder(self, cause: Cause) -> None:
+        connection = self._open()
+        partition = partition_of(lock_address(cause.lock, connection.welcome.partitions))
+        try:
+            reply = await connection.ask(
+                Kind.LOCK, LockQuery(cause.lock), partition=partition, timeout_s=LOCK_TIMEOUT_S, patient=False
+            )
+        except WfeError:
+            cause.reason = "unknown"  # that partition is not served: it cannot give the lock either
+            return
+        places = _decode_queue(reply).places[:1]
+        cause.reason, cause.by = ("held", places) if places else ("soon", [])
+
+
+def sentence(cause: Cause) -> str:  # noqa: PLR0911 - one line per kind
+    """A cause in words: what is awaited, and what would bring it."""
+    where = f"node {cause.node!r}" if cause.node else "the run"
+    due = f" (due {rfc3339(cause.due_ms)})" if cause.due_ms else ""
+    match cause.kind:
+        case "worker":
+            return f"{where} waits for a worker: {_about_workers(cause)}"
+        case "task":
+            name, _, worker = cause.detail.rpartition(" on ")
+            attempt = f", attempt {cause.attempt}" if cause.attempt > 1 else ""
+            return f"{where} runs: task {name} is with worker {worker} since {rfc3339(cause.since_ms)}{attempt}"
+        case "retry":
+            return f"{where} failed and is tried again, attempt {cause.attempt}{due}"
+        case "timer":
+            return f"{where} sleeps{due}"
+        case "loop":
+            return f"{where} takes its next {cause.detail}{due}"
+        case "signal":
+            return f"{where} waits for the signal {cause.detail}{due}: `wfe signal RUN {cause.detail.split(' ')[0]}`"
+        case "items":
+            return f"{where} stays open for further items, which the signal {cause.detail} brings{due}"
+        case "approval":
+            name, _, who = cause.detail.partition(" by ")
+            asked = f"{who} to decide" if who else "somebody to decide"
+            return f"{where} waits for {asked} {name}{due}: `wfe approve RUN {name}`"
+        case "lock":
+            return f"{where} waits for the lock {cause.detail}{_about_lock(cause)}"
+        case "run":
+            return f"{where} waits for the run {cause.detail} to end{due}"
+        case "join":
+            return f"{where} waits as a join: {cause.detail}"
+        case "paused":
+            return "the run is paused: `wfe resume RUN` lets it go on"
+        case "incident":
+            return f"the run was set aside because of a defect: {cause.detail}; `wfe resume RUN` tries again"
+        case "compensation":
+            return f"the run is undoing what it did: {cause.detail}"
+    return f"{where} waits for {cause.kind} {cause.detail}".rstrip() + due
+
+
+def _about_workers(cause: Cause) -> str:
+    task = f"task {cause.detail} (version {cause.task_version})"
+    match cause.reason:
+        case "no_workers":
+            return f"none is connected, and {task} needs one: start it with `wfe worker --app APP`"
+        case "nobody":
+            those = "the one that is connected does not offer" if cause.workers == 1 else "none of them offers"
+            return f"{those} {task}: start one whose app has it, with `wfe worker --app APP`"
+        case "version":
+            offers = ", ".join(map(str, cause.offers))
+            return (
+                f"none offers {task}; there are workers with version {offers} of it: start one with the version "
+                f"{cause.task_version} of the task, or keep the old function in the app"
+            )
+        case "slots":
+            holders = ", ".join(dict.fromkeys(_run_of(place) for place in cause.by))
+            taken = f" by {holders}" if holders else ""
+            slots = f"{cause.slots} slots of {cause.workers} workers"
+            return f"all {slots} that offer {task} are taken{taken}: more workers or slots would help"
+        case "alone":
+            return f"{task} was lost with its worker before and waits for a worker of its own"
+        case "soon":
+            return f"{task} is about to be given to one"
+    return task
+
+
+def _about_lock(cause: Cause) -> str:
+    match cause.reason:
+        case "held":
+            holders = ", ".join(dict.fromkeys(_run_of(place) for place in cause.by))
+            return f", which is held by run {holders}" if holders else ""
+        case "soon":
+            return ", which is on its way"
+        case "unknown":
+            return ", whose partition is not being served at the moment: see `wfe status`"
+    return ""
+
+
+def _run_of(place: str) -> str:
+    return place.partition("/")[0]
+
+
+def _summary(view: RunView, blockers: list[Blocker]) -> str:
+    if view.status == "completed":
+        return f"it has completed at {rfc3339(view.ended_at)}"
+    if view.status in ("failed", "cancelled"):
+        error = f": {view.error.type}: {view.error.message}" if view.error is not None else ""
+        where = f" at node {view.error.node!r}" if view.error is not None and view.error.node else ""
+        again = "; `wfe retry RUN` lets it go on from there" if view.status == "failed" else ""
+        return f"it has {view.status}{where}{error}{again}" if view.status == "failed" else f"it was cancelled{error}"
+    if not blockers:
+        return "it waits for nothing: it goes on"
+    more = f" (and {len(blockers) - 1} more)" if len(blockers) > 1 else ""
+    return blockers[0].text + more
+
+
+def why_document(found: Explanation) -> dict[str, Any]:
+    """The JSON form: the run's keys, with the waits explained."""
+    run = run_document(found.view)
+    kept = ("id", "workflow", "version", "key", "status", "error", "started_at", "ended_at", "parent")
+    return {
+        **{name: run[name] for name in kept},
+        "summary": found.summary,
+        "waiting_for": [
+            {
+                "kind": each.kind,
+                "node": each.node,
+                "detail": each.detail,
+                "attempt": each.attempt,
+                "since": rfc3339(each.since_ms),
+                "due": rfc3339(each.due_ms),
+                "reason": each.reason,
+                "text": each.text,
+                "by": each.by,
+                "child": why_document(each.child) if each.child is not None else None,
+            }
+            for each in found.blockers
+        ],
+    }
