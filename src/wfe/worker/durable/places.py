@@ -15,6 +15,7 @@ _LIBRARIES = tuple(
     for path in {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
 )
 _own: dict[str, bool] = {}
+_texts: dict[tuple[str, int], str] = {}
 
 
 def is_author_file(file: str) -> bool:
@@ -40,8 +41,16 @@ def author_frame(frame: FrameType | None) -> FrameType | None:
 
 def here() -> str:
     """``app.py:12``: the author's line that is being executed."""
-    frame = author_frame(sys._getframe(1))
-    return "?" if frame is None else f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+    frame = author_frame(sys._getframe(2))
+    return "?" if frame is None else text_of(frame.f_code.co_filename, frame.f_lineno)
+
+
+def text_of(file: str, line: int) -> str:
+    """``app.py:12``. Remembered, for it is asked at each call."""
+    known = _texts.get((file, line))
+    if known is None:
+        known = _texts[file, line] = f"{os.path.basename(file)}:{line}"
+    return known
 
 
 def of_coroutine(coroutine: object) -> str:
@@ -50,7 +59,7 @@ def of_coroutine(coroutine: object) -> str:
     while coroutine is not None:
         frame = getattr(coroutine, "cr_frame", None)
         if frame is not None and is_author_file(frame.f_code.co_filename):
-            found = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+            found = text_of(frame.f_code.co_filename, frame.f_lineno)
         coroutine = getattr(coroutine, "cr_await", None)
     return found
 
