@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from functools import wraps
 from multiprocessing import get_context
 from typing import Any
-from unittest import mock
 
 from msgspec import Raw, structs
+from mutants_kinds import kind_patches
+from planting import always, around, no_match, nothing
 
 from wfe.core import advance, decide, evolve, faults
 from wfe.core.nodes import blocks
@@ -34,17 +34,6 @@ from wfe.worker.credit import Order
 SEEDS = 500
 STEPS = 2_500
 LEAST_CAUGHT = 0.95
-
-
-def around(owner: Any, name: str, wrong: Callable[..., Any]) -> Any:
-    """A patch: ``wrong(original, *arguments)`` instead of the original."""
-    original = getattr(owner, name)
-
-    @wraps(original)
-    def patched(*arguments: Any, **named: Any) -> Any:
-        return wrong(original, *arguments, **named)
-
-    return mock.patch.object(owner, name, patched)
 
 
 # ---- commit, then act -----------------------------------------------------------------------------------------------
@@ -158,10 +147,6 @@ def _dispatch_twice(on_dispatch: Any, self: WorkerActor, shard: Any, dispatch: A
 # ---- liveness -------------------------------------------------------------------------------------------------------
 
 
-def _nothing(original: Any, *arguments: Any, **named: Any) -> None:
-    return None
-
-
 def _no_ops(original: Any, *arguments: Any, **named: Any) -> list[Any]:
     return []
 
@@ -204,10 +189,6 @@ def _negated(evaluate: Any, *arguments: Any) -> Any:
     return not value if isinstance(value, bool) else value
 
 
-def _always(original: Any, *arguments: Any) -> bool:
-    return True
-
-
 def _late_timer(timer_due: Any, turn: Any, timer: int) -> Any:
     return turn.run.timers.pop(timer, None) is not None
 
@@ -231,11 +212,11 @@ def _ignores_cancel(control: Any, turn: Any, action: str, command_id: str) -> No
         control(turn, action, command_id)
 
 
-def _no_match(original: Any, *arguments: Any) -> bool:
-    return False
-
-
 def _patches() -> dict[str, Any]:
+    return _engine_patches() | kind_patches()
+
+
+def _engine_patches() -> dict[str, Any]:
     from wfe.core.nodes import waits
     from wfe.worker import actor as worker_actor
 
@@ -258,11 +239,11 @@ def _patches() -> dict[str, Any]:
         "a repeated start starts again": around(starts.Starts, "_known_or_new", _always_new),
         "keys name nothing": around(loading.Loader, "key", _no_keys),
         "signals count twice": around(decide, "signal", _signals_again),
-        "signals are acknowledged and dropped": around(decide, "signal", _nothing),
+        "signals are acknowledged and dropped": around(decide, "signal", nothing),
         "a cancel is acknowledged and dropped": around(decide, "control", _ignores_cancel),
         "mail is taken twice": around(mailroom, "accept_mail", _mail_twice),
         "mail is taken out of order": around(mailroom, "accept_mail", _mail_gap),
-        "mail is never sent again": around(mailroom.Mailroom, "on_tick", _nothing),
+        "mail is never sent again": around(mailroom.Mailroom, "on_tick", nothing),
         "mail is forgotten before it is taken": around(mailroom, "settle_mail", _settles_next),
         "results are acknowledged before they are decided": around(
             Link, "booked_seq", lambda original, link: link.results_seq
@@ -276,16 +257,16 @@ def _patches() -> dict[str, Any]:
         "retries do not wait": around(decide, "retry_delay_ms", _no_delay),
         "results of a map change places": around(evolve, "map_value", _reversed),
         "the wrong arm of a choice": around(blocks, "evaluate", _negated),
-        "the wrong side of an if": around(advance, "_condition", _always),
-        "a catch takes every error": around(faults, "_takes", _always),
-        "a catch takes no error": around(faults, "_takes", _no_match),
-        "a map tolerates every failure": around(faults, "_tolerated", _always),
+        "the wrong side of an if": around(advance, "evaluate_truth", always),
+        "a catch takes every error": around(faults, "_takes", always),
+        "a catch takes no error": around(faults, "_takes", no_match),
+        "a map tolerates every failure": around(faults, "_tolerated", always),
         "timers fire without effect": around(decide, "timer_due", _late_timer),
         "a sleep is half as long": around(waits, "_due", _early),
         "tasks get another input": around(dispatching, "splice", _constant_input),
         "a run ends twice": around(faults, "end_run", _finishes_twice),
-        "lists leave out what is in memory": around(requests, "_matches", _no_match),
-        "ended runs are forgotten at once": around(Partition, "remember_ended", _nothing),
+        "lists leave out what is in memory": around(requests, "_matches", no_match),
+        "ended runs are forgotten at once": around(Partition, "remember_ended", nothing),
     }
 
 

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     from wfe.sim.generator import Generator, Names
 
-CATCHES = (("ValueError",), ("KeyError", "TimedOut", "expression"), ("Exception",))
+CATCHES = (("ValueError",), ("KeyError", "TimedOut", "expression"), ("Exception",), ("Exception",), ("Exception",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ KINDS: dict[type[Node], Kind] = {
     Compensate: Kind(outside.compensate),
     When: Kind(when, 2, where=_deep),
     Parallel: Kind(parallel, 2, where=_deep),
-    Catch: Kind(catch, 2, where=_deep),
+    Catch: Kind(catch, 4, where=_deep),
     Block: Kind(block, where=_deep),
     Map: Kind(outside.map_, 3, where=_many),
     Loop: Kind(control.loop, 2, where=_many),

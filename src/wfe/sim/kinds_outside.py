@@ -35,7 +35,7 @@ def signal(at: Generator, depth: int, names: Names) -> Node:
         settings["default"] = "late"
     if random.random() < 0.25:
         settings["correlate"] = random.choice(("${n}", "order ${n}"))
-    if random.random() < 0.2:
+    if random.random() < 0.35:
         settings |= {"signal": TRANSIENT, "transient": True}
     return WaitSignal(id=at.id("signal"), **settings)
 

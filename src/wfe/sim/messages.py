@@ -7,7 +7,7 @@ from typing import Any
 from wfe.model.definition import Approval, Definition, Map, walk
 from wfe.sim.kinds_outside import DECISIONS, GROWTH, SIGNALS, TRANSIENT
 
-NAMES = (*SIGNALS, *SIGNALS, TRANSIENT, DECISIONS, GROWTH)
+NAMES = (*SIGNALS, *SIGNALS, TRANSIENT, TRANSIENT, DECISIONS, GROWTH)
 WRONG = "neither a decision nor a list"
 
 
