@@ -171,7 +171,8 @@ def test_decide_reads_and_only_evolve_writes():
     """The transitions are decided by these modules, and booked by evolve alone: so replay equals live."""
     deciding = [CORE / f"{name}.py" for name in ("advance", "decide", "faults", "retry", "signals", "turn", "values")]
     rooms = [p for room in ("nodes", "nets", "durable") for p in sorted((CORE / room).glob("*.py"))]
-    deciding = [p for p in [*deciding, *rooms] if p.exists() and p.relative_to(CORE).as_posix() not in EVOLVING]
+    other = [*EVOLVING, "durable/rounds.py"]  # which writes states of the past that are to be a run's
+    deciding = [p for p in [*deciding, *rooms] if p.exists() and p.relative_to(CORE).as_posix() not in other]
     assert len(deciding) > 5
     assert not [f"{name_of(p)}:{line}" for p in deciding for line in state_writes(parse(p))]
 
@@ -184,7 +185,7 @@ def test_evolve_evaluates_nothing():
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wfe.core")
     }
     own = {f"wfe.core.{name.removesuffix('.py').replace('/', '.')}" for name in EVOLVING}
-    assert imported <= own | {"wfe.core.plan", "wfe.core.values", "wfe.core.nets.shape"}
+    assert imported <= own | {"wfe.core.plan", "wfe.core.values", "wfe.core.groups", "wfe.core.nets.shape"}
 
 
 @pytest.mark.parametrize(

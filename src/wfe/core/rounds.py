@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from wfe.core.advance import advance
+from wfe.core.durable import rounds as durable
 from wfe.core.evolve import book, new_run
 from wfe.core.faults import withdrawing
 from wfe.core.plan import Op, Plan
@@ -74,6 +75,9 @@ def retry(turn: Turn, events: Sequence[ev.RunEvent]) -> None:
         raise RunClosed(f"run {run.id} is a sub-workflow whose failure run {run.parent} has been told: retry that one")
     if any(type(event) is CompensationBegan for event in _round(events)):
         raise RunClosed(f"run {run.id} has been compensated: what it did is undone; fork begins a new run")
+    if run.durable is not None:
+        _retry_function(turn, events)
+        return
     before = point_after(plan, events[:-1])
     failed = {key for key, _ in before.run.faults}
     point = point_after(plan, _without_faults(plan, events[:-1], failed))
@@ -82,8 +86,26 @@ def retry(turn: Turn, events: Sequence[ev.RunEvent]) -> None:
     _go_on(turn, reopen)
 
 
+def _retry_function(turn: Turn, events: Sequence[ev.RunEvent]) -> None:
+    plan = turn.plan
+    end = max(n for n, event in enumerate(events) if isinstance(event, ev.RunEnded))
+    before = point_after(plan, events[:end]).run
+    kept, rerun = durable.restart_point(plan, events[: end + 1], before)
+    run = point_after(plan, kept).run
+    reopen = durable.begin_anew(run, plan, turn.now_ms, durable.last_attempt(events), rerun=rerun)
+    turn.emit(RunRestored(turn.now_ms, turn.run.round + 1, Raw(_encode(run))))
+    durable.go_on(turn, reopen)
+
+
 def fork(turn: Turn, point: Point, origin: str, at: int) -> None:
     """The first turn of a run that begins at a point of another one; its start is recorded already."""
+    run = point.run
+    if run.durable is not None and not point.enabled:
+        run.durable.seed = run.durable.seed or origin
+        again = durable.begin_anew(run, turn.plan, turn.now_ms, 0, rerun=False)
+        turn.emit(RunRestored(turn.now_ms, 0, Raw(_encode(run)), origin, at))
+        durable.go_on(turn, again)
+        return
     reopen = _begin_anew(point, turn.plan, set(), turn.now_ms, same_run=False)
     turn.emit(RunRestored(turn.now_ms, 0, Raw(_encode(point.run)), origin, at))
     _go_on(turn, reopen)
@@ -91,7 +113,11 @@ def fork(turn: Turn, point: Point, origin: str, at: int) -> None:
 
 def fork_point(plan: Plan, events: Sequence[ev.RunEvent], *, node: str = "", event: int = 0) -> tuple[Point, int]:
     """Where a fork begins: right before a node first opened, or after an event (numbered from 1); and that number."""
-    if node:
+    if node and plan.durable and node not in plan.by_id:
+        cut = durable.place_of_call(events, node)
+        if not cut:
+            raise InvalidInput(f"the function never made a call {node!r}", "from")
+    elif node:
         index = plan.by_id.get(node)
         if index is None:
             raise InvalidInput(f"the workflow has no node {node!r}", "from")
@@ -118,6 +144,10 @@ def set_value(plan: Plan, run: RunState, path: str, value: Any) -> None:
     if head == "input":
         run.input = _changed(expand(run.input, run.blobs), keys, value, path)
         return
+    recorded = durable.recorded_value(run, head) if run.durable is not None else None
+    if recorded is not None:
+        recorded.value = _changed(expand(recorded.value, run.blobs), keys, value, path)
+        return
     index = plan.by_id.get(head)
     values = run.frames[0].values if 0 in run.frames else {}
     if index is None or index not in values:
@@ -143,6 +173,9 @@ def skip(turn: Turn, node_id: str, value: Raw, act: int | None = None) -> None:
     run, plan = turn.run, turn.plan
     if run.status in ENDED:
         raise RunClosed(f"run {run.id} has ended as {run.status}: retry it first (skip then takes what is open)")
+    if run.durable is not None:
+        durable.skip_call(turn, node_id, value, act)
+        return
     index = plan.by_id.get(node_id)
     if index is None:
         raise InvalidInput(f"the workflow has no node {node_id!r}", "node")

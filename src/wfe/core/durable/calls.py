@@ -10,7 +10,7 @@ from msgspec.msgpack import Decoder
 
 from wfe.core.decisions import check_decision, outcome_of
 from wfe.core.durable.places import MAIN, call_at, state_of
-from wfe.core.faults import end_run
+from wfe.core.faults import end_run, withdrawing
 from wfe.core.plan import Plan, PlanNode
 from wfe.core.retry import retry_delay_ms
 from wfe.core.turn import Turn
@@ -40,7 +40,7 @@ from wfe.model.durable import (
     SleepBody,
     TaskBody,
 )
-from wfe.model.event import TaskFailed, TaskReopened
+from wfe.model.event import ChildOpened, TaskFailed, TaskReopened
 from wfe.model.event_durable import CallEnded, CallMade, Published
 from wfe.model.ids import child_run_id, partition_of_key
 from wfe.model.mail import ChildControl, ChildStart
@@ -131,12 +131,28 @@ def _begin_child(turn: Turn, key: int, made: CallMade) -> None:
         return
     if made.due_ms:
         turn.arm(made.due_ms, key * 2 + DEADLINE)
+    _send_start(turn, key, made.child, body, awaited=awaited)
+
+
+def _send_start(turn: Turn, key: int, child: str, body: ChildBody, *, awaited: bool) -> None:
+    run = turn.run
+    call = call_at(run, turn.plan, key)
     start = ChildStart(
-        made.child, made.name, made.version, body.input, run.namespace, key=body.key, priority=run.priority,
+        child, call.name, call.version, body.input, run.namespace, key=body.key, priority=run.priority,
         principal=run.principal, parent=run.id, parent_node=0, parent_act=key // turn.plan.stride,
         depth=run.depth + 1 if awaited else 0, detached=not awaited,
     )  # fmt: skip
-    turn.mail.append((made.child, start))
+    turn.mail.append((child, start))
+
+
+def ask_again(turn: Turn, key: int) -> None:
+    """A restored run asks for the runs that its function awaits: for others, or whether they were started."""
+    call = call_at(turn.run, turn.plan, key)
+    body = decode_child(call.options)
+    act = key // turn.plan.stride
+    child = child_of(turn, call.name, body, act, start=call.kind == CALL_START)
+    turn.emit(ChildOpened(0, act, child, turn.now_ms + call.timeout_ms if call.timeout_ms > 0 else 0))
+    _send_start(turn, key, child, body, awaited=call.kind == CALL_WORKFLOW)
 
 
 # ---- how calls end --------------------------------------------------------------------------------------------------
@@ -151,12 +167,17 @@ def end_call(
     *,
     attempt: int = 0,
     signalled: bool = False,
+    withdraw: bool = False,
 ) -> None:
-    """Record how a call ended; the function's next turn may be open then."""
+    """Record how a call ended; the function's next turn may be open then. ``withdraw``: it did not end by itself."""
     run = turn.run
     in_turn = MAIN in run.open
     act, name = key // turn.plan.stride, call_at(run, turn.plan, key).name
-    turn.emit(CallEnded(0, act, status, turn.now_ms, value, error, attempt, signalled, name))
+    event = CallEnded(0, act, status, turn.now_ms, value, error, attempt, signalled, name)
+    if withdraw:
+        withdrawing(turn, event)
+    else:
+        turn.emit(event)
     if state_of(run).size_bytes > DURABLE_RECORD_BYTES_MAX:
         _too_large(turn)
     elif not in_turn and MAIN in run.open:
