@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import durable_app
 import psutil
 
+import durable_app
 import wfe
 from wfe.bootstrap.oneshot import LocalServer
 from wfe.config import ServeOptions
