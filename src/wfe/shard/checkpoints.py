@@ -2,6 +2,9 @@
 
 A step is due when the log's tail has grown beyond what it should be, or when there is nothing else to do. A run that
 ended since the last step gets a single row; an open one its snapshot and its new history.
+
+A step is made in slices, one after each commit and as large as what that commit took in: made at once, it would hold up
+whoever has little to do for several milliseconds.
 """
 
 from __future__ import annotations
@@ -23,6 +26,24 @@ STEPS_MAX = 2
 """Steps in flight."""
 
 
+SLICE_RUNS_MIN = 8
+"""Runs that are written down after each commit while a step is made, or twice as many as the commit took in."""
+
+
+class Making:
+    """A step that is being made. ``entries``: runs that are in it, with how many of their chunks it takes over."""
+
+    __slots__ = ("ended", "entries", "oldest", "ops", "partition", "size_bytes")
+
+    def __init__(self, partition: int, oldest: int) -> None:
+        self.partition = partition
+        self.oldest = oldest
+        self.ops: list[Op] = []
+        self.entries: dict[Entry, int] = {}
+        self.ended: list[str] = []
+        self.size_bytes = 0
+
+
 class Step(NamedTuple):
     """A step in flight. ``oldest``: the log position that must be kept until it is durable."""
 
@@ -39,6 +60,9 @@ class Checkpoints:
         self._core = core
         self._dirty: dict[int, dict[Entry, None]] = {number: {} for number in core.partitions}
         self._in_flight: list[Step] = []
+        self._making: Making | None = None
+        self._taken_in = 0
+        """Runs that the last commit touched."""
         self._tail: deque[tuple[int, int]] = deque()
         self._trimmed = 0
         self._loaded: list[Entry] = []
@@ -53,6 +77,7 @@ class Checkpoints:
 
     def on_commit(self, position: int, size_bytes: int, entries: list[Entry]) -> None:
         """A batch is durable in the log: its runs are dirty."""
+        self._taken_in = len(entries)
         self._tail.append((position, size_bytes))
         self.tail_bytes += size_bytes
         dirty = self._dirty
@@ -74,27 +99,38 @@ class Checkpoints:
     @property
     def clean(self) -> bool:
         """Everything is in the stores."""
-        return not self._in_flight and self._oldest_partition() is None
+        return not self._in_flight and self._making is None and self._oldest_partition() is None
 
     def step(self, *, idle: bool, now_ms: int) -> bool:
-        """Submit a step if one is due."""
+        """Go on with the step that is being made, or begin one if one is due; submit it when it is complete."""
         if self.held:
             return False
-        if len(self._in_flight) >= (1 if idle else STEPS_MAX):
-            return False
-        if not idle and self.tail_bytes < self._core.settings.tail_bytes:
-            return False
-        number = self._oldest_partition()
-        if number is None:
-            self._trim()
-            return False
-        self._submit(self._core.partitions[number])
-        return True
+        making = self._making
+        if making is None:
+            if len(self._in_flight) >= (1 if idle else STEPS_MAX):
+                return False
+            if not idle and self.tail_bytes < self._core.settings.tail_bytes:
+                return False
+            number = self._oldest_partition()
+            if number is None:
+                self._trim()
+                return False
+            making = self._making = Making(number, self._oldest_of(self._core.partitions[number]))
+        behind = self.tail_bytes >= 2 * self._core.settings.tail_bytes
+        slice_runs = CHECKPOINT_RUNS if idle or behind else max(SLICE_RUNS_MIN, 2 * self._taken_in)
+        partition = self._core.partitions[making.partition]
+        if self._add(making, partition, slice_runs):
+            self._making = None
+            self._submit(making, partition)
+            return True
+        return False
 
     def _oldest_partition(self) -> int | None:
         """The partition that keeps the log from being trimmed."""
         oldest, found = 0, None
         busy = {step.partition for step in self._in_flight}
+        if self._making is not None:
+            busy.add(self._making.partition)
         for number, partition in self._core.partitions.items():
             if number in busy:
                 continue
@@ -111,27 +147,30 @@ class Checkpoints:
             return partition.dirty_at
         return head
 
-    def _submit(self, partition: Partition) -> None:
+    def _add(self, making: Making, partition: Partition, runs: int) -> bool:
+        """Write down so many further runs; whether the step is complete."""
         assert not partition.events, "a store never holds what is not in the log"
-        oldest = self._oldest_of(partition)
-        ops: list[Op] = []
-        ended: list[str] = []
-        entries: list[tuple[Entry, int]] = []
-        size = 0
         queue = self._dirty[partition.number]
-        while queue and len(entries) < CHECKPOINT_RUNS and size < CHECKPOINT_BYTES:
+        until = min(CHECKPOINT_RUNS, len(making.entries) + runs)
+        while queue and len(making.entries) < until and making.size_bytes < CHECKPOINT_BYTES:
             entry = next(iter(queue))
+            if entry in making.entries:
+                return True  # it has moved on since: its rows of this step must be there before its next ones
             del queue[entry]
             entry.dirty_at = 0
             made = _ended_ops(entry) if entry.ended else _open_ops(entry)
             if entry.ended:
-                ended.append(entry.run.id)
+                making.ended.append(entry.run.id)
             elif entry.reopened:
                 made.append(reopened_run_op(entry.run.id))
             entry.reopened = False
-            ops.extend(made)
-            size += sum(len(op.value) for op in made if op.value is not None)
-            entries.append((entry, len(entry.chunks)))
+            making.ops.extend(made)
+            making.size_bytes += sum(len(op.value) for op in made if op.value is not None)
+            making.entries[entry] = len(entry.chunks)
+        return not queue or len(making.entries) >= CHECKPOINT_RUNS or making.size_bytes >= CHECKPOINT_BYTES
+
+    def _submit(self, making: Making, partition: Partition) -> None:
+        ops = making.ops
         keys = list(partition.new_keys)
         for name, (run_id, digest) in partition.new_keys.items():
             ops.extend(key_ops(*name, run_id, digest))
@@ -142,7 +181,8 @@ class Checkpoints:
         partition.new_keys.clear()
         partition.new_definitions.clear()
         partition.dirty_at = 0
-        step = Step(partition.number, oldest, self._core.disk.log.position, entries, ended, keys)
+        entries = list(making.entries.items())
+        step = Step(partition.number, making.oldest, self._core.disk.log.position, entries, making.ended, keys)
         self._in_flight.append(step)
         self._core.counters["checkpoint_steps"] += 1
         self._core.disk.writer.submit(partition.number, ops, step)
@@ -201,6 +241,8 @@ class Checkpoints:
     def _trim(self) -> None:
         """Forget the part of the log that all stores hold."""
         needed = [step.oldest for step in self._in_flight if step.oldest]
+        if self._making is not None:
+            needed.append(self._making.oldest)
         needed += [oldest for partition in self._core.partitions.values() if (oldest := self._oldest_of(partition))]
         through = min(needed) - 1 if needed else self._core.disk.log.position
         if through <= self._trimmed:

@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -33,6 +34,9 @@ from wfe.wire.backups import CopiedFile
 
 _log = get_logger("shard")
 GC_THRESHOLD = 50_000
+SWITCH_INTERVAL_S = 0.000_5
+"""The threads that write and read stores let the deciding one go on after so long; Python's own 5 ms were seen as such.
+"""
 
 
 class Socket(Protocol):
@@ -253,6 +257,7 @@ def main(options: ShardOptions, world: World) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides when a shard stops
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         process = _recovered(options, world)
         process.serve()
         process.close()

@@ -1,0 +1,55 @@
+"""Checkpoint steps that are made in slices, while the runs in them go on."""
+
+from __future__ import annotations
+
+from msgspec import Raw
+
+from support.shard_cases import host
+from support.shards import Host, encode
+from wfe.shard.checkpoints import SLICE_RUNS_MIN
+from wfe.wire import messages as m
+from wfe.wire.frames import Kind
+
+RUNS = SLICE_RUNS_MIN + 4
+
+
+def with_a_step_half_made() -> tuple[Host, list[str]]:
+    """Runs that wait; the step that writes them has seen the older ones only."""
+    shard = host()
+    ids = [shard.start("waiting").run_id for _ in range(RUNS)]
+    length = shard.shard.checkpoints.tail_bytes
+    shard.shard.core.settings.tail_bytes = length * 3 // 4  # more than half of it, or the whole step is made at once
+    shard.shard.turn(shard.now_ms)
+    assert not shard.shard.checkpoints.in_flight
+    assert not shard.shard.checkpoints.clean
+    return shard, ids
+
+
+def signal(shard: Host, run_id: str, number: int) -> None:
+    shard.ask(Kind.SIGNAL, 0, m.SignalRun(run_id, "go", Raw(encode(number)), f"event-{run_id}"))
+
+
+def test_a_step_is_made_in_slices_and_everything_reaches_the_stores():
+    shard, ids = with_a_step_half_made()
+    shard.checkpoint()
+    shard.crash()
+    assert {shard.get(run_id).status for run_id in ids} == {"waiting"}
+    assert shard.disk_is_sound()
+
+
+def test_a_run_that_ends_while_its_step_is_made_is_ended_in_the_next_one():
+    shard, ids = with_a_step_half_made()
+    signal(shard, ids[0], 5)
+    signal(shard, ids[-1], 6)
+    shard.checkpoint()
+    assert shard.disk_is_sound()
+    shard.crash()
+    assert (shard.get(ids[0]).status, shard.get(ids[-1]).status) == ("completed", "completed")
+    assert shard.get(ids[1]).status == "waiting"
+
+
+def test_the_log_keeps_what_a_step_that_is_being_made_takes_over():
+    shard, ids = with_a_step_half_made()
+    shard.crash()
+    assert {shard.get(run_id).status for run_id in ids} == {"waiting"}
+    assert shard.disk_is_sound()
