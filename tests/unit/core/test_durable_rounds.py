@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec import Raw
 
@@ -40,9 +42,7 @@ def retry(driver: DurableDriver) -> None:
     assert encode(driver.replayed()) == encode(driver.run)
 
 
-def fork(
-    driver: DurableDriver, *, node: str = "", event: int = 0, change: tuple[str, object] | None = None
-) -> RunState:
+def fork(driver: DurableDriver, *, node: str = "", event: int = 0, change: tuple[str, object] | None = None) -> Any:
     """A fork of the run; its state, which its own events give again."""
     point, at = rounds.fork_point(driver.plan, driver.events, node=node, event=event)
     if change is not None:
