@@ -32,6 +32,7 @@ from wfe.errors import (
     WfeError,
 )
 from wfe.gateway.documents import FieldProblem, Problem
+from wfe.gateway.signatures import BadSignature
 from wfe.model.malformed import MALFORMED
 from wfe.observe import get_logger
 
@@ -50,6 +51,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (KeyConflict, 409),
     (RunClosed, 409),
     (PayloadTooLarge, 413),
+    (BadSignature, 401),
     # The server refused the gateway, not whoever asked the gateway.
     (Unauthorized, 502),
     (Busy, 503),
@@ -97,7 +99,7 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
     headers = dict(getattr(error, "headers", None) or {})
     if problem.retry_after_s:
         headers["retry-after"] = str(max(1, round(problem.retry_after_s)))
-    if problem.status == 401:
+    if problem.code == "unauthorized":
         headers["www-authenticate"] = 'Bearer realm="wfe"'
     return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
