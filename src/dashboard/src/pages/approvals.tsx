@@ -17,7 +17,7 @@ export function Approvals(): JSX.Element {
       <h1>Approvals</h1>
       <Trouble error={found.error} />
       {found.data?.approvals.length === 0 && <Empty>Nobody is asked for anything.</Empty>}
-      <div class="scroll">
+      <div class="scroll" tabIndex={0} role="region" aria-label="table">
         <table>
           <tbody>
             {found.data?.approvals.map((each) => (

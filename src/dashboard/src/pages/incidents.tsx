@@ -3,8 +3,11 @@
 import type { JSX } from "preact";
 import { part, post } from "../api";
 import { Action, Ago, Badge, Empty, RunLink, Section, Trouble, useNotify } from "../parts/basics";
+import { short } from "../format";
 import { link, useLoaded } from "../hooks";
 import type { Run, RunList } from "../types";
+
+const SHOWN = 50;
 
 export function Incidents(): JSX.Element {
   return (
@@ -17,7 +20,7 @@ export function Incidents(): JSX.Element {
 }
 
 function Kind(props: { status: string; title: string; action: "retry" | "resume"; none: string }): JSX.Element {
-  const found = useLoaded<RunList>(`runs?status=${props.status}&limit=100`, 3_000);
+  const found = useLoaded<RunList>(`runs?status=${props.status}&limit=${SHOWN}`, 3_000);
   const notify = useNotify();
   const act = (run: Run) => async () => {
     await post(`runs/${part(run.id)}/${props.action}`);
@@ -28,7 +31,7 @@ function Kind(props: { status: string; title: string; action: "retry" | "resume"
     <Section title={props.title} aside={<a href={`${link("runs")}?status=${props.status}`}>all, with actions for many</a>}>
       <Trouble error={found.error} />
       {found.data?.runs.length === 0 && <Empty>{props.none}</Empty>}
-      <div class="scroll">
+      <div class="scroll" tabIndex={0} role="region" aria-label="table">
         <table>
           <tbody>
             {found.data?.runs.map((run) => (
@@ -42,8 +45,9 @@ function Kind(props: { status: string; title: string; action: "retry" | "resume"
                 <td>
                   <RunLink id={run.id}>{run.key ?? run.id}</RunLink>
                 </td>
-                <td class="error">{run.error ? `${run.error.type}: ${run.error.message}` : <RunLink id={run.id}>why is it not moving?</RunLink>}</td>
-                <td>{run.error?.node}</td>
+                <td class="error">
+                  <Reason id={run.id} />
+                </td>
                 <td>
                   <Ago at={run.ended_at ?? run.started_at} />
                 </td>
@@ -57,4 +61,18 @@ function Kind(props: { status: string; title: string; action: "retry" | "resume"
       </div>
     </Section>
   );
+}
+
+/** Lists come without errors and waits: each run is asked for what it says itself. */
+function Reason({ id }: { id: string }): JSX.Element | null {
+  const found = useLoaded<Run>(`runs/${part(id)}`).data;
+  if (!found) return null;
+  if (found.error) {
+    return (
+      <>
+        {found.error.node && <b>{found.error.node}</b>} {found.error.type}: {short(found.error.message, 200)}
+      </>
+    );
+  }
+  return <>{found.waiting_for.map((each) => `${each.node} ${each.kind} ${each.detail}`.trim()).join("; ") || "paused"}</>;
 }

@@ -37,7 +37,7 @@ export function Log(): JSX.Element {
           clear
         </button>
       </div>
-      <div class="scroll">
+      <div class="scroll" tabIndex={0} role="region" aria-label="table">
         <table class="history" aria-live="off">
           <tbody>
             {lines.map((each) => (

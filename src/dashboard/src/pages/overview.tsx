@@ -61,7 +61,7 @@ export function Overview({ server }: { server: Server | null }): JSX.Element {
         <Fact name="workers">{server.workers.length}</Fact>
       </dl>
       <Section title="Latency" aside="recent, per shard: p50 / p99">
-        <div class="scroll">
+        <div class="scroll" tabIndex={0} role="region" aria-label="table">
           <table>
             <thead>
               <tr>
@@ -92,7 +92,7 @@ export function Overview({ server }: { server: Server | null }): JSX.Element {
         </div>
       </Section>
       <Section title="Shards" aside={`${server.partitions} partitions, durability ${server.durability}, wfe ${server.version}`}>
-        <div class="scroll">
+        <div class="scroll" tabIndex={0} role="region" aria-label="table">
           <table>
             <thead>
               <tr>
@@ -141,7 +141,7 @@ function Failures({ found }: { found: RunList | null }): JSX.Element {
       {[...groups].map(([workflow, runs]) => (
         <li key={workflow}>
           <a href={link("workflows", workflow)}>{workflow}</a>: {runs.length}
-          {found.cursor ? " or more" : ""}, last <RunLink id={runs[0]!.id}>{runs[0]!.error?.type ?? "failed"}</RunLink> <Ago at={runs[0]!.ended_at} />
+          {found.cursor ? " or more" : ""}, last <RunLink id={runs[0]!.id}>{runs[0]!.id}</RunLink> <Ago at={runs[0]!.ended_at} />
         </li>
       ))}
     </ul>

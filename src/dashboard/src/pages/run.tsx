@@ -98,7 +98,7 @@ export function RunPage({ id }: { id: string }): JSX.Element {
           <p class="trouble">
             {shown.error.type}: {shown.error.message} <small>at {shown.error.node || "the run"}, attempts {shown.error.attempts}</small>
           </p>
-          {shown.error.traceback && <pre>{shown.error.traceback}</pre>}
+          {shown.error.traceback && <pre tabIndex={0}>{shown.error.traceback}</pre>}
         </Section>
       )}
       {!ended && <Waits waits={shown.waiting_for} />}
@@ -249,7 +249,7 @@ function History({ events, at, set }: { events: RunEvent[]; at: number; set: (at
   const [rows, setRows] = useState(ROWS);
   const hidden = Math.max(0, events.length - rows);
   return (
-    <div class="scroll">
+    <div class="scroll" tabIndex={0} role="region" aria-label="table">
       {hidden > 0 && (
         <button type="button" class="plain" onClick={() => setRows(rows + 5 * ROWS)}>
           {hidden} earlier events

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { get, post, query } from "../api";
 import { Action, Ago, Badge, Dialog, Empty, RunLink, Trouble, useNotify } from "../parts/basics";
-import { between, short } from "../format";
+import { between } from "../format";
 import { link, useLoaded } from "../hooks";
 import { type BulkOutcome, type DefinitionSummary, type Run, type RunList, STATUSES } from "../types";
 
@@ -58,7 +58,7 @@ export function Runs({ values }: { values: URLSearchParams }): JSX.Element {
       {runs.length === 0 && first.data ? (
         <Empty>No run matches.</Empty>
       ) : (
-        <div class="scroll">
+        <div class="scroll" tabIndex={0} role="region" aria-label="table">
           <table class="runs">
             <thead>
               <tr>
@@ -76,7 +76,7 @@ export function Runs({ values }: { values: URLSearchParams }): JSX.Element {
                 <th>key</th>
                 <th>started</th>
                 <th class="number">took</th>
-                <th>error</th>
+                <th>tags</th>
               </tr>
             </thead>
             <tbody>
@@ -104,7 +104,11 @@ export function Runs({ values }: { values: URLSearchParams }): JSX.Element {
                     <Ago at={run.started_at} />
                   </td>
                   <td class="number">{between(run.started_at, run.ended_at)}</td>
-                  <td class="error">{run.error ? short(`${run.error.type}: ${run.error.message}`) : ""}</td>
+                  <td>
+                    {Object.entries(run.tags)
+                      .map(([name, value]) => `${name}=${value}`)
+                      .join(" ")}
+                  </td>
                 </tr>
               ))}
             </tbody>

@@ -11,7 +11,7 @@ export function Workers({ server }: { server: Server | null }): JSX.Element {
     <>
       <h1>Workers</h1>
       {server.workers.length === 0 && <Empty>None: start one with `wfe worker --app APP --connect {server.address}`.</Empty>}
-      <div class="scroll">
+      <div class="scroll" tabIndex={0} role="region" aria-label="table">
         <table>
           <thead>
             <tr>

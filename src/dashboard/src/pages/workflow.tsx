@@ -10,7 +10,7 @@ import { Json } from "../parts/json";
 import { between, span } from "../format";
 import { attemptsOf, drawnName } from "../history";
 import { link, useLoaded } from "../hooks";
-import type { DefinitionDocument, DefinitionSummary, EventPage, Run, RunList } from "../types";
+import type { DefinitionDocument, DefinitionSummary, EventPage, Run, RunList, Schema } from "../types";
 
 const SAMPLE = 30;
 const NONE = new Map<string, Mark>();
@@ -188,20 +188,18 @@ function Bottlenecks({ rows, selected, select }: { rows: Row[]; selected: string
 
 function Start({ definition, close }: { definition: DefinitionDocument; close: () => void }): JSX.Element {
   const schema = definition.input_schema;
-  const [args, setArgs] = useState<unknown>(() => blank(schema, schema));
+  const root = definition.definition as Schema; // its `types` are what the schema refers to
+  const [input, setInput] = useState<unknown>(() => blank(schema, root));
   const [key, setKey] = useState("");
+  const asks = schema !== null && !(schema.properties && Object.keys(schema.properties).length === 0);
   const start = async () => {
-    const run = await post<Run>("runs", { workflow: definition.workflow, version: definition.version, args: args ?? {}, key });
+    const run = await post<Run>("runs", { workflow: definition.workflow, version: definition.version, ...(asks ? { input } : {}), key });
     close();
     location.hash = link("runs", run.id);
   };
   return (
     <Dialog title={`Start ${definition.workflow}`} close={close}>
-      {schema?.properties && Object.keys(schema.properties).length > 0 ? (
-        <Fields schema={schema} root={schema} name="" path="input" value={args} change={setArgs} />
-      ) : (
-        <p class="empty">It takes no input.</p>
-      )}
+      {asks ? <Fields schema={schema} root={root} name="" path="input" value={input} change={setInput} /> : <p class="empty">It takes no input.</p>}
       <label class="field">
         <span>
           key <small>optional: (workflow, key) names one run</small>

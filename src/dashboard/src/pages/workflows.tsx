@@ -16,7 +16,7 @@ export function Workflows(): JSX.Element {
       <Trouble error={found.error} />
       <Section title="Registered" aside={<Action label="Deploy YAML…" run={async () => setDeploying(true)} />}>
         {found.data?.definitions.length === 0 && <Empty>None yet: deploy one with `wfe deploy APP`, or here.</Empty>}
-        <div class="scroll">
+        <div class="scroll" tabIndex={0} role="region" aria-label="table">
           <table>
             <thead>
               <tr>

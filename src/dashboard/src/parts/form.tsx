@@ -77,7 +77,7 @@ export function Fields(props: {
   return (
     <label class="field">
       <span>
-        {props.name} <small>{schema.description ?? kind}</small>
+        {props.name || "input"} <small>{schema.description ?? kind}</small>
       </span>
       <Input kind={kind} schema={schema} value={props.value} change={props.change} />
     </label>

@@ -51,7 +51,7 @@ export function Graph(props: {
     if (node) props.select(node.getAttribute("data-node"));
   };
   return (
-    <div class="graph">
+    <div class="graph" tabIndex={0} role="region" aria-label="graph">
       {error && <p class="trouble">{error}</p>}
       <div
         ref={place}

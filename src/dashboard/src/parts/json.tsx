@@ -19,7 +19,7 @@ export function Json({ value }: { value: unknown }): JSX.Element {
     }
   };
   return (
-    <div class="json">
+    <div class="json" tabIndex={0} role="region" aria-label="value">
       <button type="button" class="plain copy" onClick={() => void copy()}>
         copy
       </button>

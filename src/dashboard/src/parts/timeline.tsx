@@ -24,7 +24,7 @@ export function Timeline(props: {
   const x = (at: number) => LEFT + ((at - from) / (to - from)) * (WIDTH - LEFT - 10);
   const height = shown.length * ROW + 24;
   return (
-    <div class="timeline">
+    <div class="timeline" tabIndex={0} role="region" aria-label="timeline">
       <svg viewBox={`0 0 ${WIDTH} ${height}`} role="img" aria-label="Timeline of attempts">
         {[0, 0.25, 0.5, 0.75, 1].map((share) => (
           <g key={share}>
