@@ -50,8 +50,16 @@ NET_CHECK_STEPS_MAX: Final = 5_000_000
 TAGS_MAX: Final = 20
 TAG_CHARS_MAX: Final = 400
 """A tag's name or value."""
-MAP_ITEMS_MAX: Final = 100_000
-"""Items of one map; paging lifts this in a later stage."""
+MAP_ITEMS_MAX: Final = 1_000_000
+"""Items of one map."""
+MAP_PAGE_ITEMS: Final = 1_024
+"""A map of more items than that is paged: its items and results are kept by the page."""
+MAP_PARALLEL_MAX: Final = 16_384
+"""Items of one map that run at once, whatever it asks for."""
+MAP_GROWN_MAX: Final = 100_000
+"""Items of a map that may grow: so many activations are reserved for it."""
+LOOP_ITEMS_MAX: Final = 100_000
+"""Items of one loop."""
 TURN_EVENTS_MAX: Final = 1_000
 """A run that brought about so many events in one turn lets others have theirs: loops go on in the next one."""
 NET_EVENTS_MAX: Final = 50_000
@@ -214,6 +222,10 @@ ZERO_COPY_BYTES: Final = 64 * KIB
 IPC_PATH_BYTES_MAX: Final = 100
 """sun_path holds 107 bytes on Linux and 103 on macOS."""
 
+# Metrics
+TALLIES_MAX: Final = 500
+"""Workflows, and tasks of workflows, that a shard counts by name; further ones are counted together."""
+
 # HTTP gateway
 HTTP_BODY_BYTES_MAX: Final = PAYLOAD_BYTES_MAX + MIB
 """A request's body: a payload and what is around it."""
@@ -238,6 +250,7 @@ assert 2 * PAYLOAD_BYTES_MAX + MIB <= FRAME_BYTES_MAX, (
     "a run's input and output must fit in a frame with their envelope"
 )
 assert DEFINITION_BYTES_MAX < FRAME_BYTES_MAX
+assert MAP_PAGE_ITEMS < 1 << 16, "the length of a page has two bytes"
 assert BLOB_WINDOW_BYTES >= 2 * PAYLOAD_BYTES_MAX
 assert DURABLE_RECORD_BYTES_MAX + MIB <= TASK_INPUT_BYTES_MAX, "a re-run's record must fit into a frame"
 assert FRAME_MESSAGES_MAX <= FRAME_MESSAGES_REFUSED

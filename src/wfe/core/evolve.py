@@ -17,28 +17,31 @@ from wfe.core.evolve_compensation import EVOLVE as COMPENSATION_EVOLVE
 from wfe.core.evolve_kinds import EVOLVE as KIND_EVOLVE
 from wfe.core.evolve_kinds import take
 from wfe.core.evolve_rounds import EVOLVE as ROUND_EVOLVE
+from wfe.core.groups import map_value, total_of
 from wfe.core.nets.marking import EVOLVE as NET_EVOLVE
 from wfe.core.places import (
     Enabled,
     Evolve,
     clear_open,
+    collect,
     complete,
     disarm,
     drop_enabled,
     enter,
     forget,
     keep,
-    keep_items,
     may_move,
     new_frame,
+    new_group,
+    put_result,
     withdraw,
 )
 from wfe.core.plan import Plan
-from wfe.core.values import caught_value, map_value
+from wfe.core.values import caught_value
 from wfe.errors import DataCorrupt
 from wfe.limits import COMMANDS_REMEMBERED_MAX
 from wfe.model import event as ev
-from wfe.model.state import DEADLINE, NULL, PAUSED, RUN_DEADLINE, RUNNING, WAKE, Group, RunState, channel_of
+from wfe.model.state import DEADLINE, NULL, PAUSED, RUN_DEADLINE, RUNNING, WAKE, RunState, channel_of
 
 
 def new_run(event: ev.RunStarted, plan: Plan) -> RunState:
@@ -194,9 +197,8 @@ def _signal_taken(run: RunState, plan: Plan, event: ev.SignalTaken, enabled: Ena
 def _map_opened(run: RunState, plan: Plan, event: ev.MapOpened, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
     node = plan.nodes[event.node].node
-    items = keep_items(run, event.items)
-    run.groups[key] = Group(event.base, items)
-    run.next_act = event.base + (event.reserved or len(items))
+    group = run.groups[key] = new_group(run, event)
+    run.next_act = event.base + (event.reserved or total_of(group))
     if event.reserved:
         run.waits[key] = channel_of(node.grow or "", "")  # type: ignore[union-attr]
     enabled.append(~key)
@@ -227,7 +229,7 @@ def _item_done(run: RunState, plan: Plan, event: ev.ItemDone, enabled: Enabled) 
     key = event.act * plan.stride + event.node
     group = run.groups[key]
     run.frames.pop(group.base + event.index, None)
-    group.results[event.index] = keep(run, event.value)
+    put_result(run, group, event.index, event.value)
     if may_move(plan.nodes[event.node], group):
         enabled.append(~key)
 
@@ -244,6 +246,8 @@ def _item_failed(run: RunState, plan: Plan, event: ev.ItemFailed, enabled: Enabl
     run.homes.pop(act, None)
     drop_enabled(plan, enabled, act, scope.start, plan.stride)
     group.errors[event.index] = event.error
+    if group.count:
+        collect(run, group, event.index)
     enabled.append(~key)
 
 
@@ -251,7 +255,7 @@ def _map_done(run: RunState, plan: Plan, event: ev.MapDone, enabled: Enabled) ->
     key = event.act * plan.stride + event.node
     group = run.groups.pop(key)
     run.waits.pop(key, None)
-    complete(run, plan, event.act, event.node, map_value(plan.nodes[event.node].node, group), enabled)  # type: ignore[arg-type]
+    complete(run, plan, event.act, event.node, map_value(plan.nodes[event.node].node, group, run.blobs), enabled)  # type: ignore[arg-type]
 
 
 def _child_opened(run: RunState, plan: Plan, event: ev.ChildOpened, enabled: Enabled) -> None:

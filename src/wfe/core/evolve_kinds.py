@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from msgspec import Raw
 
+from wfe.core.groups import map_value
 from wfe.core.places import Enabled, Evolve, complete, disarm, enter, keep, keep_items, new_frame, withdraw
 from wfe.core.plan import Plan
-from wfe.core.values import encode, map_value
+from wfe.core.values import encode
 from wfe.model import event_kinds as ev
 from wfe.model.definition import Map, Race
 from wfe.model.state import DEADLINE, NULL, WAKE, Asked, LoopState, RunState, channel_of
@@ -184,13 +185,14 @@ def _map_left(run: RunState, plan: Plan, event: ev.MapLeft, enabled: Enabled) ->
     definition = node.node
     assert isinstance(definition, Map)
     group = run.groups[key]
-    value = map_value(definition, group)
+    value = map_value(definition, group, run.blobs)
     if definition.rest == "cancel":
         withdraw(run, plan, event.act, event.node, node.stop)
     else:
         group.left = group.closed = True
         run.waits.pop(key, None)
         group.results = dict.fromkeys(group.results, NULL)
+        group.collected.clear()
     complete(run, plan, event.act, event.node, value, enabled)
 
 

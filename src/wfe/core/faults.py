@@ -7,6 +7,7 @@ Also what every withdrawal has to tell others, and how a run ends.
 from __future__ import annotations
 
 from wfe.core.durable.places import awaited_children as called_children
+from wfe.core.groups import total_of
 from wfe.core.nets.milestones import recheck
 from wfe.core.nets.ports import fault_edges
 from wfe.core.plan import Op, PlanNode, ScopeKind
@@ -97,7 +98,7 @@ def _takes(catch: Catch, error: ErrorInfo) -> bool:
 def _tolerated(node: object, run: RunState, holding: int) -> bool:
     assert isinstance(node, Map)
     group = run.groups[holding]
-    items, failed = len(group.items), len(group.errors)
+    items, failed = total_of(group), len(group.errors)
     if group.left:
         return True  # nobody hears of it any more
     if node.tolerate_count is not None:

@@ -7,10 +7,12 @@ from typing import Any
 
 from msgspec import Raw
 
+from wfe.core.groups import length_of, number_in, page_range, total_of
 from wfe.core.plan import Arm, Plan, PlanNode
-from wfe.core.values import split_items
-from wfe.limits import BLOB_BYTES_MIN
-from wfe.model.blob import compact, whole
+from wfe.core.values import decode_items, encode, split_items
+from wfe.limits import BLOB_BYTES_MIN, MAP_PAGE_ITEMS
+from wfe.model.blob import compact, name_of, ref_to, whole
+from wfe.model.event import MapOpened
 from wfe.model.marking import Marking
 from wfe.model.state import DEADLINE, RUN_DEADLINE, WAKE, Frame, Group, RunState
 
@@ -51,7 +53,7 @@ def complete(run: RunState, plan: Plan, act: int, node: int, value: Raw, enabled
         home = run.homes.pop(act, None) if run.homes else None
         holder = scope.holder if home is None else home
         group = run.groups[holder]
-        group.results[act - group.base] = keep(run, value)
+        put_result(run, group, act - group.base, value)
         if may_move(plan.nodes[holder % stride], group):
             enabled.append(~holder)
         return
@@ -76,8 +78,8 @@ def complete(run: RunState, plan: Plan, act: int, node: int, value: Raw, enabled
 
 def may_move(node: PlanNode, group: Group) -> bool:
     """Whether the end of an item can matter to its map by now: for most of many items, it does not."""
-    ended = len(group.results) + len(group.errors)
-    return group.next < len(group.items) or ended >= len(group.items) or node.watched
+    total = group.count or len(group.items)
+    return group.next < total or group.done + len(group.results) + len(group.errors) >= total or node.watched
 
 
 def keep(run: RunState, value: Raw) -> Raw:
@@ -97,6 +99,53 @@ def keep_items(run: RunState, items: Raw) -> list[Raw]:
     """The elements of an encoded array, for the state."""
     found = split_items(whole(items, run.blobs))
     return found if len(items) < BLOB_BYTES_MIN and not run.blobs else [keep(run, item) for item in found]
+
+
+def keep_page(run: RunState, items: list[Raw]) -> Raw:
+    """A page of a map: a blob whatever its size, so that it is no part of any snapshot."""
+    data = encode(items)
+    name = name_of(data)
+    run.blobs.setdefault(name, Raw(data))
+    return ref_to(name)
+
+
+def new_group(run: RunState, event: MapOpened) -> Group:
+    """The group of a map that begins, paged when it has many items."""
+    number = number_in(event.items)
+    if number is not None:
+        return Group(event.base, [], count=number)
+    items = whole(event.items, run.blobs)
+    count = length_of(items) or 0
+    if count <= MAP_PAGE_ITEMS or event.reserved:
+        return Group(event.base, keep_items(run, items))
+    group = Group(event.base, [], count=count)
+    found = decode_items(items)
+    for first in range(0, count, MAP_PAGE_ITEMS):
+        page = found[first : first + MAP_PAGE_ITEMS]
+        group.pages.append(keep_page(run, [item if len(item) < BLOB_BYTES_MIN else keep(run, item) for item in page]))
+    return group
+
+
+def put_result(run: RunState, group: Group, index: int, value: Raw) -> None:
+    """An item has ended with a value."""
+    group.results[index] = value.copy() if len(value) < BLOB_BYTES_MIN else keep(run, value)
+    if group.count:
+        collect(run, group, index)
+
+
+def collect(run: RunState, group: Group, index: int) -> None:
+    """An item of a paged map has ended: when it is the last of its page, the page's results are put together."""
+    number = index // MAP_PAGE_ITEMS
+    page = page_range(group, number)
+    left = group.waiting.get(number, len(page)) - 1
+    if left:
+        group.waiting[number] = left
+        return
+    group.waiting.pop(number, None)
+    values = [group.results.pop(inside) for inside in page if inside in group.results]
+    group.done += len(values)
+    if not group.left:
+        group.collected[number] = keep_page(run, values)
 
 
 def forget(run: RunState, key: int) -> None:
@@ -192,7 +241,7 @@ def _activations_inside(run: RunState, plan: Plan, act: int, first: int, stop: i
         for key in [k for k in groups if inside(k)]:
             groups.discard(key)
             group = run.groups[key]
-            found.ranges.append((group.base, group.base + len(group.items)))
+            found.ranges.append((group.base, group.base + total_of(group)))
             growing = True
         for key_act in [a for a, frame in frames.items() if frame.group >= 0 and inside(frame.group)]:
             del frames[key_act]

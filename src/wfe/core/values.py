@@ -10,19 +10,19 @@ from msgspec import Raw
 
 from wfe.core.expressions import Absent, Expression, Template
 from wfe.core.expressions.times import timestamp_from_ms, timestamp_text
+from wfe.core.groups import item_of, total_of
 from wfe.core.plan import Input, Plan, Source, SourceKind
 from wfe.errors import ExpressionError
 from wfe.limits import BLOB_BYTES_MIN, PAYLOAD_BYTES_MAX
 from wfe.model.blob import Blobs, compact, expand, names_in, size_of, whole
-from wfe.model.definition import Map
 from wfe.model.malformed import MALFORMED
 from wfe.model.policy import ErrorInfo
-from wfe.model.state import Frame, Group, RunState
+from wfe.model.state import Frame, RunState
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder().decode
 _decode_members = msgspec.msgpack.Decoder(dict[str, Raw]).decode
-_decode_items = msgspec.msgpack.Decoder(list[Raw]).decode
+decode_items = msgspec.msgpack.Decoder(list[Raw]).decode
 Lookup = Callable[[str], Any]
 
 
@@ -42,7 +42,7 @@ def split_items(items: Raw) -> list[Raw]:
     """The encoded elements of an encoded array. ExpressionError when it is none. Copies, so that no view pins the
     whole."""
     try:
-        return [item.copy() for item in _decode_items(items)]
+        return [item.copy() for item in decode_items(items)]
     except MALFORMED as error:
         raise ExpressionError("a list of items is wanted") from error
 
@@ -82,7 +82,7 @@ def item_is_open(run: RunState, plan: Plan, scope: int, act: int) -> bool:
     """Whether an item without a frame still counts: its map may have been withdrawn."""
     key = run.homes.get(act)
     group = run.groups.get(plan.scopes[scope].holder if key is None else key)
-    return group is not None and group.base <= act < group.base + len(group.items)
+    return group is not None and group.base <= act < group.base + total_of(group)
 
 
 def read(run: RunState, plan: Plan, scope: int, act: int, source: Source) -> Raw | None:
@@ -103,7 +103,7 @@ def _item(run: RunState, holder: int, act: int) -> Raw:
     """The item that an activation of a map's or a loop's body is about."""
     loop = run.loops.get(holder) if run.loops else None
     if loop is None:
-        return run.groups[holder].items[item_index(run, holder, act)]
+        return item_of(run.groups[holder], item_index(run, holder, act), run.blobs)
     assert loop.items is not None, "only loops over items have an item"
     return loop.items[run.frames[act].index]
 
@@ -128,25 +128,6 @@ def lookup_for(run: RunState, plan: Plan, scope: int, act: int, now_ms: int) -> 
             raise ExpressionError(f"the value of {name} is malformed: {error}") from error
 
     return lookup
-
-
-def map_value(node: Map, group: Group) -> Raw:
-    """The value of a map: the results that there are, in item order."""
-    values = [group.results[index] for index in sorted(group.results)]
-    if node.tolerate_count is None and node.tolerate_percent is None:
-        return Raw(encode(values))
-    errors = [
-        {
-            "failed": True,
-            "index": index,
-            "type": error.type,
-            "message": error.message,
-            "node": error.node,
-            "attempts": error.attempts,
-        }
-        for index, error in sorted(group.errors.items())
-    ]
-    return Raw(encode({"values": values, "indexes": sorted(group.results), "errors": errors}))
 
 
 def caught_value(error: ErrorInfo | None) -> Raw:

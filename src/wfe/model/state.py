@@ -53,6 +53,15 @@ class Group(Struct, array_like=True):
     """It grows no more."""
     left: bool = False
     """The map has ended; its items go on unheard."""
+    count: int = 0
+    """Of a paged map: its items, which are in ``pages`` (none: they are the numbers from 0) and not in ``items``."""
+    pages: list[Raw] = []
+    collected: dict[int, Raw] = {}
+    """Pages of results by number, once all of a page's items have ended; ``results`` holds those of the others."""
+    done: int = 0
+    """Results in ``collected``."""
+    waiting: dict[int, int] = {}
+    """Of pages some of whose items have ended: how many have not."""
 
 
 class LoopState(Struct, array_like=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Raw
 
+from wfe.core.groups import done_of, total_of
 from wfe.core.plan import Plan
 from wfe.model.blob import expand
 from wfe.model.state import RUN_DEADLINE, RunState, channel_name
@@ -43,8 +44,8 @@ def _blocks(plan: Plan, run: RunState) -> list[NodeState]:
     found = []
     for key, group in sorted(run.groups.items()):
         act, index = divmod(key, plan.stride)
-        ended = len(group.results) + len(group.errors)
-        detail = f"{ended} of {len(group.items)} items ended, {group.next - ended} open"
+        ended = done_of(group) + len(group.errors)
+        detail = f"{ended} of {total_of(group)} items ended, {group.next - ended} open"
         found.append(NodeState(plan.nodes[index].id, act, "open", detail))
     for act, frame in sorted(run.frames.items()):
         for index in sorted(frame.pending):

@@ -9,7 +9,7 @@ import pytest
 from support.core_cases import TASKS, define, task
 from support.runs import RunDriver, error_of
 from wfe.errors import InvalidInput
-from wfe.limits import MAP_ITEMS_MAX
+from wfe.limits import MAP_GROWN_MAX, MAP_ITEMS_MAX
 from wfe.model.definition import Catch, Map, Parallel, Race, Set, Sleep, WaitSignal
 
 PLAIN = (task("t", "inc", x="${item}"),)
@@ -88,7 +88,7 @@ class TestGrowing:
 
     def test_too_many_items_are_a_fault(self):
         run = start([1], grow="more")
-        run.signal("more", list(range(MAP_ITEMS_MAX)), "e")
+        run.signal("more", list(range(MAP_GROWN_MAX)), "e")
         assert run.run.error.type == "expression"
 
     def test_two_that_grow_side_by_side_keep_their_items_apart(self):

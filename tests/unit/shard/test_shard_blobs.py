@@ -261,3 +261,36 @@ def test_both_ends_forget_the_same_blobs():
         assert list(shard_side.kept) == list(worker_side.kept)
     assert list(shard_side.kept) == [b"e"]
     assert BLOB_WINDOW_BYTES > 2 * TASK_INPUT_BYTES_MAX
+
+
+def test_a_map_of_many_items_goes_on_after_a_crash_in_the_middle():
+    count = 5_000
+    body = (Task(id="t", task="size", with_={"doc": "${item}"}),)
+    nodes = (Map(id="m", items="xs", do=body, max_parallel=200),)
+    shard = host(Definition("wide", params={"xs": {}}, nodes=nodes, output="${m}"), credit=4_000)
+    run_id = shard.start("wide", ["x" * (n % 7) for n in range(count)]).run_id
+    for _ in range(12):
+        shard.turn()
+        shard.work()
+    shard.checkpoint()
+    entry = shard.shard.core.partitions[0].entries[run_id]
+    assert 1_000 < len(shard.executions) < count
+    assert sum(len(value) for _, value in rows(shard, schema.SNAPSHOTS)) < 30_000
+    assert len(rows(shard, schema.BLOBS)) == len(entry.run.blobs)
+    for _ in range(3):
+        shard.crash()
+        assert shard.disk_is_sound()
+        shard.hello(credit=1_000)
+        shard.now_ms += 2_000
+        for _ in range(3):
+            shard.turn()
+            shard.work()
+    while run_id not in shard.outcomes and shard.get(run_id).status == "running":
+        shard.worker_frame(Kind.CREDIT, m.Credit(500, 1 << 20))
+        shard.now_ms += 100
+        shard.turn()
+        shard.work()
+    assert decode(shard.get(run_id).output) == [n % 7 for n in range(count)]
+    shard.checkpoint()
+    assert shard.disk_is_sound()
+    assert len(rows(shard, schema.BLOBS)) <= 2

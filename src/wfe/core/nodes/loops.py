@@ -7,7 +7,7 @@ from wfe.core.plan import PlanNode, ScopeKind
 from wfe.core.turn import Turn
 from wfe.core.values import evaluate_raw, evaluate_truth, group_key, split_items
 from wfe.errors import ExpressionError
-from wfe.limits import MAP_ITEMS_MAX, TURN_EVENTS_MAX
+from wfe.limits import LOOP_ITEMS_MAX, TURN_EVENTS_MAX
 from wfe.model.blob import whole
 from wfe.model.definition import Loop
 from wfe.model.event import NodeDone
@@ -23,8 +23,8 @@ def open_loop(turn: Turn, act: int, node: PlanNode) -> None:
         try:
             items = evaluate_raw(turn.run, turn.plan, node.scope, act, over, turn.now_ms)
             count = len(split_items(whole(items, turn.run.blobs)))
-            if count > MAP_ITEMS_MAX:
-                raise ExpressionError(f"a loop over {count} items, the limit is {MAP_ITEMS_MAX}")
+            if count > LOOP_ITEMS_MAX:
+                raise ExpressionError(f"a loop over {count} items, the limit is {LOOP_ITEMS_MAX}")
         except ExpressionError as error:
             raise_fault(turn, act, node, "expression", str(error))
             return

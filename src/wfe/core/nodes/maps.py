@@ -8,12 +8,13 @@ from msgspec import Raw
 
 from wfe.core.expressions import Lookup
 from wfe.core.faults import raise_fault, withdrawing
+from wfe.core.groups import done_of, length_of, number_in, total_of, values_bytes
 from wfe.core.plan import PlanNode
 from wfe.core.turn import Turn
-from wfe.core.values import decode, encode_value, evaluate_raw, lookup_for, split_items, truth
+from wfe.core.values import decode, encode_value, evaluate_raw, lookup_for, truth
 from wfe.errors import ExpressionError, InvalidInput
-from wfe.limits import MAP_ITEMS_MAX, PAYLOAD_BYTES_MAX
-from wfe.model.blob import size_of, whole
+from wfe.limits import MAP_GROWN_MAX, MAP_ITEMS_MAX, MAP_PAGE_ITEMS, MAP_PARALLEL_MAX, PAYLOAD_BYTES_MAX
+from wfe.model.blob import Blobs, whole
 from wfe.model.definition import Map
 from wfe.model.event import ItemsOpened, MapDone, MapOpened
 from wfe.model.event_kinds import MapEmptied, MapGrown, MapLeft
@@ -26,32 +27,30 @@ def open_map(turn: Turn, act: int, node: PlanNode) -> None:
     assert isinstance(definition, Map)
     assert node.expression is not None
     try:
-        items = _items(evaluate_raw(turn.run, turn.plan, node.scope, act, node.expression, turn.now_ms))
-        _check_count(len(split_items(whole(items, turn.run.blobs))))
+        items = evaluate_raw(turn.run, turn.plan, node.scope, act, node.expression, turn.now_ms)
+        items = _checked(items, turn.run.blobs, grows=definition.grow is not None)
     except ExpressionError as error:
         raise_fault(turn, act, node, "expression", str(error))
         return
-    reserved = MAP_ITEMS_MAX if definition.grow is not None else 0
+    reserved = MAP_GROWN_MAX if definition.grow is not None else 0
     turn.emit(MapOpened(node.index, act, turn.run.next_act, items, reserved))
     while definition.grow in turn.run.signals and act * turn.plan.stride + node.index in turn.run.waits:
         grow_map(turn, act, node)
 
 
-def _items(found: Raw) -> Raw:
-    """The items; a whole number means that many: 0 and up."""
-    first = memoryview(found)[0]
-    if not (first < 0x80 or 0xCC <= first <= 0xD3 or first >= 0xE0):
-        return found  # no integer of msgpack: not decoded for that
-    count: int = decode(found)
+def _checked(items: Raw, blobs: Blobs, *, grows: bool) -> Raw:
+    """The items: a list, or a whole number, which means that many: 0 and up. Of many, only the number is kept."""
+    number = number_in(items)
+    count = length_of(whole(items, blobs)) if number is None else number
+    if count is None:
+        raise ExpressionError("a list of items is wanted")
     if count < 0:
         raise ExpressionError(f"map over {count} items")
-    _check_count(count)
-    return encode_value(list(range(count)))
-
-
-def _check_count(count: int) -> None:
-    if count > MAP_ITEMS_MAX:
-        raise ExpressionError(f"map over {count} items, the limit is {MAP_ITEMS_MAX}")
+    most = MAP_GROWN_MAX if grows else MAP_ITEMS_MAX
+    if count > most:
+        raise ExpressionError(f"map over {count} items, the limit is {most}")
+    paged = count > MAP_PAGE_ITEMS and not grows
+    return items if number is None or paged else encode_value(list(range(count)))
 
 
 def close_map(turn: Turn, act: int, node: PlanNode) -> None:
@@ -60,8 +59,8 @@ def close_map(turn: Turn, act: int, node: PlanNode) -> None:
     assert isinstance(definition, Map)
     plan = turn.plan
     group = turn.run.groups[act * plan.stride + node.index]
-    ended = len(group.results) + len(group.errors)
-    total = len(group.items)
+    ended = done_of(group) + len(group.errors)
+    total = total_of(group)
     complete = ended == total and (definition.grow is None or group.closed)
     if complete or (node.watched and not group.left and _leaves(turn, act, node, group)):
         _end(turn, act, node, group, complete=complete)
@@ -70,7 +69,7 @@ def close_map(turn: Turn, act: int, node: PlanNode) -> None:
         if ended == total:  # it could have grown
             turn.emit(MapEmptied(node.index, act))
             return
-    upto = min(total, ended + definition.max_parallel)
+    upto = min(total, ended + min(definition.max_parallel, MAP_PARALLEL_MAX))
     first = group.next
     if upto <= first:
         return
@@ -86,13 +85,13 @@ def _leaves(turn: Turn, act: int, node: PlanNode, group: Group) -> bool:
     """Whether enough items have ended (patterns 34 to 36)."""
     definition = node.node
     assert isinstance(definition, Map)
-    done, failed = len(group.results), len(group.errors)
+    done, failed = done_of(group), len(group.errors)
     if definition.complete_after is not None and done + failed >= definition.complete_after:
         return True
     condition = node.parts.get("complete_when")
     if condition is None:
         return False
-    counts = {"done": done, "failed": failed, "active": group.next - done - failed, "total": len(group.items)}
+    counts = {"done": done, "failed": failed, "active": group.next - done - failed, "total": total_of(group)}
     around = lookup_for(turn.run, turn.plan, node.scope, act, turn.now_ms)
     try:
         return truth(condition.evaluate(_counting(counts, around)), definition.complete_when or "")
@@ -113,8 +112,7 @@ def _end(turn: Turn, act: int, node: PlanNode, group: Group, *, complete: bool) 
     if group.left:
         turn.emit(MapEmptied(node.index, act))
         return
-    blobs = turn.run.blobs
-    size_bytes = sum(size_of(value, blobs) if blobs else len(value) for value in group.results.values())
+    size_bytes = values_bytes(group, turn.run.blobs)
     if size_bytes > PAYLOAD_BYTES_MAX:
         message = f"the values of the map have {size_bytes} bytes, the limit is {PAYLOAD_BYTES_MAX}"
         raise_fault(turn, act, node, "PayloadTooLarge", f"{message}: pass paths or URLs instead")
@@ -133,8 +131,8 @@ def grow_map(turn: Turn, act: int, node: PlanNode) -> None:
     brought = decode(whole(payload, run.blobs))
     turn.emit(MapGrown(node.index, act, brought is None))
     count = len(run.groups[act * turn.plan.stride + node.index].items)
-    if count > MAP_ITEMS_MAX:
-        raise_fault(turn, act, node, "expression", f"map over {count} items, the limit is {MAP_ITEMS_MAX}")
+    if count > MAP_GROWN_MAX:
+        raise_fault(turn, act, node, "expression", f"map over {count} items, the limit is {MAP_GROWN_MAX}")
 
 
 def check_growth(node: Map, payload: Raw) -> None:
