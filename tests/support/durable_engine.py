@@ -8,19 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
 import msgspec
+import pytest
 from msgspec import Raw
 
+import wfe
 from wfe.model.durable import ENDED, OPEN, WITHDRAWN
 from wfe.model.policy import ErrorInfo
 from wfe.wire import durable as wire
 from wfe.wire import payload
-from wfe.wire.durable import Called, DurableCommand, DurableCompletion, DurableRecord, decode_turn, encode_record
+from wfe.wire.durable import (
+    Called,
+    DurableCommand,
+    DurableCompletion,
+    DurableRecord,
+    DurableTurn,
+    decode_turn,
+    encode_record,
+)
 from wfe.wire.messages import NULL, TaskResult, TaskSpec
+from wfe.worker.durable.replay import Told
 from wfe.worker.durable.turns import Turns
 from wfe.worker.failure import error_info
 
@@ -41,6 +52,8 @@ class Engine:
         self.key = key
         bound = inspect.signature(function.__wfe_workflow__.function).bind(None, *args, **kwargs)
         named = dict(list(bound.arguments.items())[1:])
+        self.input_value = next(iter(named.values())) if len(named) == 1 else named
+        self.events: list[Told] = []
         self.begin_round(payload.encode_value(named), 0)
         self.published: list[Any] = []
         self.results: list[TaskResult] = []
@@ -101,6 +114,7 @@ class Engine:
 
     def _book(self, result: TaskResult) -> None:
         turn = decode_turn(result.turn)
+        self._tell_turn(turn)
         for command in turn.commands:
             if command.kind == wire.CANCEL:
                 if self.calls[command.seq].status == OPEN:
@@ -111,6 +125,14 @@ class Engine:
             else:
                 self._book_call(command)
         self.taken = turn.taken
+
+    def _tell_turn(self, turn: DurableTurn) -> None:
+        """As a history shows it."""
+        made = [command for command in turn.commands if command.kind not in (wire.CANCEL, wire.CONTINUE_WITH)]
+        calls = [[c.kind, c.name, c.version, c.where, _decode(c.body), c.timeout_ms, 0, ""] for c in made]
+        cancels = [command.seq for command in turn.commands if command.kind == wire.CANCEL]
+        data = {"taken": turn.taken, "calls": calls, "cancels": cancels}
+        self.events.append(Told("TurnTaken", 0, self.now_ms, data))
 
     def _book_call(self, command: DurableCommand) -> None:
         assert command.seq == len(self.calls)
@@ -139,6 +161,8 @@ class Engine:
         said = status if status is not None else wire.DONE if error is None else wire.FAILED
         self.now_ms += 10
         raw = NULL if value is None else payload.encode_value(value)
+        shown = {"status": said, "value": value, "error": None if info is None else msgspec.to_builtins(info)}
+        self.events.append(Told("CallEnded", seq + 1, self.now_ms, shown))
         self.completions.append(DurableCompletion(seq, said, raw, info, self.now_ms))
 
     def cancel(self) -> None:
@@ -185,3 +209,32 @@ def value(result: TaskResult) -> Any:
     """What the function returned."""
     assert result.status == wire.DONE, (result.status, result.error)
     return _decode(result.value)
+
+
+def asked(engine: Engine) -> list[tuple[str, str]]:
+    return [(wire.CALL_NAMES[call.kind], call.name) for call in engine.calls]
+
+
+@pytest.fixture
+def play() -> Iterator[Callable[..., Engine]]:
+    """``play(function, *arguments)``: an engine with a run of it."""
+    made: list[Engine] = []
+
+    def start(function: Any, *args: Any, **kwargs: Any) -> Engine:
+        made.append(Engine(function, *args, **kwargs))
+        return made[-1]
+
+    yield start
+    for engine in made:
+        engine.close()
+
+
+@pytest.fixture
+def using() -> Callable[[Any], Any]:
+    """``using(body)``: a durable function whose code is that of the test."""
+
+    def make(body: Any) -> Any:
+        body.__annotations__ = {"wf": wfe.Durable}
+        return wfe.workflow(name="made")(body)
+
+    return make

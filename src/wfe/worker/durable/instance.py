@@ -110,16 +110,30 @@ class Instance:
         except Exception as error:  # noqa: BLE001  input that does not fit is the run's failure
             return Answer(FAILED, [], 0, error=error_info(error, self._node_id), over=True)
         try:
-            self._main = self._context.run(self._loop.create_task, coroutine)
-            self._pump()
-            self._deliver(record.completions[:had])
+            self._run_again(coroutine, record, had)
             if self._rerun and not self._difference:
-                self._compare_end()
+                self._compare_end(over=False)
             self._recorded, self._rerun, self._loop.quiet = (), False, False
             self._deliver(record.completions[had:])
         except Restless as error:
             return Answer(FAILED, self._commands, self.taken, error=error_info(error, self._node_id), over=True)
         return self._answer()
+
+    def replay(self, record: DurableRecord, had: int, *, over: bool | None) -> str:
+        """Re-runs the whole record and no further; what differs, or "". ``over``: whether it ends so; None: it may."""
+        self._recorded, self._rerun, self._loop.quiet = record.calls, True, True
+        try:
+            self._run_again(self._function.start(self, self._input), record, had)
+        except InvalidInput as error:
+            return f"{self._function.name!r} does not take the recorded input any more: {error}"
+        if not self._difference:
+            self._compare_end(over=over)
+        return self._difference
+
+    def _run_again(self, coroutine: Coroutine[Any, Any, Any], record: DurableRecord, had: int) -> None:
+        self._main = self._context.run(self._loop.create_task, coroutine)
+        self._pump()
+        self._deliver(record.completions[:had])
 
     def fits(self, record: DurableRecord, had: int) -> bool:
         """Whether the record's last turn is where this instance stands, so that it can go on from here."""
@@ -340,13 +354,14 @@ class Instance:
         else:
             self._commands.append(DurableCommand(CANCEL, seq))
 
-    def _compare_end(self) -> None:
+    def _compare_end(self, *, over: bool | None) -> None:
         """All that was had is delivered: is the function where its record says?"""
         recorded, made = self._recorded, self._made
         if len(made) < len(recorded):
             self._differ(len(made), f"it does not make call {len(made)}, {describe(recorded[len(made)])}")
-        elif self._over():
-            self._differ(len(made), "it ends where the recorded run went on")
+        elif over is not None and over != self._over():
+            reason = "it goes on where the recorded run ended" if over else "it ends where the recorded run went on"
+            self._differ(len(made), reason)
         for seq in self._waiting:
             if recorded[seq].status == WITHDRAWN:
                 self._differ(seq, f"it still waits for call {seq}, {describe(recorded[seq])}, which was given up")
