@@ -10,6 +10,7 @@ import msgspec
 
 from wfe.model.ids import partition_of, partition_of_key
 from wfe.model.policy import ErrorInfo
+from wfe.wire.definitions import CarryPage
 from wfe.wire.frames import Header, Kind, decode_header, header
 from wfe.wire.messages import (
     ControlRun,
@@ -96,6 +97,9 @@ class FakeFront:
 
     def reply(self, head: Header, body: Any = None) -> list[bytes]:
         return [header(Kind.REPLY, head.partition, head.request), b"" if body is None else encode(body)]
+
+    def on_carry(self, head: Header, body: bytes) -> list[list[bytes]]:
+        return [self.reply(head, CarryPage([]))]
 
     def on_definition(self, head: Header, body: bytes) -> list[list[bytes]]:
         found = [DefinitionFound(name, 1, "h1") for name in sorted(self.workflows)]

@@ -2,30 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from wfe.cli.output import EXIT_FAILED, command, print_json, print_table, styled
+from wfe.cli.output import EXIT_FAILED, command, complain, print_json, print_table, styled
 from wfe.cli.params import address_option, apps_argument, connected
+
+if TYPE_CHECKING:
+    from wfe.model.definition import Definition
+    from wfe.wire.messages import Deployed
 
 
 @command("deploy", short_help="Register an app's workflows and make them current.")
 @apps_argument
-@click.option("--check", is_flag=True, help="Change nothing: only say what would happen.")
+@click.option("--check", is_flag=True, help="Change nothing: say what it would do and break.")
 @address_option
-def deploy_command(apps: tuple[str, ...], check: bool, address: str | None, as_json: bool) -> None:
-    """Register the workflows of APP (file.py, file.yaml or package.module) and make them current."""
+def deploy_command(apps: tuple[str, ...], check: bool, address: str | None, as_json: bool) -> int:
+    """Register the workflows of APP (file.py, file.yaml or package.module) and make them current.
+
+    Runs keep the version that they began with. --check says of each live run of an older version whether the new one
+    could carry it, and if not, why not; exit code 1 if there are any that it could not.
+    """
     from wfe.authoring.apps import load_app
     from wfe.client.views import deployed_document
 
     definitions = load_app(list(apps)).definitions()
+    if check:
+        return _check(definitions, address, as_json)
     with connected(address) as client:
-        deployed = client.deploy(*definitions, check=check)
+        deployed = client.deploy(*definitions)
     if as_json:
         print_json([deployed_document(each) for each in deployed])
-        return
-    changed, new = ("would change", "would be new") if check else ("changed", "new")
+    else:
+        _print_deployed(deployed, "changed", "new")
+    return 0
+
+
+def _check(definitions: list[Definition], address: str | None, as_json: bool) -> int:
+    from wfe.client.checks import check_document
+
+    with connected(address) as client:
+        found = client.check(*definitions)
+    code = 0 if all(each.ok for each in found) else EXIT_FAILED
+    if as_json:
+        print_json([check_document(each) for each in found])
+        return code
+    _print_deployed([each.deployed for each in found], "would change", "would be new")
+    for each in found:
+        name, version = each.deployed.workflow, each.deployed.version
+        for run in each.runs:
+            key = f", key {run.key}" if run.key else ""
+            click.echo(
+                f"run {run.run_id} ({name}@{run.version}, {run.status}{key}) could not go on as {name}@{version}:"
+            )
+            for obstacle in run.obstacles:
+                click.echo(f"  {obstacle.node + ': ' if obstacle.node else ''}{obstacle.reason}")
+        if each.runs or each.carried:
+            more = " or more" if each.more else ""
+            click.echo(f"{name}: {len(each.runs)}{more} live runs could not be carried, {each.carried} could")
+        if each.incomplete:
+            complain(f"{name}: partitions that could not be asked: {', '.join(map(str, each.incomplete))}")
+    return code
+
+
+def _print_deployed(deployed: list[Deployed], changed: str, new: str) -> None:
     rows = [
         (each.workflow, str(each.version), each.hash, new if each.new else changed if each.changed else "unchanged")
         for each in deployed

@@ -16,6 +16,7 @@ from wfe.client.approvals import Approving
 from wfe.client.arguments import Args
 from wfe.client.calls import call_of, definition_json, target_of
 from wfe.client.catalogue import Cataloguing
+from wfe.client.checks import Checking
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Connection, LinkFactory
 from wfe.client.listing import RunList, list_runs
 from wfe.client.operating import Operating
@@ -60,7 +61,7 @@ _decode_definitions = decoder_of(list[DefinitionFound])
 _decode_definition = decoder_of(DefinitionFound)
 
 
-class AsyncClient(Operating, Approving, Cataloguing, Studying, Explaining):
+class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explaining):
     """A connection to a server. Made by `aconnect`; use it as ``async with``."""
 
     def __init__(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from wfe.client.aclient import AsyncClient, Many, aconnect_with
 from wfe.client.approvals import ApprovalInfo
 from wfe.client.arguments import Args
+from wfe.client.checks import DeployCheck
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, LinkFactory
 from wfe.client.sync_runs import ClientLoop, Run
 from wfe.client.typed import TypedWorkflow
@@ -291,6 +292,10 @@ class Client:
     def graph(self, what: Any, *, runs: int = 20, paths: int = 10) -> ProcessedGraph:
         """See `AsyncClient.graph`."""
         return self._loop.call(self._client.graph(what, runs=runs, paths=paths))
+
+    def check(self, *workflows: Any, limit: int = LIST_LIMIT_DEFAULT) -> Many[DeployCheck]:
+        """See `AsyncClient.check`."""
+        return self._loop.call(self._client.check(*workflows, limit=limit))
 
     def diff(self, old: Any, new: Any) -> Differences:
         """See `AsyncClient.diff`."""

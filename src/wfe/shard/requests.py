@@ -30,6 +30,7 @@ from wfe.partition.entry import Entry, decode_events
 from wfe.partition.partition import Partition
 from wfe.partition.views import entry_view, history_events, run_view
 from wfe.shard.askers import Askers
+from wfe.shard.carrying import Carrying
 from wfe.shard.core import Found, ShardCore
 from wfe.shard.inbox import Inbox
 from wfe.shard.loading import Compiled, Definition, Loader, NameWanted
@@ -64,10 +65,7 @@ class Requests:
     """One method per kind; ``(client, header, partition, body, now_ms)``."""
 
     def __init__(self, core: ShardCore, loader: Loader, turns: Turns, starts: Starts) -> None:
-        self._core = core
-        self._loader = loader
-        self._turns = turns
-        self._starts = starts
+        self._core, self._loader, self._turns, self._starts = core, loader, turns, starts
         self.followers: Askers[tuple[bytes, int], HistoryQuery] = Askers()
         """Who waits for further events of a run: clients and the numbers of their questions."""
         self.kinds: dict[int, tuple[Any, Handler]] = {
@@ -81,6 +79,7 @@ class Requests:
             Kind.CONTROL: (msgspec.msgpack.Decoder(ControlRun).decode, self._control),
             **Rounds(core, loader, turns).kinds(),
             **Inbox(core, loader).kinds(),
+            **Carrying(core, loader).kinds(),
         }
 
     def on_frame(self, client: bytes, header: Header, body: bytes, now_ms: int) -> None:

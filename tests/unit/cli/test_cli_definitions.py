@@ -116,3 +116,34 @@ def test_refusals_are_typed_and_exit_with_2(env: Env, arguments: tuple[str, ...]
 def test_a_json_file_may_hold_several_workflows() -> None:
     text = json.dumps([{"workflow": name, "nodes": [{"set": 1}]} for name in ("a", "b")])
     assert [each.workflow for each in read_definitions(text, "x.json")] == ["a", "b"]
+
+
+FLOW = """
+workflow: flow
+nodes: [{signal: go, id: go}, {set: 1}]
+"""
+
+
+def test_a_check_names_live_runs_that_the_new_version_would_break(env: Env, tmp_path: Path) -> None:
+    env.deploy(*read_definitions(FLOW, "flow.yaml"))
+    run = env.start("flow", key="order-1")
+    app = tmp_path / "flow.yaml"
+    app.write_text(FLOW.replace("{set: 1}", "{set: 2}"))
+    [fine] = wfe_json("deploy", str(app), "--check")
+    assert (fine["ok"], fine["changed"], fine["version"], fine["runs_carried"], fine["runs_broken"]) == (
+        True,
+        True,
+        2,
+        1,
+        [],
+    )
+    app.write_text(FLOW.replace("{signal: go, id: go}", "{sleep: 1h, id: nap}"))
+    [broken] = wfe_json("deploy", str(app), "--check", code=1)
+    assert broken["ok"] is False
+    [found] = broken["runs_broken"]
+    assert (found["id"], found["version"], found["status"], found["key"]) == (run.id, 1, "waiting", "order-1")
+    assert found["obstacles"][0]["node"] == "go"
+    text = wfe("deploy", str(app), "--check").stdout
+    assert f"run {run.id} (flow@1, waiting, key order-1) could not go on as flow@2:\n  go: a wait for a signal" in text
+    assert wfe_json("definitions", "list")[0]["version"] == 1, "nothing was registered"
+    assert wfe_json("deploy", str(app))[0]["version"] == 2, "the run keeps its version: a deploy is free to go on"
