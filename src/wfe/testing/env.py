@@ -50,9 +50,11 @@ class Env:
     one that does not do the same again shows it; False keeps them live between steps, as a server's worker does.
     """
 
+    _world_class = TestWorld
+
     def __init__(self, *apps: str, seed: int = 0, rerun: bool = True) -> None:
         observe.configure("error")  # a crash that a test asks for is no news
-        self._world = TestWorld(seed, rerun=rerun)
+        self._world = self._world_class(seed, rerun=rerun)
         self._closed = False
         self._deployed: dict[str, object] = {}
         client = AsyncClient(

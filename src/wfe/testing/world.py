@@ -1,7 +1,8 @@
 """The engine of a test: the simulated world without its faults, with the production's coordinator, shard and worker.
 
-One shard, one worker, a disk in memory. Everything happens in the thread that drives the loop. Invariant: time only
-passes through `VirtualLoop` and `jump`; `jump` moves what the engine takes for wall time, as a suspended machine would.
+One shard (or several), one worker, a disk in memory. Everything happens in the thread that drives the loop. Invariant:
+time only passes through `VirtualLoop` and `jump`; `jump` moves what the engine takes for wall time, as a suspended
+machine would.
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ RESTART_US = 1_000
 class CrashPlan:
     """Plays the simulation's auditor, which sees every commit: counts them, and crashes the engine at one of them.
 
-    ``at``: 2n is before the n-th commit of a run's events, 2n + 1 is right after it; -1: never.
+    ``at``: 2n is before the n-th commit of a run's events, 2n + 1 is right after it; -1: never. ``alone``: only the
+    shard that commits crashes.
     """
 
     def __init__(self, world: TestWorld) -> None:
         self._world = world
         self.at = -1
+        self.alone = False
         self.seen = 0
         self.crashed = False
 
@@ -56,7 +59,8 @@ class CrashPlan:
         here, self.seen = self.seen, self.seen + 1
         if here == self.at:
             self.crashed = True
-            self._world.schedule.after(0, self._world.engine.die, -9)
+            if not self.alone:
+                self._world.schedule.after(0, self._world.engine.die, -9)
             raise SimCrashed("a crash that the test asked for")
 
     def __getattr__(self, name: str) -> Any:
@@ -104,6 +108,7 @@ class TestWorld(World):
     stays live between its turns."""
 
     __test__ = False
+    SHARDS = 1
     engine: TestEngine
 
     def __init__(
@@ -132,7 +137,7 @@ class TestWorld(World):
         self.mocks: dict[str, Mock] = {}
         self.busy_tasks = 0
         """Attempts that are executing now."""
-        self.engine = TestEngine(self, self._options(1))
+        self.engine = TestEngine(self, self._options(self.SHARDS))
 
     def _options(self, shards: int) -> ServeOptions:
         return ServeOptions(shards=shards, workers=1, slots=SLOTS, partitions=self.partitions)
@@ -145,7 +150,7 @@ class TestWorld(World):
             self.engine.child_ended(node, code)
 
     def _start_again(self) -> None:
-        self.engine = TestEngine(self, self._options(1))
+        self.engine = TestEngine(self, self._options(self.SHARDS))
 
     def offer(self, tasks: dict[tuple[str, int], RegisteredTask]) -> None:
         """The worker offers these tasks as well; if any is new, it leaves and another one comes."""
@@ -185,7 +190,7 @@ class TestWorld(World):
         if self.busy_tasks or not self.engine.alive or not hasattr(self.engine, "actor"):
             return False
         shards, workers = self.shards(), self.workers()
-        if not shards or not workers or any(node.shard is None for node in shards):
+        if len(shards) < self.SHARDS or not workers or any(node.shard is None for node in shards):
             return False
         if any(not isinstance(node, TaskNode) or node.offers != len(self.tasks) for node in workers):
             return False
