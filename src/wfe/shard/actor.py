@@ -312,11 +312,13 @@ class Shard:
             "mail_unacknowledged": sum(
                 len(box.letters) for p in core.partitions.values() for box in p.record.outboxes.values()
             ),
+            **core.host,
         }  # fmt: skip
         latencies = {name: window.summary(now_ms) for name, window in core.latencies.items()}
         stats = ShardStats(
-            core.settings.index, core.settings.epoch, now_ms, core.counters.snapshot(), gauges, latencies
-        )
+            core.settings.index, core.settings.epoch, now_ms, core.counters.snapshot(), gauges, latencies,
+            core.tallies.tasks(), core.tallies.runs(),
+        )  # fmt: skip
         core.back.send(b"", [header(Kind.SHARD_STATS), encode(stats)])
 
 

@@ -23,6 +23,7 @@ from wfe.partition.ready import ReadyQueue
 from wfe.partition.timers import TimerHeap
 from wfe.shard.askers import Askers
 from wfe.shard.stages import Stages
+from wfe.shard.tally import Tallies
 from wfe.wire.frames import Kind, header
 from wfe.wire.messages import ErrorReply, Mail, MailAck, RunOutcome
 
@@ -100,6 +101,9 @@ class ShardCore:
     """Runs in memory."""
     open_runs: int = 0
     """Runs that have not ended, those that left memory included."""
+    tallies: Tallies = field(default_factory=Tallies)
+    host: dict[str, int] = field(default_factory=dict)
+    """Gauges of the process and its disk, which it puts here."""
     stages: Stages | None = None
     """Measures where tasks spend their time; None: nobody wants to know."""
 

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import psutil
+
 from wfe.config import ShardOptions
 from wfe.errors import Fenced, WfeError
 from wfe.journal.backup import Copier, CopyDone
@@ -123,6 +125,7 @@ class ShardProcess:
         self._clock = EngineClock()
         self._completions: deque[tuple[Any, ...]] = deque()
         self._stopping = False
+        self._process = psutil.Process()
         self._back: Socket = world.back or _Nobody()
         self._workers: Socket = world.workers or _Nobody()
         started = time.monotonic_ns()
@@ -212,6 +215,7 @@ class ShardProcess:
             if now_ms - disk_ms >= HEARTBEAT_MS:
                 disk_ms = now_ms
                 shard.core.disk_full = self._disk_is_full()
+                shard.core.host["memory_bytes"] = self._process.memory_info().rss
             commits = shard.core.counters["commits"]
             shard.turn(now_ms)
             if shard.core.counters["commits"] != commits:
@@ -219,7 +223,8 @@ class ShardProcess:
 
     def _disk_is_full(self) -> bool:
         """Admission stops before the disk is full, so that completions and cancels still have room."""
-        if shutil.disk_usage(self._options.data).free < DISK_FREE_BYTES_MIN:
+        self.shard.core.host["disk_free_bytes"] = free = shutil.disk_usage(self._options.data).free
+        if free < DISK_FREE_BYTES_MIN:
             return True
         return self.shard.core.disk.log.size_bytes() > LOG_MAP_BYTES * DISK_REFUSE_PERCENT // 100
 

@@ -230,6 +230,7 @@ class Rounds:
         partition.entries[wanted.new_run_id] = entry
         self._core.live_runs += 1
         self._core.counters["runs_started"] += 1
+        self._core.tallies.run_started(run)
 
     def _state(self, client: bytes, header: Header, partition: Partition, wanted: StateQuery, now_ms: int) -> None:
         def apply(past: Past, later_ms: int) -> None:

@@ -227,6 +227,7 @@ class Starts:
         core.live_runs += 1
         core.open_runs += 1
         core.counters["runs_started"] += 1
+        core.tallies.run_started(run)
         if wanted.key:
             digest = input_digest(wanted.input)
             partition.emit(KeyBound(wanted.namespace, run.workflow, wanted.key, run.id, digest))

@@ -157,6 +157,7 @@ class Turns:
         core = self._core
         run = entry.run
         core.counters[f"runs_{run.status}"] += 1
+        core.tallies.run_ended(run)
         core.open_runs -= 1
         if run.id in core.watchers:
             told = outcome(run)

@@ -259,6 +259,7 @@ class Workers:
         previous = NULL
         if lease is not None and lease.attempt == result.attempt:
             del entry.leases[key]
+            self._core.tallies.task(entry, key, result)
             holder = link if lease.worker == link.worker else self._by_worker.get(lease.worker)
             if holder is not None:
                 holder.held.pop(lease, None)

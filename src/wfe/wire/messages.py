@@ -27,6 +27,7 @@ from wfe.wire.runs import (
     StartRun,
     Waiting,
 )
+from wfe.wire.stats import RunTally, TaskTally
 
 # This module is the index: what it only passes on is named here, what it defines is public anyway.
 __all__ = [
@@ -175,6 +176,8 @@ class ShardStats(Struct, array_like=True):
     counters: dict[str, int] = {}
     gauges: dict[str, int] = {}
     latencies: dict[str, Latency] = {}
+    tasks: list[TaskTally] = []
+    runs: list[RunTally] = []
 
 
 class Mail(Struct, array_like=True):
