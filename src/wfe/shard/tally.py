@@ -42,7 +42,8 @@ class Tallies:
             row = (rows if rows is not None else self._rows(entry.run.workflow, plan))[key % plan.stride]
         row[result.status] += 1
         row[_SUM] += execution_us
-        row[_BUCKET + min(max(execution_us, 0).bit_length(), BUCKETS - 1)] += 1
+        bits = execution_us.bit_length()
+        row[bits + _BUCKET if bits < BUCKETS else -1] += 1
 
     def run_started(self, run: RunState) -> None:
         self._run(run.workflow).started += 1
