@@ -14,6 +14,7 @@ from wfe.core.compile import compile_plan
 from wfe.core.evolve import replay
 from wfe.core.turn import Turn
 from wfe.core.values import splice
+from wfe.model.blob import expand
 from wfe.model.definition import Definition
 from wfe.model.event import EventChunk, RunEvent, RunStarted
 from wfe.model.ids import mint_run_id
@@ -82,7 +83,7 @@ class RunDriver:
         if made is None:
             node = self.plan.nodes[index]
             made = splice(self.run, self.plan, node.scope, act, node.input)
-        return decode(made)
+        return decode(expand(made, self.run.blobs))
 
     def execute_next(self) -> None:
         """Run the task that has been ready for longest."""
@@ -139,4 +140,4 @@ class RunDriver:
     @property
     def output(self) -> Any:
         assert self.run.status == "completed", (self.run.status, self.run.error)
-        return decode(self.run.output)
+        return decode(expand(self.run.output, self.run.blobs))
