@@ -20,6 +20,8 @@ from wfe.wire.rounds import Change, ForkRun, RetryRun, RunPast, SkipNode, StateQ
 R_co = TypeVar("R_co", covariant=True)
 
 HISTORY_PAGE = 1_000
+PUBLISHED = frozenset({"Published", "EventEmitted"})
+"""Types of events that a run tells the world."""
 
 _decode_view = decoder_of(RunView)
 _decode_page = decoder_of(HistoryPage)
@@ -143,6 +145,13 @@ class AsyncRun(Generic[R_co]):
         """The run's events: await it for a list, or ``async for`` over it; with ``follow`` until the run has ended."""
         return History(self._connection, self.id, follow)
 
+    async def stream(self) -> AsyncIterator[Any]:
+        """What the run tells, from its beginning until it has ended: values of ``wf.publish``, and of a graph's
+        ``wf.emit`` as ``{"type": ..., "data": ...}``."""
+        async for item in self.history(follow=True):
+            if item.type in PUBLISHED:
+                yield published(item)
+
 
 class EventsPage(NamedTuple):
     """A part of a history. ``cursor``: the number to go on after; ``ended``: there will be nothing behind it."""
@@ -176,6 +185,13 @@ class History:
                 after = event.seq
             if page.ended or not (self._follow or page.more or len(page.events) >= HISTORY_PAGE):
                 return
+
+
+def published(item: HistoryItem) -> Any:
+    """What one of the `PUBLISHED` events tells."""
+    if item.type == "Published":
+        return item.data["value"]
+    return {"type": item.data["name"], "data": item.data["data"]}
 
 
 async def fetch_view(connection: Connection, run_id: str) -> RunView:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, Generic, Literal, TypeVar, overload
 
-from wfe.client.runs import AsyncRun
+from wfe.client.runs import PUBLISHED, AsyncRun, published
 from wfe.client.views import HistoryItem, RunInfo
 from wfe.errors import Disconnected
 from wfe.wire.messages import RunOutcome
@@ -141,6 +141,10 @@ class Run(Generic[R_co]):
         items = aiter(self._run.history(follow=True))
         while (item := self._loop.call(_next_of(items))) is not None:
             yield item
+
+    def stream(self) -> Iterator[Any]:
+        """What the run tells, until it has ended; see `AsyncRun.stream`."""
+        return (published(item) for item in self._follow() if item.type in PUBLISHED)
 
 
 async def _listed(run: AsyncRun[Any]) -> list[HistoryItem]:

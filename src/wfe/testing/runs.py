@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from wfe.client.runs import AsyncRun, failure_of
+from wfe.client.runs import PUBLISHED, AsyncRun, failure_of, published
 from wfe.client.views import HistoryItem, RunInfo
 from wfe.wire.messages import RunOutcome
 from wfe.wire.payload import decode_as
@@ -82,6 +82,10 @@ class EnvRun:
     def past(self, event: int | None = None) -> RunPast:
         """The run's whole state as of one of its events (None: now)."""
         return self._env._drive(self._run.past(event))
+
+    def stream(self) -> list[Any]:
+        """What the run has published so far."""
+        return [published(item) for item in self.history() if item.type in PUBLISHED]
 
     def history(self) -> list[HistoryItem]:
         """The run's events."""
