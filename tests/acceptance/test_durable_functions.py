@@ -86,3 +86,43 @@ def test_a_function_that_blocks_its_worker_ends_all_the_same(client: Any) -> Non
 def test_the_command_line_runs_one_in_one_shot(server: Server) -> None:
     run = server.json("run", f"{APP}:parcel", "-i", '{"first": 3, "steps": 2}')
     assert (run["status"], run["output"]) == ("completed", expected(3, 2))
+
+
+CHANGED = """
+import wfe
+from durable_app import label, weigh
+
+
+@wfe.workflow
+async def asks(wf: wfe.Durable, question: str) -> str:
+    await wf.call(label, "first another")
+    return await wf.wait_signal("answer", str)
+
+
+@wfe.workflow
+async def parcel(wf: wfe.Durable, first: int, steps: int) -> list[str]:
+    return []
+"""
+
+
+def test_changed_code_is_judged_by_runs_before_it_is_deployed(server: Server, client: Any, tmp_path: Path) -> None:
+    ended = client.start(durable_app.parcel, 2, 2)
+    ended.result(timeout_s=TIMEOUT_S)
+    waits = client.start(durable_app.asks, "what?")
+    while waits.status() != "waiting":
+        time.sleep(0.02)
+    (same,) = server.json("replay", waits.id, "--app", APP)
+    assert (same["outcome"], same["reason"], same["status"]) == ("same", "", "waiting")
+    assert server.wfe("replay", ended.id, "--app", APP).stdout == "1 of 1 runs are re-run as they are recorded\n"
+
+    changed = tmp_path / "changed_app.py"
+    changed.write_text(CHANGED)
+    server.environment["PYTHONPATH"] = str(Path(APP).parent)
+    (differs,) = server.json("replay", waits.id, "--app", str(changed), code=1)
+    assert differs["outcome"] == "differs"
+    assert "call 0 is task label (changed_app.py:8), recorded is signal answer (durable_app.py:" in differs["reason"]
+    assert "it does not make call 0, task weigh" in server.wfe("replay", ended.id, "--app", str(changed)).stdout
+    found = server.json("deploy", "--check", str(changed), code=1)
+    assert waits.id in {one["run_id"] for each in found for one in each["reruns"] if one["outcome"] == "differs"}
+    waits.signal("answer", "that")
+    assert waits.result(timeout_s=TIMEOUT_S) == "<what? that>"

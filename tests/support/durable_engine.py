@@ -129,7 +129,7 @@ class Engine:
     def _tell_turn(self, turn: DurableTurn) -> None:
         """As a history shows it."""
         made = [command for command in turn.commands if command.kind not in (wire.CANCEL, wire.CONTINUE_WITH)]
-        calls = [[c.kind, c.name, c.version, c.where, _decode(c.body), c.timeout_ms, 0, ""] for c in made]
+        calls = [{"kind": wire.CALL_NAMES[c.kind], "name": c.name, "where": c.where} for c in made]
         cancels = [command.seq for command in turn.commands if command.kind == wire.CANCEL]
         data = {"taken": turn.taken, "calls": calls, "cancels": cancels}
         self.events.append(Told("TurnTaken", 0, self.now_ms, data))
@@ -161,7 +161,8 @@ class Engine:
         said = status if status is not None else wire.DONE if error is None else wire.FAILED
         self.now_ms += 10
         raw = NULL if value is None else payload.encode_value(value)
-        shown = {"status": said, "value": value, "error": None if info is None else msgspec.to_builtins(info)}
+        words = {wire.DONE: "done", wire.FAILED: "failed", wire.TIMED_OUT: "timed out"}.get(said, "ended")
+        shown = {"status": words, "value": value, "error": None if info is None else msgspec.to_builtins(info)}
         self.events.append(Told("CallEnded", seq + 1, self.now_ms, shown))
         self.completions.append(DurableCompletion(seq, said, raw, info, self.now_ms))
 

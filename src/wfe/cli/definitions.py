@@ -10,6 +10,7 @@ from wfe.cli.output import EXIT_FAILED, command, complain, print_json, print_tab
 from wfe.cli.params import address_option, apps_argument, connected
 
 if TYPE_CHECKING:
+    from wfe.authoring.apps import App
     from wfe.model.definition import Definition
     from wfe.wire.messages import Deployed
 
@@ -22,14 +23,16 @@ def deploy_command(apps: tuple[str, ...], check: bool, address: str | None, as_j
     """Register the workflows of APP (file.py, file.yaml or package.module) and make them current.
 
     Runs keep the version that they began with. --check says of each live run of an older version whether the new one
-    could carry it, and if not, why not; exit code 1 if there are any that it could not.
+    could carry it, and if not, why not; exit code 1 if there are any that it could not. Live runs of durable functions
+    are re-run from their record with the new code, without effects (`wfe replay`).
     """
     from wfe.authoring.apps import load_app
     from wfe.client.views import deployed_document
 
-    definitions = load_app(list(apps)).definitions()
+    app = load_app(list(apps))
+    definitions = app.definitions()
     if check:
-        return _check(definitions, address, as_json)
+        return _check(app, definitions, address, as_json)
     with connected(address) as client:
         deployed = client.deploy(*definitions)
     if as_json:
@@ -39,15 +42,24 @@ def deploy_command(apps: tuple[str, ...], check: bool, address: str | None, as_j
     return 0
 
 
-def _check(definitions: list[Definition], address: str | None, as_json: bool) -> int:
+def _check(app: App, definitions: list[Definition], address: str | None, as_json: bool) -> int:
+    from wfe.bootstrap.replay import replay_live
+    from wfe.cli.replay import document, show
     from wfe.client.checks import check_document
 
     with connected(address) as client:
         found = client.check(*definitions)
-    code = 0 if all(each.ok for each in found) else EXIT_FAILED
+        reruns = list(replay_live(client, app))
+    differs = any(each.outcome == "differs" for each in reruns)
+    code = 0 if all(each.ok for each in found) and not differs else EXIT_FAILED
     if as_json:
-        print_json([check_document(each) for each in found])
+        documents = [check_document(each) for each in found]
+        for each, shown in zip(found, documents, strict=True):
+            shown["reruns"] = [document(one) for one in reruns if one.workflow == each.deployed.workflow]
+        print_json(documents)
         return code
+    if reruns:
+        show(reruns)
     _print_deployed([each.deployed for each in found], "would change", "would be new")
     for each in found:
         name, version = each.deployed.workflow, each.deployed.version

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "retry": ("rounds", "Let a failed run go on from what failed."),
     "skip": ("rounds", "End an open node of a run with a value."),
     "fork": ("rounds", "Start a new run from a point of another one."),
+    "replay": ("replay", "Re-run recorded durable functions against an app's code, without effects."),
     "status": ("operations", "Show the server, its shards and workers."),
     "backup": ("backups", "Copy all data of a running server into a directory."),
     "restore": ("backups", "Make a data directory from a backup."),

@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from wfe.core.durable.calls import approval_of, decode_child, decode_task
+from wfe.core.durable.calls import approval_of, decode_child, decode_signal, decode_task
 from wfe.core.durable.places import MAIN, call_at, state_of
 from wfe.core.durable.records import kind_of
 from wfe.core.plan import Plan
 from wfe.model.blob import expand
 from wfe.model.durable import (
     CALL_NAMES,
+    CALL_SIGNAL,
     CALL_START,
     CALL_TASK,
     CALL_WORKFLOW,
@@ -92,6 +93,8 @@ def made_words(calls: tuple[CallMade, ...]) -> list[dict[str, Any]]:
             words["input"] = decode_task(made.body).input
         elif made.kind in (CALL_WORKFLOW, CALL_START):
             words |= {"input": decode_child(made.body).input, "child": made.child}
+        elif made.kind == CALL_SIGNAL and (correlation := decode_signal(made.body).correlation):
+            words["correlation"] = correlation
         if made.due_ms:
             words["due_ms"] = made.due_ms
         found.append(words)

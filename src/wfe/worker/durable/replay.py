@@ -18,12 +18,15 @@ from wfe.model.durable import ENDED, OPEN, WITHDRAWN
 from wfe.model.policy import ErrorInfo
 from wfe.wire import payload
 from wfe.wire.durable import (
-    CALL_APPROVAL,
+    CALL_NAMES,
     CALL_PUBLISH,
     CALL_SIGNAL,
     CALL_VERSION,
     CANCELLED,
+    DONE,
+    FAILED,
     RUN_CANCELLED,
+    TIMED_OUT,
     Called,
     DurableCompletion,
     DurableRecord,
@@ -33,6 +36,8 @@ from wfe.worker.durable.functions import DurableFunction
 from wfe.worker.durable.instance import Instance
 from wfe.worker.durable.loop import Restless
 
+_KINDS = {name: kind for kind, name in CALL_NAMES.items()}
+_STATUSES = {"done": DONE, "failed": FAILED, "timed out": TIMED_OUT, "ended": CANCELLED}
 _OVER = {"": False, "completed": True}
 """By status, whether the function has ended; a run that failed or was cancelled may have been ended from outside."""
 
@@ -95,11 +100,11 @@ class _Builder:
 
     def _turn(self, data: Mapping[str, Any]) -> None:
         record = self.found.record
-        for kind, name, version, where, body, timeout_ms, *_ in data["calls"]:
-            if kind in (CALL_SIGNAL, CALL_APPROVAL):
-                self._channels[self._base + len(record.calls)] = (name, body[0] if kind == CALL_SIGNAL else "")
+        for call in data["calls"]:
+            kind, name = _KINDS[call["kind"]], call["name"]
+            self._channels[self._base + len(record.calls)] = (name, call.get("correlation", ""))
             status = ENDED if kind in (CALL_PUBLISH, CALL_VERSION) else OPEN
-            record.calls.append(Called(kind, name, version, where, status, timeout_ms))
+            record.calls.append(Called(kind, name, where=call["where"], status=status))
         for seq in data["cancels"]:
             if record.calls[seq].status == OPEN:
                 record.calls[seq].status = WITHDRAWN
@@ -117,7 +122,7 @@ class _Builder:
         error = None if data.get("error") is None else msgspec.convert(data["error"], ErrorInfo)
         raw = NULL if value is None else payload.encode_value(value)
         record.calls[seq].status = ENDED
-        record.completions.append(DurableCompletion(seq, data["status"], raw, error, event.time_ms))
+        record.completions.append(DurableCompletion(seq, _STATUSES[data["status"]], raw, error, event.time_ms))
 
 
 def recorded(history: Iterable[Told], params: Iterable[str], key: str = "") -> Recorded:
