@@ -19,6 +19,7 @@ from wfe.authoring.yaml_forms import (
     NODES,
     RETRY,
     SCHEMA,
+    SCHEMAS,
     TEMPLATE,
     TEMPLATES,
     Context,
@@ -124,6 +125,7 @@ WITH = key("with_", TEMPLATES, {})
 VERSION = key("version", optional(whole("version", 1)), None)
 TIMEOUT = key("timeout_ms", optional(DURATION), None)
 RETRIES = key("retry", optional(RETRY), None)
+PARAMS = key("params", SCHEMAS, {})
 RETURNS = key("returns", optional(SCHEMA), None)
 KEY = key("key", TEMPLATE, None)
 COND = Key(

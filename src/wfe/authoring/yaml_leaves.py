@@ -25,6 +25,7 @@ from wfe.authoring.yaml_forms import (
 )
 from wfe.authoring.yaml_keys import (
     KEY,
+    PARAMS,
     RETRIES,
     RETURNS,
     TIMEOUT,
@@ -189,6 +190,7 @@ LEAVES: dict[str, Kind] = {
             "heartbeat": key("heartbeat_ms", optional(DURATION), None),
             "redeliver": key("redeliver", FLAG, True),
             "priority": key("priority", whole("priority"), 0),
+            "params": PARAMS,
             "returns": RETURNS,
         },
     ),
@@ -259,6 +261,7 @@ LEAVES: dict[str, Kind] = {
             "with": WITH,
             "retry": RETRIES,
             "timeout": TIMEOUT,
+            "params": PARAMS,
             "returns": RETURNS,
         },
     ),

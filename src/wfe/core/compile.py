@@ -14,7 +14,7 @@ from wfe.core.expressions import compile_expression, compile_template
 from wfe.core.nets.shape import Net
 from wfe.core.nets.wiring import edges_of_block, finish_net, is_net, make_net, names_of_net
 from wfe.core.plan import Arm, Input, Op, Plan, PlanNode, Scope, ScopeKind, Source, SourceKind
-from wfe.core.value_checks import output_check
+from wfe.core.value_checks import input_checks, output_check
 from wfe.errors import DefinitionError
 from wfe.model.definition import Assign, Definition, Graph, Loop, Map, Node, Parallel, Task, When, children, walk
 from wfe.model.net import Edge
@@ -237,6 +237,7 @@ class _Compiler:
         self.named |= node_names(node)
         fill(plan_node)
         plan_node.returns = output_check(node, self.definition.types)
+        plan_node.accepts = input_checks(node, self.definition.types)
         if plan_node.op in (Op.TASK, Op.DURABLE):
             plan_node.input = self._input(plan_node, arguments_of(node) or {})
         if isinstance(node, Assign):
@@ -245,6 +246,8 @@ class _Compiler:
     def _input(self, node: PlanNode, with_: dict[str, object]) -> Input:
         template = compile_template(with_)
         fixed = fixed_input(template)
+        if node.accepts:
+            return Input(template=template)  # made, and looked at, when the node opens
         if fixed is not None:
             return Input(fixed=fixed)
         pieces: list[bytes | Source] = [_map_header(len(with_))]

@@ -221,6 +221,12 @@ class NodeChecker(FieldChecker):
                 pass
         if isinstance(node, (Task, SubWorkflow, Http, Custom, DurableCall)):
             self._schema(node.id, f"{where}.returns", node.returns)
+        if isinstance(node, (Task, Custom)):
+            for name, schema in node.params.items():
+                self._schema(node.id, f"{where}.params.{name}", schema)
+                if name not in node.with_:
+                    message = f"params describes {name!r}, and with does not give it"
+                    self._findings.error(node.id, f"{where}.params.{name}", message)
         if isinstance(node, (Task, SubWorkflow, Http, Custom, CompensateWith)):
             self._duration(node.id, f"{where}.timeout", node.timeout_ms, positive=True)
         if isinstance(node, (Task, Http, Custom, CompensateWith)) and node.retry is not None:

@@ -151,6 +151,8 @@ class PlanNode:
     """ASSIGN: the state."""
     returns: ValueCheck | None = None
     """What the value of a task or a sub-workflow must fit."""
+    accepts: Mapping[str, ValueCheck] = field(default_factory=dict)
+    """What the arguments of a task must fit, by name."""
     plain: bool = False
     """TASK: it opens without a look, since it is in a frame, is not guarded, and no expression makes its input."""
     redeliver: bool = True

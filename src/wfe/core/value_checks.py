@@ -11,8 +11,9 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw
 
-from wfe.core.schemas import SchemaValidator, compile_schema
+from wfe.core.schemas import SchemaValidator, compile_schema, value_path
 from wfe.limits import ERROR_MESSAGE_CHARS_MAX
+from wfe.model.blob import Blobs, expand, whole
 from wfe.model.definition import Custom, Http, Node, Schema, SubWorkflow, Task
 from wfe.model.malformed import MALFORMED
 from wfe.model.policy import ErrorInfo, RetryPolicy
@@ -20,6 +21,7 @@ from wfe.model.policy import ErrorInfo, RetryPolicy
 INVALID_OUTPUT = "InvalidOutput"
 INVALID_INPUT = "InvalidInput"
 _decode = msgspec.msgpack.Decoder().decode
+_decode_members = msgspec.msgpack.Decoder(dict[str, Raw]).decode
 _INTEGERS = frozenset([*range(0x80), *range(0xCC, 0xD4), *range(0xE0, 0x100)])
 _FIRST_BYTES: Mapping[str, frozenset[int]] = {
     "null": frozenset([0xC0]),
@@ -70,6 +72,27 @@ def output_check(node: Node, types: Mapping[str, Schema]) -> ValueCheck | None:
             return ValueCheck({"type": "object", "properties": {"body": node.returns}}, types)
         case _:
             return None
+
+
+def input_checks(node: Node, types: Mapping[str, Schema]) -> dict[str, ValueCheck]:
+    """What the arguments of a node are checked against, by name."""
+    if not isinstance(node, (Task, Custom)):
+        return {}
+    checks = {name: check_of(schema, types) for name, schema in node.params.items()}
+    return {name: check for name, check in checks.items() if check is not None}
+
+
+def invalid_input(checks: Mapping[str, ValueCheck], given: Raw, blobs: Blobs, what: str) -> str | None:
+    """Why the arguments of a task, an encoded object, do not fit; None when they do."""
+    arguments = _decode_members(whole(given, blobs))
+    for name, check in checks.items():
+        if name not in arguments:
+            return f"{what} gets no argument {name!r}"
+        found = check.misfit(expand(arguments[name], blobs))
+        if found is not None:
+            path, message = found
+            return f"an argument of {what} does not fit its schema at {value_path([name])}{path[1:]}: {message}"
+    return None
 
 
 def invalid_output(check: ValueCheck, value: Raw, retry: RetryPolicy | None, what: str) -> ErrorInfo | None:

@@ -98,6 +98,10 @@ class ValueTypes:
         self._known[node.id] = None if node.if_ is not None else known
         if isinstance(node, End):
             self.check_result(node.id, f"{where}.value", node.value)
+        if isinstance(node, (Task, Custom)):
+            for name in node.params.keys() & node.with_.keys():
+                message = f"the argument {name!r} does not fit its schema in params"
+                self._check_fit(node.id, f"{where}.with.{name}", node.with_[name], node.params[name], message)
 
     @contextmanager
     def inside(self, node: Map | Loop) -> Iterator[None]:

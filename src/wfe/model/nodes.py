@@ -36,7 +36,10 @@ class NodeBase(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unk
 
 
 class Task(NodeBase, frozen=True, kw_only=True, tag="task"):
-    """Calls a registered task. None means: what the task's own registration says."""
+    """Calls a registered task. None means: what the task's own registration says.
+
+    ``params``: schemas of arguments by name, which are checked when the node begins.
+    """
 
     task: str
     task_version: int = 1
@@ -47,6 +50,7 @@ class Task(NodeBase, frozen=True, kw_only=True, tag="task"):
     redeliver: bool = True
     priority: int = 0
     returns: Schema | None = None
+    params: dict[str, Schema] = {}
 
 
 class Set(NodeBase, frozen=True, kw_only=True, tag="set"):
@@ -193,6 +197,7 @@ class Custom(NodeBase, frozen=True, kw_only=True, tag="custom"):
     retry: RetryPolicy | None = None
     timeout_ms: int | None = None
     returns: Schema | None = None
+    params: dict[str, Schema] = {}
 
 
 class DurableCall(NodeBase, frozen=True, kw_only=True, tag="durable"):

@@ -10,11 +10,14 @@ from msgspec import Raw
 
 from support.core_cases import define
 from support.runs import RunDriver
+from wfe.authoring.yaml_reader import read_definitions
+from wfe.authoring.yaml_writer import write_yaml
 from wfe.core import decide
 from wfe.core.compile import compile_plan
 from wfe.core.schemas import compile_schema
+from wfe.core.validate import validate
 from wfe.core.value_checks import ValueCheck, check_of
-from wfe.model.definition import Catch, Http, SubWorkflow, Task
+from wfe.model.definition import Catch, Http, Map, SubWorkflow, Task
 from wfe.model.policy import RetryPolicy
 
 ORDER = {"type": "object", "properties": {"items": {"type": "array", "items": {"$ref": "#/types/Item"}}}}
@@ -117,3 +120,75 @@ def test_the_result_of_a_sub_workflow_is_checked_by_its_parent():
         assert driver.run.status == status
     assert driver.run.error is not None
     assert (driver.run.error.type, driver.run.error.node) == ("InvalidOutput", "sub")
+
+
+# ---- arguments ------------------------------------------------------------------------------------------------------
+
+
+def described(**params: Any) -> Task:
+    given = {name: f"${{{name}}}" for name in params}
+    return Task(id="charge", task="charge", with_=given, params=params)
+
+
+def run_described(value: Any, **params: Any) -> RunDriver:
+    types = {"Item": ITEM, "Order": ORDER}
+    definition = define(described(**params), output="${charge}", params=tuple(params), types=types)
+    return RunDriver(definition, value, {"charge": lambda **given: sorted(given)}).finish()
+
+
+def test_arguments_that_fit_reach_the_task():
+    value = {"order": {"items": [{"price": 1}]}, "n": 2}
+    run = run_described(value, order={"$ref": "#/types/Order"}, n={"type": "integer"})
+    assert run.output == ["n", "order"]
+    assert run.replayed() == run.run
+
+
+def test_an_argument_that_does_not_fit_fails_the_node_before_any_worker_has_it():
+    value = {"order": {"items": [{"price": 1}, {}]}, "n": 2}
+    run = run_described(value, order={"$ref": "#/types/Order"}, n={"type": "integer"})
+    error = run.run.error
+    assert error is not None
+    assert (error.type, error.node, run.executions) == ("InvalidInput", "charge", [])
+    assert "$.order.items[1]" in error.message
+
+
+def test_constants_and_items_of_maps_are_looked_at_too():
+    params = {"x": {"type": "integer"}, "y": {"type": "integer"}}
+    node = Task(id="t", task="t", with_={"x": "${item}", "y": 1}, params=params)
+    mapped = Map(id="m", items="n", do=(node,), tolerate_count=1)
+    run = RunDriver(define(mapped, output="${m}"), [1, "two", 3], {"t": lambda x, y: x + y}).finish()
+    assert run.output["values"] == [2, 4]
+    assert [error["type"] for error in run.output["errors"]] == ["InvalidInput"]
+
+
+def test_a_large_argument_is_looked_at_as_a_whole():
+    fits, wrong = ["x" * 10_000] * 5, ["x" * 10_000] * 4 + [5]
+    schema = {"type": "array", "items": {"type": "string"}}
+    assert run_described({"doc": fits, "n": 1}, doc=schema, n={}).run.status == "completed"
+    error = run_described({"doc": wrong, "n": 1}, doc=schema, n={}).run.error
+    assert error is not None
+    assert "$.doc[4]" in error.message
+
+
+def test_validation_compares_what_is_given_with_what_is_wanted():
+    wrong = Task(id="t", task="t", with_={"x": "text"}, params={"x": {"type": "integer"}, "z": {"type": "integer"}})
+    findings = validate(define(wrong))
+    texts = [finding.message for finding in findings]
+    assert any("'x' does not fit" in text for text in texts)
+    assert any("with does not give it" in text for text in texts)
+    bad = Task(id="t", task="t", with_={"x": 1}, params={"x": {"type": "integr"}})
+    assert any("params.x" in finding.where for finding in validate(define(bad)))
+
+
+def test_the_yaml_form_says_params_of_tasks():
+    text = """
+workflow: w
+params: {order: {type: object}}
+nodes:
+  - {task: charge, with: {order: "${order}"}, params: {order: {type: object, required: [id]}}, returns: string}
+"""
+    (definition,) = read_definitions(text, "w.yaml")
+    (node,) = definition.nodes
+    assert isinstance(node, Task)
+    assert node.params == {"order": {"type": "object", "required": ["id"]}}
+    assert read_definitions(write_yaml(definition), "w.yaml") == [definition]
