@@ -35,21 +35,23 @@ class Homes:
         self._ready = ready
         self._patience: dict[str, bool] = {}
         """Workers that are there; False: turns waited for it in vain at the last look already."""
+        self._kinds: dict[str, Kind] = {}
 
     def add(self, worker: str) -> None:
         """A worker said hello."""
         self._patience[worker] = True
+        self._kinds[worker] = home_kind(worker)
 
     def remove(self, worker: str) -> None:
         """A worker is gone: others may take its turns."""
         if self._patience.pop(worker, None) is not None:
             self._release(worker)
+            del self._kinds[worker]
 
     def queue_of(self, entry: Entry, key: int) -> Kind:
         """The queue that an open place of a durable function waits in."""
-        if key == MAIN and entry.home in self._patience:
-            return home_kind(entry.home)
-        return kind_of(entry.run, entry.plan, key)
+        home = self._kinds.get(entry.home) if key == MAIN else None
+        return home or kind_of(entry.run, entry.plan, key)
 
     def look(self) -> None:
         """Now and then: turns that have waited for their worker since the last look may go to anybody."""
@@ -77,12 +79,13 @@ def spec_of(entry: Entry, key: int, attempt: int, worker: str, now_ms: int) -> T
             run.id, index, act, attempt, node.task, node.task_version, node.id, _NO_ARGUMENTS,
             durable=1 + state.taken, recorded=record,
         )  # fmt: skip
-    if not redelivers(run, plan, key) and run.handed_out.get(key) != attempt:
-        return None
     errand = errand_of(run, plan, key)
+    if not errand.body.redeliver and run.handed_out.get(key) != attempt:
+        return None
     return TaskSpec(
         run.id, index, act, attempt, errand.task, errand.version, errand.task, errand.body.input, errand.timeout_ms,
-        errand.body.heartbeat_ms, run.failures.get(key, 0), run.previous.get(key, NULL),
+        errand.body.heartbeat_ms, run.failures.get(key, 0) if run.failures else 0,
+        run.previous.get(key, NULL) if run.previous else NULL,
     )  # fmt: skip
 
 

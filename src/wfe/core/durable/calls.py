@@ -16,7 +16,14 @@ from wfe.core.retry import retry_delay_ms
 from wfe.core.turn import Turn
 from wfe.core.values import decode
 from wfe.errors import InvalidInput
-from wfe.limits import DURABLE_RECORD_BYTES_MAX, DURATION_MAX_MS, KEY_CHARS_MAX, LOSSES_MAX, SUBFLOW_DEPTH_MAX
+from wfe.limits import (
+    DURABLE_RECORD_BYTES_MAX,
+    DURATION_MAX_MS,
+    KEY_CHARS_MAX,
+    LOSSES_MAX,
+    MOMENT_MAX_MS,
+    SUBFLOW_DEPTH_MAX,
+)
 from wfe.model.blob import expand
 from wfe.model.definition import Approval
 from wfe.model.durable import (
@@ -72,7 +79,7 @@ def made_of(turn: Turn, command: DurableCommand, act: int) -> CallMade:
     elif kind == CALL_SLEEP:
         sleep = decode_sleep(body)
         delay_ms = min(max(sleep.delay_ms, 0), DURATION_MAX_MS)
-        due_ms = max(sleep.until_ms or turn.now_ms + delay_ms, 1)
+        due_ms = min(max(sleep.until_ms or turn.now_ms + delay_ms, 1), MOMENT_MAX_MS)
     elif kind in (CALL_WORKFLOW, CALL_START):
         child = child_of(turn, command.name, decode_child(body), act, start=kind == CALL_START)
     elif kind == CALL_PUBLISH:

@@ -17,11 +17,6 @@ def state_of(run: RunState) -> DurableState:
     return run.durable
 
 
-def seq_of(run: RunState, plan: Plan, key: int) -> int:
-    """The number of the call at a place."""
-    return key // plan.stride - state_of(run).base
-
-
 def key_of(run: RunState, plan: Plan, seq: int) -> int:
     """The place of a call."""
     return (state_of(run).base + seq) * plan.stride
@@ -29,17 +24,24 @@ def key_of(run: RunState, plan: Plan, seq: int) -> int:
 
 def call_at(run: RunState, plan: Plan, key: int) -> Called:
     """The call at a place."""
-    return state_of(run).calls[seq_of(run, plan, key)]
+    state = run.durable
+    assert state is not None, "the run is a graph"
+    return state.calls[key // plan.stride - state.base]
 
 
 def close_call(run: RunState, plan: Plan, key: int, status: int) -> None:
     """A call is over: nothing of it is open any more."""
     run.open.pop(key, None)
     forget(run, key)
-    disarm(run, key)
-    for table in (run.retrying, run.waits, run.approvals, run.children):
-        if table:
-            table.pop(key, None)
+    if run.timers or run.expired:
+        disarm(run, key)
+    if run.retrying:
+        run.retrying.pop(key, None)
+    if run.waits:
+        run.waits.pop(key, None)
+        run.approvals.pop(key, None)
+    if run.children:
+        run.children.pop(key, None)
     call = call_at(run, plan, key)
     call.status = status
     call.options = NULL

@@ -19,7 +19,7 @@ _encode = Encoder().encode
 
 
 class Errand(NamedTuple):
-    """A called task as a worker gets it."""
+    """A called task, for a worker."""
 
     task: str
     version: int

@@ -40,7 +40,7 @@ from wfe.model.event import CommandDeferred, TaskReopened, TasksOpened
 from wfe.model.event_durable import CallMade, CancelAsked, RoundContinued, TurnRefused, TurnTaken
 from wfe.model.malformed import MALFORMED
 from wfe.model.policy import ErrorInfo
-from wfe.model.state import CANCELLED, COMPLETED, DEADLINE, FAILED, PAUSED
+from wfe.model.state import CANCELLED, COMPLETED, DEADLINE, ENDED, FAILED, PAUSED
 
 _decode_turn = Decoder(DurableTurn).decode
 _WAY_OUT = "deploy the code that it began with (or start a worker that has it), then resume the run"
@@ -74,6 +74,8 @@ def task_ended(
         _refuse(turn, attempt, f"{done}; wfe's worker and server do not agree")
         return
     _book(turn, attempt, done)
+    if turn.run.status in ENDED:
+        return
     if done.next_input is not None and status == SUSPENDED:
         _continue(turn, attempt, done.next_input)
     elif status == SUSPENDED:
@@ -115,7 +117,7 @@ def _read(turn: Turn, did: Raw) -> _Done | str:
         return f"the turn cannot be read: {problem}"
     if not state.taken <= told.taken <= len(state.completions):
         return f"the function had {told.taken} ends of calls, {state.taken} to {len(state.completions)} are possible"
-    if any(not 0 <= number < seq for number in cancels):
+    if cancels and any(not 0 <= number < seq for number in cancels):
         return "the turn cancels a call that was never made"
     return _Done(tuple(made), tuple(cancels), values, told.taken, next_input)
 
@@ -125,7 +127,9 @@ def _book(turn: Turn, attempt: int, done: _Done) -> None:
     run, stride = turn.run, turn.plan.stride
     state = state_of(run)
     first, known = state.base + len(state.calls), len(state.calls)
-    cancels = tuple(seq for seq in dict.fromkeys(done.cancels) if seq >= known or state.calls[seq].status == OPEN)
+    cancels = done.cancels
+    if cancels:
+        cancels = tuple(seq for seq in dict.fromkeys(cancels) if seq >= known or state.calls[seq].status == OPEN)
     event = TurnTaken(0, 0, attempt, done.taken, done.calls, cancels)
     if cancels:
         withdrawing(turn, event)
@@ -136,7 +140,9 @@ def _book(turn: Turn, attempt: int, done: _Done) -> None:
     if MAIN in run.open:
         turn.ready.append(MAIN)
     for position, made in enumerate(done.calls):
-        if known + position not in cancels:
+        if run.status in ENDED:
+            return
+        if not cancels or known + position not in cancels:
             calls.begin_call(turn, (first + position) * stride, made, done.values.get(position, NULL))
 
 
