@@ -36,6 +36,8 @@ from wfe.wire.backups import CopiedFile
 
 _log = get_logger("shard")
 GC_THRESHOLD = 50_000
+SLOW_COMMIT_US = 700
+"""From this average on, more results are awaited before a commit."""
 SWITCH_INTERVAL_S = 0.000_5
 """The threads that write and read stores let the deciding one go on after so long; Python's own 5 ms were seen as such.
 """
@@ -93,7 +95,7 @@ class _TimedLog:
         self._log = log
         self._decide = decide
         self._commit = commit
-        self.begun_us = 0
+        self.begun_us = self.average_us = 0
         self.fence, self.read, self.trim = log.fence, log.read, log.trim
         self.last, self.size_bytes, self.close = log.last, log.size_bytes, log.close
         self.snapshot = log.snapshot
@@ -103,7 +105,18 @@ class _TimedLog:
         if self.begun_us:
             self._decide.record(begun_us - self.begun_us)
         self._log.append(position, record)
-        self._commit.record(time.monotonic_ns() // 1_000 - begun_us)
+        took_us = time.monotonic_ns() // 1_000 - begun_us
+        self._commit.record(took_us)
+        self.average_us += (took_us - self.average_us) // 8
+
+
+def pays_to_wait(tasks_out: int, runs_taken_in: int) -> bool:
+    """Whether a slow commit is to wait for results that are on their way.
+
+    Who misses a commit waits for two: without waiting, two halves of the load take turns, and each finds the other in
+    its way. For the few that are still out when most have come it does not pay, and a lone task is never held up.
+    """
+    return 4 * tasks_out > runs_taken_in > 0
 
 
 class _Nobody:
@@ -206,10 +219,9 @@ class ShardProcess:
             if now_ms - last_ms > self._options.lease_ms // 2:
                 shard.workers.renew(now_ms)  # this process was stopped or stalled: judge nobody by that
             last_ms = now_ms
-            for peer, parts in self._workers.recv_many(DRAIN_FRAMES_MAX):
-                shard.on_worker(peer, parts, now_ms)
-            for _, parts in self._back.recv_many(DRAIN_FRAMES_MAX):
-                shard.on_back(parts, now_ms)
+            self._drain_sockets(now_ms)
+            if self._timed.average_us >= SLOW_COMMIT_US:
+                self._gather(waiter, begun_us, now_ms)
             if self._completions:
                 self._take_completions(now_ms)
             if now_ms - disk_ms >= HEARTBEAT_MS:
@@ -220,6 +232,23 @@ class ShardProcess:
             shard.turn(now_ms)
             if shard.core.counters["commits"] != commits:
                 batch_latency.record(time.monotonic_ns() // 1_000 - begun_us)
+
+    def _drain_sockets(self, now_ms: int) -> None:
+        shard = self.shard
+        for peer, parts in self._workers.recv_many(DRAIN_FRAMES_MAX):
+            shard.on_worker(peer, parts, now_ms)
+        for _, parts in self._back.recv_many(DRAIN_FRAMES_MAX):
+            shard.on_back(parts, now_ms)
+
+    def _gather(self, waiter: Waiter, begun_us: int, now_ms: int) -> None:
+        """Let more results come in before a slow commit, for up to a quarter of what it takes."""
+        until_us = begun_us + self._timed.average_us // 4
+        touched, links = self.shard.core.touched, self.shard.workers.links
+        while pays_to_wait(sum(len(link.held) for link in links.values()), len(touched)):
+            if time.monotonic_ns() // 1_000 >= until_us:
+                return
+            waiter.wait(1)
+            self._drain_sockets(now_ms)
 
     def _disk_is_full(self) -> bool:
         """Admission stops before the disk is full, so that completions and cancels still have room."""
