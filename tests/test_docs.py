@@ -5,6 +5,7 @@
 * ``console``: each ``$ command`` is run by the shell, and what follows must be what comes out: ``...`` stands for any
   text in a line, a line ``...`` for any lines. No output shown: any output. A command that ends in ``&`` runs until the
   end of the page, and the next one waits for its first line. ``# exit 1`` after a command: that exit code.
+* ``127.0.0.1:7780`` in a command is a port of the page's own.
 * A block whose first line is ``# file: NAME`` becomes that file (``python`` and ``yaml`` then are not executed).
 * ``<!-- docs: skip -->`` on the line before a block leaves it alone. Pages with a test of their own are in OWN_TEST.
 """
@@ -47,6 +48,7 @@ class Page:
     environ: dict[str, str]
     names: dict[str, object] = field(default_factory=lambda: {"__name__": "page"})
     background: list[subprocess.Popen[str]] = field(default_factory=list)
+    http: str = ""
 
 
 def blocks_of(text: str) -> list[Block]:
@@ -96,7 +98,7 @@ def console_steps(text: str) -> list[tuple[str, int, str]]:
 
 
 def run_console(page: Page, block: Block) -> None:
-    for command, code, expected in console_steps(block.text):
+    for command, code, expected in console_steps(block.text.replace("127.0.0.1:7780", page.http)):
         if command.endswith(" &"):
             start_background(page, command[:-2], expected)
             continue
@@ -215,7 +217,7 @@ def page(tmp_path, monkeypatch):
     monkeypatch.chdir(directory)
     monkeypatch.syspath_prepend(str(directory))
     before = set(sys.modules)
-    made = Page(directory, dict(os.environ))
+    made = Page(directory, dict(os.environ), http=f"127.0.0.1:{free_port()}")
     yield made
     for process in made.background:
         process.send_signal(signal.SIGTERM)

@@ -16,7 +16,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Message, Scope
 
-from wfe.gateway import access, commands, definitions, hooks, operations, pages, runs, streams
+from wfe.gateway import access, commands, definitions, hooks, metrics, operations, pages, runs, streams
 from wfe.gateway.problems import problem_response
 from wfe.gateway.sessions import COOKIE
 from wfe.gateway.state import Gateway
@@ -59,7 +59,7 @@ def make_app(gateway: Gateway, static: Path | None = None) -> Litestar:
         return gateway
 
     return Litestar(
-        [*routers, *doors, *operations.OPEN_ROUTES, *hooks.ROUTES, *pages.routes(static)],
+        [*routers, *doors, *operations.OPEN_ROUTES, *hooks.ROUTES, *metrics.ROUTES, *pages.routes(static)],
         dependencies={"gateway": Provide(the_gateway, sync_to_thread=False)},
         exception_handlers={HTTPException: problem_response, Exception: problem_response},
         lifespan=[connected],
