@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wfe.authoring.retry import Retry as Retry
     from wfe.authoring.secrets import secret as secret
     from wfe.authoring.tasks import task as task
+    from wfe.authoring.triggers import Webhook as Webhook
     from wfe.authoring.workflows import workflow as workflow
     from wfe.bootstrap import aconnect as aconnect
     from wfe.bootstrap import connect as connect
@@ -66,6 +67,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "wfe.authoring.refs": ("Ref",),
     "wfe.authoring.results": ("Approval", "ErrorInfo", "HttpResponse", "MapResult"),
     "wfe.authoring.retry": ("Retry",),
+    "wfe.authoring.triggers": ("Webhook",),
     "wfe.authoring.secrets": ("secret",),
     "wfe.authoring.tasks": ("task",),
     "wfe.authoring.workflows": ("workflow",),

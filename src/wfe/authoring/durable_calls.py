@@ -223,6 +223,7 @@ def define(workflow: RegisteredWorkflow, signature: Signature) -> Definition:
         types=schemas.types,
         timeout_ms=workflow.timeout_ms,
         tags=dict(workflow.tags),
+        triggers=workflow.triggers,
     )
 
 

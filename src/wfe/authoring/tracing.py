@@ -52,6 +52,7 @@ def draw(workflow: RegisteredWorkflow, signature: Signature) -> Definition:
             types=canvas.schemas.types,
             timeout_ms=workflow.timeout_ms,
             tags=dict(workflow.tags),
+            triggers=workflow.triggers,
             locks={name: holders for name, holders in canvas.locks.items() if holders is not None},
         )
     finally:

@@ -17,6 +17,7 @@ from wfe.authoring.current import current_canvas
 from wfe.authoring.places import Place
 from wfe.authoring.retry import Duration, Retry, mistake, optional_ms
 from wfe.authoring.tasks import refuse_later
+from wfe.authoring.triggers import triggers_of
 from wfe.errors import GraphError
 from wfe.limits import TAGS_MAX
 from wfe.model.calling import CALLER, Caller
@@ -209,9 +210,11 @@ def workflow(
 
     ``version=None``: the server counts up; a durable function's version is 1 until it says otherwise.
     ``tags``: values to search runs by: text, or templates over the parameters such as ``"${order.region}"``.
+    ``on``: what else starts it: `Webhook`, "manual", "api", or several of them.
     """
     timeout_ms = optional_ms(timeout, "@wfe.workflow(timeout=...)")
-    refuse_later(on=on, limits=tuple(limits))
+    refuse_later(limits=tuple(limits))
+    triggers = triggers_of(on)
     if version is not None and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
         raise mistake(f"@wfe.workflow(version={version!r}): a number of at least 1, or None")
     if name is not None and (not isinstance(name, str) or not name):
@@ -230,6 +233,7 @@ def workflow(
             line=place.line,
             timeout_ms=timeout_ms,
             tags=dict(tags or {}),
+            triggers=triggers,
         )
         return DurableFunction(registered) if durable else WorkflowFunction(registered)
 

@@ -21,10 +21,11 @@ from wfe.authoring.yaml_forms import (
     optional,
     text,
 )
-from wfe.authoring.yaml_keys import DO, RETURNS, TIMEOUT, VERSION, Key, Kind, key
+from wfe.authoring.yaml_keys import DO, RETURNS, TIMEOUT, VERSION, Key, Kind, key, read_only
 from wfe.authoring.yaml_leaves import LEAVES
-from wfe.authoring.yaml_nets import BOUNDARY, JOIN, LOCKS, TRIGGERS, one_of
+from wfe.authoring.yaml_nets import BOUNDARY, JOIN, LOCKS, one_of
 from wfe.authoring.yaml_tree import Scalar, Tree
+from wfe.authoring.yaml_triggers import TRIGGERS_KEY
 from wfe.model.definition import Node
 
 __all__ = [
@@ -89,7 +90,8 @@ TOP: dict[str, Key] = {
     "timeout": TIMEOUT,
     "tags": key("tags", TEMPLATES, {}),
     "locks": key("locks", LOCKS, {}),
-    "triggers": key("triggers", TRIGGERS, ()),
+    "on": TRIGGERS_KEY,
+    "triggers": read_only(TRIGGERS_KEY),
     "retention": key("retention_ms", optional(DURATION), None),
     "nodes": Key(lambda c, t, w: {"nodes": c.nodes(t, w)}, lambda d: d.nodes, NODES.schema, required=True),
     "output": key("output", TEMPLATE, None),
@@ -103,11 +105,11 @@ HINTS: dict[str, str] = {
     "for_each": "write {loop: {items: list}, do: [...]}, or {map: list, do: [...]} for all at once",
     "choose": "write {decision: {name: condition, other: true}}, or {when: condition, do: [...]}",
     "switch": "write {decision: {name: condition, other: true}}, or {when: condition, do: [...]}",
-    "trigger": "write triggers: [{webhook: name}] at the top of the workflow",
+    "trigger": "write on: [{webhook: name}] at the top of the workflow",
 }
 """Words for which others are used here."""
 LATER_KEYS = frozenset({"limits"})
-LATER_TOP = frozenset({"on", "limits", "concurrency", "priority"})
+LATER_TOP = frozenset({"limits", "concurrency", "priority"})
 
 
 def base_id(node_kind: str, fields: dict[str, Any]) -> str:

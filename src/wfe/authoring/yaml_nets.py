@@ -29,7 +29,7 @@ from wfe.authoring.yaml_forms import (
 )
 from wfe.authoring.yaml_tree import Mapping, Scalar, Sequence, Tree
 from wfe.core.findings import did_you_mean
-from wfe.model.net import Boundary, Edge, Escalation, Join, Trigger
+from wfe.model.net import Boundary, Edge, Escalation, Join
 
 Part = tuple[str, Form, bool]
 """Field of the struct, form, whether it is required."""
@@ -268,7 +268,7 @@ EDGES = Form(
 REGIONS = by_name(_NODE_NAMES, "regions")
 
 
-# ---- boundary events, escalations, triggers, locks -----------------------------------------------------------------
+# ---- boundary events, escalations, locks ---------------------------------------------------------------------------
 
 
 _EVENT = struct_form(
@@ -295,17 +295,5 @@ BOUNDARY = several(Form(_read_event, _EVENT.write, _EVENT_SCHEMA), "boundary eve
 ESCALATIONS = several(
     struct_form("an escalation", Escalation, {"after": ("after_ms", DURATION, True), "to": ("to", TEMPLATE, True)}),
     "escalations",
-)
-TRIGGERS = several(
-    struct_form(
-        "a trigger",
-        Trigger,
-        {
-            "webhook": ("webhook", text("the name of a webhook"), True),
-            "input": ("input", TEMPLATE, False),
-            "key": ("key", TEMPLATE, False),
-        },
-    ),
-    "triggers",
 )
 LOCKS = by_name(whole("the capacity of a lock", 1), "locks")

@@ -32,13 +32,16 @@ def _check_triggers(definition: Definition, findings: Findings) -> None:
     seen: set[str] = set()
     for index, trigger in enumerate(definition.triggers):
         where = f"triggers[{index}]"
-        problem = name_problem(trigger.webhook)
+        named = f"{where}.webhook" if trigger.kind == "webhook" else where
+        problem = name_problem(trigger.webhook) if trigger.kind == "webhook" else None
         if problem is not None:
-            findings.error(None, f"{where}.webhook", problem)
-        if trigger.webhook in seen:
-            message = f"the webhook {trigger.webhook!r} is already a trigger of this workflow"
-            findings.error(None, f"{where}.webhook", message, "name each once")
-        seen.add(trigger.webhook)
+            findings.error(None, named, problem)
+        if trigger.kind != "webhook" and (trigger.webhook or trigger.input is not None or trigger.key is not None):
+            findings.error(None, named, f"a trigger {trigger.kind} has no name, input or key: only a webhook has")
+        if trigger.label in seen:
+            what = f"the webhook {trigger.webhook!r}" if trigger.kind == "webhook" else repr(trigger.kind)
+            findings.error(None, named, f"{what} is already a trigger of this workflow", "name each once")
+        seen.add(trigger.label)
         for key, value in (("input", trigger.input), ("key", trigger.key)):
             for site in reader.template(None, f"{where}.{key}", value):
                 for name in sorted(site.uses.names - TRIGGER_NAMES):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from wfe.model.calling import Caller
+from wfe.model.net import Trigger
 from wfe.model.policy import RetryPolicy
 
 RunIn = Literal["thread", "process"]
@@ -57,3 +58,4 @@ class RegisteredWorkflow:
     tags: dict[str, Any] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
     face: Callable[[Caller], Any] | None = None
+    triggers: tuple[Trigger, ...] = ()

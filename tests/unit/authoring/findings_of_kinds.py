@@ -190,6 +190,10 @@ KINDS: dict[str, tuple[str, str]] = {
         "workflow: flow\ntriggers: [{webhook: a}, {webhook: a}]\nnodes: [{task: a}]",
         "2:36: the webhook 'a' is already a trigger",
     ),
+    "manual twice": (
+        "workflow: flow\non: [manual, {webhook: a}, manual]\nnodes: [{task: a}]",
+        "2:28: 'manual' is already a trigger of this workflow; name each once",
+    ),
     "name in a trigger": (
         "workflow: flow\ntriggers: [{webhook: a, input: '${bdy.x}'}]\nnodes: [{task: a}]",
         "2:32: unknown name 'bdy'; did you mean 'body'?",

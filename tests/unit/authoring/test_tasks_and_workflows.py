@@ -171,6 +171,7 @@ def test_a_task_inside_a_function_is_refused() -> None:
         (lambda: wfe.task(limits=["db"]), "later version"),
         (lambda: wfe.workflow(version=0), "version"),
         (lambda: wfe.workflow(on="0 2 * * *"), "later version"),
+        (lambda: wfe.workflow(on=["manual", 7]), "later version"),
         (lambda: wfe.workflow(tags=["a"]), "tags"),  # type: ignore[call-overload]
         (lambda: wfe.Retry(max_attempts=0), "at least 1"),
         (lambda: wfe.Retry(backoff=0.5), "backoff"),

@@ -119,8 +119,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "set of an assign": (HEAD + "- {state: 1, id: s}\n- {assign: s, set: 3}", "f.yaml:5:20: set: this is a mapping"),
     "later top": (
-        "workflow: flow\non: {cron: '* * * * *'}\nnodes: [{task: a}]",
-        "f.yaml:2:1: 'on' comes in a later version",
+        "workflow: flow\nconcurrency: 3\nnodes: [{task: a}]",
+        "f.yaml:2:1: 'concurrency' comes in a later version",
     ),
     "unknown key": (
         HEAD + "- {task: a, wiht: {}}",
