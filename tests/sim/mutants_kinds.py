@@ -153,7 +153,7 @@ def _any_channel(hand_over: Any, turn: Any) -> None:
 
 def _leaves_soon(leaves: Any, *arguments: Any) -> bool:
     *_, group = arguments
-    return bool(leaves(*arguments)) or len(group.results) > 1
+    return bool(leaves(*arguments)) or len(group.results) > 0
 
 
 def _one_more_at_once(close: Any, turn: Any, act: int, node: Any) -> None:
@@ -162,10 +162,17 @@ def _one_more_at_once(close: Any, turn: Any, act: int, node: Any) -> None:
         close(turn, act, node)
 
 
+def _grows_less(grown: Any, run: Any, plan: Any, event: Any, enabled: Any) -> None:
+    grown(run, plan, event, enabled)
+    items = run.groups[event.act * plan.stride + event.node].items
+    if not event.closed and len(items) > 1:
+        items.pop()
+
+
 def kind_patches() -> dict[str, Any]:
     from wfe.core import faults, signals
     from wfe.core.nets import boundaries, marking, play
-    from wfe.core.nodes import CLOSE, OPEN, approvals, locks, loops, maps, races
+    from wfe.core.nodes import CLOSE, EXPIRE, OPEN, locks, loops, maps, races
     from wfe.core.plan import Op
     from wfe.partition import locks as shared_locks
 
@@ -188,7 +195,7 @@ def kind_patches() -> dict[str, Any]:
         "a shared lock goes to who came last": around(shared_locks, "_give", _lock_to_newest),
         "an assignment is forgotten": _booked(book, kinds.StateAssigned, _assigned_elsewhere),
         "a refusal is no fault": _booked(book, kinds.ApprovalDecided, _refusal_forgotten),
-        "approvals do not time out": around(approvals, "expire_approval", nothing),
+        "approvals do not time out": _opened(EXPIRE, Op.APPROVAL, nothing),
         "a decision takes its last case": _opened(OPEN, Op.DECISION, _next_case),
         "a token arrives twice": around(marking, "arrive", _arrives_twice),
         "a cancelled node goes on": around(marking, "sweep", _firing_left),
@@ -198,6 +205,6 @@ def kind_patches() -> dict[str, Any]:
         "boundary timers are not armed": around(boundaries, "_arm", nothing),
         "a map is left too soon": around(maps, "_leaves", _leaves_soon),
         "a map begins one item too many": _opened(CLOSE, Op.MAP, _one_more_at_once),
-        "signals for maps are dropped": around(maps, "grow_map", nothing),
+        "a map forgets what it grew by": _booked(book, kinds.MapGrown, _grows_less),
         "transient signals are kept": around(signals, "_transient", no_match),
     }

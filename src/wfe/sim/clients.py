@@ -57,7 +57,7 @@ class ClientNode(Node):
         self._random = world.chance(name)
         self._dice = SeededRandom(self._random.getrandbits(64))
         self.runs: list[str] = []
-        self._events: list[tuple[str, str, int]] = []
+        self._events: list[tuple[str, str, str, Any, str]] = []
         self.busy = True
         self.open = 0
         """Requests that wait for an answer."""
@@ -232,13 +232,18 @@ class ClientNode(Node):
         if not (run_id := self._some_run()):
             return
         if self._events and self._random.random() < 0.2:
-            run_id, event_id, number = self._random.choice(self._events[-20:])
+            self.signal(*self._random.choice(self._events[-20:]))
+            return
+        number = self._random.randint(0, 10**6)
+        wanted = list(self.world.auditor.runs[run_id].awaited.values())
+        if wanted and self._random.random() < 0.5:
+            name, correlation = self._random.choice(wanted)
+            payload = message(number, name)[2]
         else:
-            number = self._random.randint(0, 10**6)
-            event_id = f"{self.name}-{number}-{len(self._events)}"
-            self._events.append((run_id, event_id, number))
-        name, correlation, payload = message(number)
-        self.signal(run_id, name, event_id, payload, correlation)
+            name, correlation, payload = message(number)
+        said = (run_id, name, f"{self.name}-{number}-{len(self._events)}", payload, correlation)
+        self._events.append(said)
+        self.signal(*said)
 
     def signal(self, run_id: str, name: str, event_id: str, payload: Any, correlation: str = "") -> None:
         refused = is_refused(self.world.auditor.runs[run_id].shape.definition, name, payload)

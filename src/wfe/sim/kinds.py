@@ -201,7 +201,7 @@ KINDS: dict[type[Node], Kind] = {
     Map: Kind(outside.map_, 3, where=_many),
     Loop: Kind(control.loop, 2, where=_many),
     Race: Kind(control.race, 2, where=_deep),
-    Lock: Kind(control.lock, 2, where=lambda at, depth: depth > 0 and not at.locked),
+    Lock: Kind(control.lock, 4, where=lambda at, depth: depth > 0 and not at.locked),
     Graph: Kind(nets.graph, 4, where=_many),
 }
 NEVER: dict[type[Node], str] = {DurableCall: "it is the call of a durable function, which is no graph"}

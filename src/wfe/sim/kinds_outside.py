@@ -61,7 +61,7 @@ def map_(at: Generator, depth: int, names: Names) -> Node:
     body = at.nodes(depth - 1, (*names, (item, True)), fresh=True)
     at.many -= 1
     settings: dict[str, Any] = {}
-    match random.choice(("", "", "tolerate", "percent", "after", "when", "grow")):
+    match random.choice(("", "tolerate", "percent", "after", "after", "when", "grow", "grow")):
         case "tolerate":
             settings["tolerate_count"] = random.choice((1, 100))
         case "percent":

@@ -42,6 +42,10 @@ class Shape:
         work: Any = self.nodes[node]
         return work.retry  # type: ignore[no-any-return]
 
+    def loses(self, signal: str) -> bool:
+        """Whether a signal of this name is lost when nobody waits for it."""
+        return any(isinstance(node, WaitSignal) and node.signal == signal for node in self.nodes)
+
     def single_task(self, node: int) -> int:
         """The position of a map's body when it is one task without a condition; -1 otherwise."""
         found = self.nodes[node]

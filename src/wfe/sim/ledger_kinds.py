@@ -37,6 +37,7 @@ class KindBook:
     id: str
     shape: Shape
     started: ev.RunStarted
+    status: str
 
     def __init__(self) -> None:
         self.awaited: dict[Place, Channel] = {}
@@ -115,6 +116,9 @@ class KindBook:
 
     def _SignalArrived(self, event: ev.SignalArrived, time_ms: int) -> None:
         self._arrives(event.event_id)
+        transient = event.name == TRANSIENT and self.status != "paused" and self.shape.loses(TRANSIENT)
+        if transient and (event.name, event.correlation) not in self.awaited.values():
+            raise self.fail(f"{event} is kept, though nobody waits for it")
         self.signals.setdefault((event.name, event.correlation), []).append((event.event_id, event.payload))
 
     def _arrives(self, event_id: str) -> None:

@@ -11,15 +11,16 @@ NAMES = (*SIGNALS, *SIGNALS, TRANSIENT, TRANSIENT, DECISIONS, GROWTH)
 WRONG = "neither a decision nor a list"
 
 
-def message(number: int) -> tuple[str, str, Any]:
-    """(name, correlation, payload): the same number says the same. Few are wrong."""
-    name = NAMES[number % len(NAMES)]
+def message(number: int, wanted: str = "") -> tuple[str, str, Any]:
+    """(name, correlation, payload): the same number says the same. Few are wrong. ``wanted``: the name, if any will do
+    otherwise."""
+    name = wanted or NAMES[number % len(NAMES)]
     number //= len(NAMES)
     style = number % 20
     if name == DECISIONS:
         return name, "", WRONG if style == 0 else {"approved": style > 5, "by": "somebody", "data": number % 7}
     if name == GROWTH:
-        return name, "", WRONG if style == 0 else None if style < 6 else [number % 5 + 1] * (style % 3)
+        return name, "", WRONG if style == 0 else None if style < 4 else [number % 5 + 1] * (style % 3)
     if style < 12:
         return name, "", number
     return name, str(number % 6 + 1) if style < 16 else f"order {number % 6 + 1}", number

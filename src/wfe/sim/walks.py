@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
     Walk = Callable[[Interpreter, Any, Place, Env], Walked]
 
-CALL_FAULTS = ("UnknownWorkflow", "TimedOut", "Cancelled", "InvalidInput")
+CALL_FAULTS = ("UnknownWorkflow", "TimedOut", "InvalidInput")
 """Faults of a call that are not its child's."""
 
 
@@ -170,6 +170,8 @@ def workflow(at: Interpreter, node: SubWorkflow, place: Place, env: Env) -> Walk
         at.expect(node, place, env)
         return Walked()
     for kind in walked.faults:
+        if kind == "RunCancelled" and child is not None and child.status == "cancelled":
+            continue
         if kind not in CALL_FAULTS and (child is None or child.error is None or child.error.type != kind):
             raise at.book.fail(f"{node.id} fails with {kind}, its child with {child and child.error}")
     return walked

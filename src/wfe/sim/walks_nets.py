@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wfe.model.definition import Graph
+from wfe.model.definition import Graph, SubWorkflow
 from wfe.sim.facts import Walked
 
 if TYPE_CHECKING:
@@ -36,11 +36,12 @@ def graph(at: Interpreter, node: Graph, place: Place, env: Env) -> Walked:
 
 def _firing(at: Interpreter, member: int, firing: int, env: Env) -> Walked:
     """A node that has ended, and finds no way out of its split, fails."""
-    place = (member, firing)
-    lost = at.facts.faults.get(place) == "NoBranch"
+    place, node = (member, firing), at.book.shape.nodes[member]
+    own = not isinstance(node, SubWorkflow) or place in at.facts.nodes  # else the fault was its child's
+    lost = own and at.facts.faults.get(place) == "NoBranch"
     if lost:
         del at.facts.faults[place]
-    walked = at.node(at.book.shape.nodes[member], firing, dict(env))
+    walked = at.node(node, firing, dict(env))
     if not lost:
         return walked
     if not walked.done:
