@@ -7,6 +7,7 @@ TESTS   ?= tests
 JOBS    ?= 2
 SEED    ?=
 EACH    ?= 10
+STEPS   ?= 2000
 TARGETS ?=
 WRITE   ?=
 
@@ -41,8 +42,8 @@ chaos: $(STAMP)  ## five minutes of kill -9, SIGSTOP, few descriptors, full disk
 chaos-long: $(STAMP)  ## an hour of it
 	@$(BIN)/python tests/chaos/chaos.py --seconds 3600 --kills 200 --isolation $(if $(SEED),--seed $(SEED))
 
-sim: $(STAMP)  ## 1,000 simulated clusters with faults, two million steps (SEED=0 begins elsewhere)
-	@$(BIN)/wfe sim --seed $(or $(SEED),0) --seeds 1000 --steps 2000 --jobs $(JOBS)
+sim: $(STAMP)  ## 1,000 simulated clusters with faults, over two million steps (SEED=0 begins elsewhere; STEPS=2000 of each)
+	@$(BIN)/wfe sim --seed $(or $(SEED),0) --seeds 1000 --steps $(STEPS) --jobs $(JOBS)
 
 sim-long: $(STAMP)  ## simulated clusters until one breaks a promise, or until stopped
 	@$(BIN)/wfe sim --seed $(or $(SEED),100000) --seeds 1000000000 --steps 20000 --jobs $(JOBS)
