@@ -50,6 +50,7 @@ class LmdbHost(Host):
         settings = Settings(0, self.epoch, PARTITIONS, "token")
         self.shard = Shard(settings, disk, self.owned, self.back, self.workers, lambda: 0.5, self.now_ms)
         self.results_seq = 0
+        self.blobs = {}
 
     def close(self) -> None:
         for opened in (self.log, *self.raw.values()):
