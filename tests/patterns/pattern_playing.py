@@ -39,9 +39,9 @@ class Play:
     def arguments(self) -> tuple[Any, ...]:
         return () if self.case.given is None else (self.case.given,)
 
-    def in_env(self) -> list[Any]:
+    def in_env(self, seed: int = 0) -> list[Any]:
         """Without faults."""
-        with Env(TASKS) as env:
+        with Env(TASKS, seed=seed) as env:
             return self._scene(env)
 
     def with_crashes(self) -> list[Any]:
@@ -50,10 +50,10 @@ class Play:
 
     def _scene(self, env: Env) -> list[Any]:
         env.deploy(self.form)
-        return Player(_is_so).play(self.case, env.start(self.workflow, *self.arguments))
+        return Player(is_so).play(self.case, env.start(self.workflow, *self.arguments))
 
 
-def _is_so(ready: Callable[[], bool], hint: Callable[[], str]) -> None:
+def is_so(ready: Callable[[], bool], hint: Callable[[], str]) -> None:
     """Every call to an `Env` returns when the engine is at rest: there is nothing to wait for."""
     assert ready(), hint()
 

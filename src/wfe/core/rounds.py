@@ -16,13 +16,16 @@ from wfe.core.advance import advance
 from wfe.core.durable import rounds as durable
 from wfe.core.evolve import book, new_run
 from wfe.core.faults import withdrawing
+from wfe.core.nets.play import wake
 from wfe.core.plan import Op, Plan
+from wfe.core.signals import hand_over
 from wfe.core.turn import Turn
 from wfe.core.values import encode_value
 from wfe.errors import DataCorrupt, InvalidInput, RunClosed
 from wfe.model import event as ev
 from wfe.model.blob import expand
 from wfe.model.event_kinds import CompensationBegan
+from wfe.model.event_nets import BoundaryArmed, BoundaryReached, FiringReleased, FiringsOpened
 from wfe.model.event_rounds import NodeSkipped, RunRestored
 from wfe.model.state import DEADLINE, ENDED, FAILED, RUN_DEADLINE, RUNNING, WAKE, RunState
 
@@ -31,17 +34,26 @@ _decode_any = msgspec.msgpack.Decoder().decode
 
 
 class Point(NamedTuple):
-    """A run as of one of its events. ``enabled``: what was about to open or close (see `evolve`)."""
+    """A run as of one of its events. ``enabled``: what was about to open or close (see `evolve`). ``opened``: firings
+    of nets whose boundary events were about to be watched."""
 
     run: RunState
     enabled: list[int]
+    opened: list[int]
 
 
 def point_after(plan: Plan, events: Sequence[ev.RunEvent]) -> Point:
     """The run as of the last of these events."""
     run: RunState | None = None
     enabled: list[int] = []
+    opened: list[int] = []
     for event in events:
+        if type(event) is FiringsOpened:
+            opened = list(range(event.base, event.base + len(event.members)))
+        elif isinstance(event, BoundaryArmed) and event.firing in opened:
+            opened.remove(event.firing)
+        elif opened and not isinstance(event, (BoundaryArmed, BoundaryReached, FiringReleased)):
+            opened = []
         if type(event) is ev.RunStarted:
             run = new_run(event, plan)
             arm = plan.scopes[0].arm
@@ -52,7 +64,7 @@ def point_after(plan: Plan, events: Sequence[ev.RunEvent]) -> Point:
         _opened(plan, event, enabled)
         book(run, plan, event, enabled)
     assert run is not None, "a point before the first event"
-    return Point(run, enabled)
+    return Point(run, enabled, opened)
 
 
 def _opened(plan: Plan, event: ev.RunEvent, enabled: list[int]) -> None:
@@ -83,7 +95,7 @@ def retry(turn: Turn, events: Sequence[ev.RunEvent]) -> None:
     point = point_after(plan, _without_faults(plan, events[:-1], failed))
     reopen = _begin_anew(point, plan, failed, turn.now_ms, same_run=True)
     turn.emit(RunRestored(turn.now_ms, run.round + 1, Raw(_encode(point.run))))
-    _go_on(turn, reopen)
+    _go_on(turn, reopen, point.opened)
 
 
 def _retry_function(turn: Turn, events: Sequence[ev.RunEvent]) -> None:
@@ -108,7 +120,7 @@ def fork(turn: Turn, point: Point, origin: str, at: int) -> None:
         return
     reopen = _begin_anew(point, turn.plan, set(), turn.now_ms, same_run=False)
     turn.emit(RunRestored(turn.now_ms, 0, Raw(_encode(point.run)), origin, at))
-    _go_on(turn, reopen)
+    _go_on(turn, reopen, point.opened)
 
 
 def fork_point(plan: Plan, events: Sequence[ev.RunEvent], *, node: str = "", event: int = 0) -> tuple[Point, int]:
@@ -254,13 +266,21 @@ def _begin_anew(point: Point, plan: Plan, failed: set[int], now_ms: int, *, same
     return reopen
 
 
-def _go_on(turn: Turn, reopen: list[int]) -> None:
-    run = turn.run
+def _go_on(turn: Turn, reopen: list[int], opened: list[int]) -> None:
+    """The point may lie in the middle of a turn: what the rest of that turn brought about follows here as well."""
+    run, stride = turn.run, turn.plan.stride
     for timer, due_ms in run.timers.items():
         turn.arm(due_ms, timer)
     turn.ready.extend(run.open)
     turn.enabled.extend(reopen)
+    turn.enabled.extend(~key for key in (*run.groups, *run.loops))
+    for act, frame in run.frames.items():
+        turn.enabled.extend(~(act * stride + index) for index, left in frame.pending.items() if left == 0)
+    wake(turn, opened)
     advance(turn)
+    if run.signals and run.status not in ENDED:
+        hand_over(turn)
+        advance(turn)
 
 
 def _open_activations(run: RunState, plan: Plan, index: int) -> set[int]:

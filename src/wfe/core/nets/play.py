@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from wfe.core.nets.boundaries import watch_boundaries
 from wfe.core.nets.leave import miss
 from wfe.core.nets.milestones import fail_net, is_enabled, recheck
@@ -66,6 +68,23 @@ def _open(turn: Turn, key: int, marking: Marking, batch: list[int]) -> None:
             watch_boundaries(turn, key, nodes[index], base + offset)
     if marking.held:
         recheck(turn, key, tuple({heard for index in batch for heard in nodes[index].heard}))
+
+
+def wake(turn: Turn, opened: Sequence[int]) -> None:
+    """The state comes from the middle of a turn: look at everything that the rest of that turn may have moved.
+
+    ``opened``: firings that had only just begun, so that nobody watched their boundaries yet.
+    """
+    run, stride = turn.run, turn.plan.stride
+    for key, marking in list(run.nets.items()):
+        turn.touch(key, ALL)
+        turn.enabled.append(~key)
+        recheck(turn, key, None)
+        nodes = turn.plan.nets[marking.net].nodes
+        for firing in list(marking.firings):
+            turn.enabled.append(~(firing * stride + stride - 1))
+            if firing in opened and firing in marking.firings:
+                watch_boundaries(turn, key, nodes[marking.firings[firing]], firing)
 
 
 def settle(turn: Turn) -> bool:

@@ -1,0 +1,107 @@
+"""What must make no difference to any pattern.
+
+A pause while signals come, another order of what happens at the same time, one of two shards crashing alone, and going
+on from any event of the history as another run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from patterns.pattern_catalogue import PATTERNS
+from patterns.pattern_model import Player, Sends
+from patterns.pattern_playing import TASKS, Play, each, is_so, plays
+from wfe.testing import Env
+from wfe.testing.runs import EnvRun
+from wfe.testing.world import TestWorld
+
+SOME = [play for play in plays(PATTERNS) if play.case is play.pattern.cases[0] and play.language == "yaml"]
+"""The first case of each pattern."""
+HEARD = ("SignalArrived", "SignalLost")
+LATE_S = 2.0
+"""A shard that was started again waits for less than that for what workers still hold."""
+ACROSS = [play for play in plays(PATTERNS) if play.pattern.number in (1, 22)]
+"""A sequence, and runs that start others on other shards."""
+
+
+class Paused:
+    """A run that is paused whenever a signal comes."""
+
+    def __init__(self, run: EnvRun) -> None:
+        self._run = run
+
+    def signal(self, name: str, payload: Any = None, *, correlation: str = "") -> None:
+        self._run.pause()
+        self._run.signal(name, payload, correlation=correlation)
+        self._run.resume()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._run, name)
+
+
+class TwoShards(TestWorld):
+    SHARDS = 2
+
+
+class Cluster(Env):
+    """An engine with two shards, of which one crashes alone."""
+
+    _world_class = TwoShards
+
+    def until(self, ready: Callable[[], bool], hint: Callable[[], str]) -> None:
+        if not ready():
+            self._drive(asyncio.sleep(LATE_S))
+        assert ready(), hint()
+
+
+@each(PATTERNS)
+def test_the_pattern_holds_when_it_is_paused_while_signals_come(play: Play) -> None:
+    with Env(TASKS) as env:
+        env.deploy(play.form)
+        assert Player(is_so).play(play.case, Paused(env.start(play.workflow, *play.arguments)))
+
+
+@each(PATTERNS)
+def test_the_pattern_holds_in_another_order_of_things(play: Play) -> None:
+    assert play.in_env(seed=7) == play.in_env(seed=8)
+
+
+@pytest.mark.parametrize("play", SOME, ids=str)
+def test_a_fork_from_any_event_ends_like_the_run(play: Play) -> None:
+    with Env(TASKS) as env:
+        env.deploy(play.form)
+        run = env.start(play.workflow, *play.arguments)
+        Player(is_so).play(play.case, run)
+        history, ended = run.history(), run.describe()
+        sends = [step for step in play.case.steps if isinstance(step, Sends)]
+        for number in range(1, len(history)):
+            fork = run.fork(event=number)
+            for step in sends[sum(item.type in HEARD for item in history[:number]) :]:
+                fork.signal(step.name, step.payload, correlation=step.correlation)
+            found = fork.describe()
+            where = f"fork from event {number}, {history[number - 1].type}: waits for {found.waiting_for}"
+            assert (found.status, found.output) == (ended.status, ended.output), where
+            before = Counter(item.node for item in history[:number] if item.type == "TaskDone")
+            after = Counter(item.node for item in fork.history() if item.type == "TaskDone")
+            assert before + after == Counter(item.node for item in history if item.type == "TaskDone"), where
+
+
+@pytest.mark.parametrize("play", ACROSS, ids=str)
+def test_the_pattern_holds_when_one_of_two_shards_crashes_alone(play: Play) -> None:
+    expected, points = with_crash(play, -1)
+    for at in range(points):
+        assert with_crash(play, at)[0] == expected, f"a crash {'after' if at % 2 else 'before'} commit {at // 2 + 1}"
+
+
+def with_crash(play: Play, at: int) -> tuple[list[Any], int]:
+    """What came out, and between how many points there was to choose."""
+    with Cluster(TASKS) as env:
+        env.deploy(play.form)
+        crashes = env._world.crashes
+        crashes.at, crashes.seen, crashes.alone = at, 0, True
+        return Player(env.until).play(play.case, env.start(play.workflow, *play.arguments)), crashes.seen
