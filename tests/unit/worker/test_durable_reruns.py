@@ -323,3 +323,19 @@ def test_a_run_that_waits_is_replayed_as_far_as_it_came(play, using):
 def test_a_history_that_took_over_another_is_not_judged():
     with pytest.raises(wfe.InvalidInput, match="retried or forked"):
         recorded([Told("RunRestored", 0, 0, {})], [])
+
+
+def test_code_that_ends_when_a_function_is_let_go_sees_the_functions_loop(play, using):
+    seen = []
+
+    async def body(wf: Any) -> None:
+        try:
+            await wf.sleep("1h")
+        finally:
+            seen.append(asyncio.get_running_loop())
+            asyncio.get_running_loop().call_soon(seen.append, "never")
+
+    engine = play(using(body))
+    engine.worker.turn(engine.spec())
+    engine.worker.let_go()
+    assert [type(loop).__name__ for loop in seen] == ["DurableLoop"]

@@ -158,6 +158,11 @@ class Instance:
         if self._closed:
             return
         self._closed = self._loop.shut = True
+        self._loop.inside(self._end_tasks)
+        self._waiting.clear()
+        self._loop.clear()
+
+    def _end_tasks(self) -> None:
         for task in reversed(self._loop.tasks()):
             coroutine = task.get_coro()
             if isinstance(coroutine, Coroutine):
@@ -165,8 +170,6 @@ class Instance:
                     self._context.run(coroutine.close)
                 except BaseException as error:  # noqa: BLE001  whatever the function says to its end: it is over
                     self._last_words = repr(error)
-        self._waiting.clear()
-        self._loop.clear()
 
     def place(self) -> str:
         """``app.py:12``: where the function waits."""

@@ -94,29 +94,34 @@ class DurableLoop(asyncio.AbstractEventLoop):
 
     def pump(self) -> None:
         """Runs what is ready until nothing is. `Restless` when that does not end."""
-        ready = self._ready
-        if not ready:
-            return
+        if self._ready:
+            self.inside(self._run_ready)
+
+    def inside(self, work: Callable[[], None]) -> None:
+        """Does something with this loop as the running one."""
         outer, hooks = asyncio._get_running_loop(), sys.get_asyncgen_hooks()
         asyncio._set_running_loop(self)
         sys.set_asyncgen_hooks(firstiter=None, finalizer=self._end_generator)
         self._thread = threading.get_ident()
-        steps = 0
         try:
-            while ready:
-                handle = ready.popleft()
-                if not handle.cancelled():
-                    steps += 1
-                    if steps > DURABLE_STEPS_MAX:
-                        raise Restless(f"it took {DURABLE_STEPS_MAX} steps without waiting for anything")
-                    try:
-                        handle._run()
-                    except (SystemExit, KeyboardInterrupt):
-                        continue  # the task that raised it holds it as its outcome
+            work()
         finally:
             self._thread = 0
             sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(outer)
+
+    def _run_ready(self) -> None:
+        ready, steps = self._ready, 0
+        while ready:
+            handle = ready.popleft()
+            if not handle.cancelled():
+                steps += 1
+                if steps > DURABLE_STEPS_MAX:
+                    raise Restless(f"it took {DURABLE_STEPS_MAX} steps without waiting for anything")
+                try:
+                    handle._run()
+                except (SystemExit, KeyboardInterrupt):
+                    continue  # the task that raised it holds it as its outcome
 
     def fire(self, timer: Timer) -> None:
         """A timer is due."""
