@@ -259,7 +259,8 @@ def clear_open(run: RunState) -> None:
         run.shared_locks, run.handed_out, run.nets,
     )  # fmt: skip
     for table in tables:
-        table.clear()
+        if table:
+            table.clear()
 
 
 def drop_enabled(plan: Plan, enabled: Enabled, act: int, first: int, stop: int) -> None:

@@ -8,9 +8,9 @@ committed in one transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from hashlib import blake2b
 
-import msgspec
 from msgspec.msgpack import Encoder
 
 from wfe.journal import schema
@@ -48,28 +48,25 @@ def ended_run_ops(
     of its own, and the new chunks join it.
     """
     key = row.run_id.encode()
-    earlier = tuple(earlier_history or ())
+    earlier = earlier_history or ()
     history = [*earlier, *chunks]
-    spilled = earlier_history is None or sum(len(events) for _, events in history) > schema.INLINE_BYTES_MAX
+    spilled = earlier_history is None or sum([len(events) for _, events in history]) > schema.INLINE_BYTES_MAX
     snapshot_spilled = len(snapshot) > schema.INLINE_BYTES_MAX
-    ops = []
+    ops: list[Op] = []
     if had_open_row:
         ops.append(Op(schema.OPEN, key, None))
         if not snapshot_spilled:
             ops.append(Op(schema.SNAPSHOTS, key, None))
     if spilled:
         ops.extend(_put(schema.HISTORY, history_key(row.run_id, seq), events) for seq, events in chunks)
-    else:
+    elif earlier:
         ops.extend(Op(schema.HISTORY, history_key(row.run_id, seq), None) for seq, _ in earlier)
     if snapshot_spilled:
         ops.append(_put(schema.SNAPSHOTS, key, _encode(SnapshotRow(row.seq, snapshot))))
-    whole = msgspec.structs.replace(
-        row,
-        snapshot=b"" if snapshot_spilled else snapshot,
-        history=[] if spilled else history,
-        spilled=spilled,
-        snapshot_spilled=snapshot_spilled,
-    )
+    whole = copy(row)
+    whole.snapshot = b"" if snapshot_spilled else snapshot
+    whole.history = [] if spilled else history
+    whole.spilled, whole.snapshot_spilled = spilled, snapshot_spilled
     ops.append(_put(schema.ENDED, key, _encode(whole)))
     return ops
 

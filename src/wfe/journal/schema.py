@@ -166,9 +166,8 @@ assert set(TABLE_NAMES) == {*PARTITION_TABLES, *CATALOGUE_TABLES}
 
 def seal(table: int, key: bytes, payload: bytes, version: int = ROW_VERSION) -> bytes:
     """The value to store at (table, key)."""
-    head = bytes((version,))
-    crc = crc32(payload, crc32(head, crc32(key, table)))
-    return crc.to_bytes(4, "little") + head + payload
+    covered = b"%b%c%b" % (key, version, payload)
+    return crc32(covered, table).to_bytes(4, "little") + covered[len(key) :]
 
 
 def unseal(table: int, key: bytes, value: bytes) -> bytes:

@@ -165,7 +165,7 @@ class Checkpoints:
                 made.append(reopened_run_op(entry.run.id))
             entry.reopened = False
             making.ops.extend(made)
-            making.size_bytes += sum(len(op.value) for op in made if op.value is not None)
+            making.size_bytes += sum([len(op.value) for op in made if op.value is not None])
             making.entries[entry] = len(entry.chunks)
         return not queue or len(making.entries) >= CHECKPOINT_RUNS or making.size_bytes >= CHECKPOINT_BYTES
 
@@ -273,7 +273,8 @@ def _open_ops(entry: Entry) -> list[Op]:
         open_approvals(run, entry.plan),
     )
     snapshot = entry.snapshot()
-    return [*open_run_ops(row, snapshot, entry.chunks), *_blob_ops(entry, snapshot)]
+    ops = open_run_ops(row, snapshot, entry.chunks)
+    return ops + _blob_ops(entry, snapshot) if run.blobs or entry.stored_blobs else ops
 
 
 def _ended_ops(entry: Entry) -> list[Op]:
@@ -295,12 +296,11 @@ def _ended_ops(entry: Entry) -> list[Op]:
     )
     earlier = None if entry.stored else ()
     snapshot = entry.snapshot()
-    return [*ended_run_ops(row, snapshot, entry.chunks, entry.stored, earlier), *_blob_ops(entry, snapshot)]
+    ops = ended_run_ops(row, snapshot, entry.chunks, entry.stored, earlier)
+    return ops + _blob_ops(entry, snapshot) if run.blobs or entry.stored_blobs else ops
 
 
 def _blob_ops(entry: Entry, snapshot: bytes) -> list[Op]:
     run = entry.run
-    if not run.blobs and not entry.stored_blobs:
-        return []
     added, removed = entry.settle_blobs(snapshot)
     return blob_ops(run.id, {name: bytes(run.blobs[name]) for name in added}, removed)
