@@ -226,6 +226,19 @@ IPC_PATH_BYTES_MAX: Final = 100
 TALLIES_MAX: Final = 500
 """Workflows, and tasks of workflows, that a shard counts by name; further ones are counted together."""
 
+# The feed of all runs' events, per shard
+FEED_BYTES_MAX: Final = 8 * MIB
+"""Events that are kept while somebody watches; slower readers miss some."""
+FEED_IDLE_MS: Final = 30_000
+"""Nothing is kept any more when nobody has asked for so long; clients repeat a question every 8 s."""
+FEED_PAUSE_MS: Final = 100
+FEED_PAGE_EVENTS: Final = 500
+FEED_PAGE_CHUNKS: Final = 1_000
+FEED_DATA_BYTES_MAX: Final = 4 * KIB
+"""An event's data; larger ones are left out."""
+FEED_READERS_MAX: Final = 100
+"""Questions that wait at once; whoever asked first is let go, and asks again."""
+
 # HTTP gateway
 HTTP_BODY_BYTES_MAX: Final = PAYLOAD_BYTES_MAX + MIB
 """A request's body: a payload and what is around it."""
@@ -267,3 +280,4 @@ assert SOCKET_LINGER_MS <= 2_000, "longer than that looks like a hang at shutdow
 assert HOOK_BODY_BYTES_MAX <= HTTP_BODY_BYTES_MAX
 assert DEFINITION_BYTES_MAX <= HTTP_BODY_BYTES_MAX
 assert STREAM_BEAT_S < STREAM_STALL_S
+assert 2 * FEED_PAGE_EVENTS * (FEED_DATA_BYTES_MAX + KIB) < FRAME_BYTES_MAX

@@ -18,6 +18,7 @@ from wfe.client.calls import call_of, definition_json, target_of
 from wfe.client.catalogue import Cataloguing
 from wfe.client.checks import Checking
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Connection, LinkFactory
+from wfe.client.feed import Feeding
 from wfe.client.listing import RunList, list_runs
 from wfe.client.operating import Operating
 from wfe.client.replies import decoder_of
@@ -61,7 +62,7 @@ _decode_definitions = decoder_of(list[DefinitionFound])
 _decode_definition = decoder_of(DefinitionFound)
 
 
-class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explaining):
+class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explaining, Feeding):
     """A connection to a server. Made by `aconnect`; use it as ``async with``."""
 
     def __init__(

@@ -31,7 +31,7 @@ _ROUTED = frozenset(
     for kind in (
         *(Kind.START, Kind.AWAIT, Kind.GET, Kind.FIND),
         *(Kind.HISTORY, Kind.LIST, Kind.SIGNAL, Kind.CONTROL),
-        *(Kind.RETRY, Kind.SKIP, Kind.FORK, Kind.STATE, Kind.APPROVALS, Kind.CARRY, Kind.WHY, Kind.LOCK),
+        *(Kind.RETRY, Kind.SKIP, Kind.FORK, Kind.STATE, Kind.APPROVALS, Kind.CARRY, Kind.WHY, Kind.LOCK, Kind.FEED),
     )
 )
 _hello = msgspec.msgpack.Decoder(Hello)

@@ -9,7 +9,7 @@ standard's (server-sent events, section 9.2).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any, TypeVar
 
@@ -37,7 +37,7 @@ def message(data: Any, *, id: str | None = None, event: str | None = None) -> by
 class EventStream(Response[Any]):
     """Writes the chunks of ``source``, while ``place`` is held."""
 
-    def __init__(self, source: Callable[[], AsyncIterator[bytes]], place: AbstractContextManager[None]) -> None:
+    def __init__(self, source: Callable[[], AsyncGenerator[bytes, None]], place: AbstractContextManager[None]) -> None:
         super().__init__(None, media_type=MEDIA_TYPE, headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         self._source, self._place = source, place
 
@@ -52,7 +52,7 @@ class _Streaming(ASGIResponse):
 
     def __init__(
         self,
-        source: Callable[[], AsyncIterator[bytes]],
+        source: Callable[[], AsyncGenerator[bytes, None]],
         place: AbstractContextManager[None],
         headers: dict[str, str],
     ) -> None:
@@ -70,7 +70,7 @@ class _Streaming(ASGIResponse):
             gone.cancel()
 
 
-async def _pump(chunks: AsyncIterator[bytes], send: Send, gone: asyncio.Future[None]) -> None:
+async def _pump(chunks: AsyncGenerator[bytes, None], send: Send, gone: asyncio.Future[None]) -> None:
     upcoming: asyncio.Future[bytes] | None = None
     try:
         while not gone.done():
@@ -89,9 +89,10 @@ async def _pump(chunks: AsyncIterator[bytes], send: Send, gone: asyncio.Future[N
             upcoming.cancel()
             with suppress(asyncio.CancelledError, WfeError):
                 await upcoming
+        await chunks.aclose()
 
 
-async def _next(chunks: AsyncIterator[bytes]) -> bytes:
+async def _next(chunks: AsyncGenerator[bytes, None]) -> bytes:
     """The next chunk; empty at the end."""
     return await anext(chunks, b"")
 

@@ -1,15 +1,17 @@
-"""Event streams that a reader can resume: a run's history as it grows (and all runs' events, in `feed`)."""
+"""Event streams that a reader can resume: a run's history as it grows, and the events of all runs."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 
+from wfe.client.feed import Places
 from wfe.client.runs import AsyncRun
 from wfe.client.views import event_document
 from wfe.gateway.problems import BadRequest
@@ -17,6 +19,7 @@ from wfe.gateway.sse import MEDIA_TYPE, EventStream, message
 from wfe.gateway.state import Gateway
 
 PAGE = 100
+TYPES_MAX = 50
 STREAM = {200: ResponseSpec(str, description="Server-sent events.", media_type=MEDIA_TYPE, generate_examples=False)}
 
 
@@ -43,7 +46,7 @@ async def follow_run(
     return EventStream(lambda: _history(run, cursor), gateway.streams.place())
 
 
-async def _history(run: AsyncRun[Any], cursor: int) -> AsyncIterator[bytes]:
+async def _history(run: AsyncRun[Any], cursor: int) -> AsyncGenerator[bytes, None]:
     while True:
         page = await run.events(cursor, PAGE, wait=True)
         cursor = page.cursor
@@ -54,4 +57,40 @@ async def _history(run: AsyncRun[Any], cursor: int) -> AsyncIterator[bytes]:
             return
 
 
-ROUTES = [follow_run]
+@get(
+    "/events",
+    summary="Follow the events of all runs",
+    description="Server-sent events from now on: `data` is `{run, workflow, event}`; the event's own data is null when "
+    "it is large. Last-Event-ID (or `after`) resumes; some events may then come twice. `missed`: others are gone, for the "
+    "reader was too slow or a shard started anew: look at the runs again.",
+    responses=STREAM,
+)
+async def follow_all(
+    gateway: NamedDependency[Gateway],
+    request: Request[Any, Any, Any],
+    after: FromQuery[str] = "",
+    workflow: FromQuery[str | None] = None,
+    types: Annotated[list[str] | None, QueryParameter(name="type", description="Names of events; repeatable.")] = None,
+) -> EventStream:
+    """Endless."""
+    cursor = request.headers.get("last-event-id", "").strip() or after
+    Places(cursor)  # a bad one is an answer, not a stream
+    if len(types or ()) > TYPES_MAX:
+        raise BadRequest(422, f"at most {TYPES_MAX} types", parameter="type")
+    client = gateway.client
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        async with aclosing(client.feed(after=cursor, types=types or (), workflow=workflow)) as items:
+            async for item in items:
+                if item.missed:
+                    yield message({}, id=item.cursor, event="missed")
+                elif item.event is None:
+                    yield f"id: {item.cursor}\n\n".encode()
+                else:
+                    found = {"run": item.run_id, "workflow": item.workflow, "event": event_document(item.event)}
+                    yield message(found, id=item.cursor)
+
+    return EventStream(chunks, gateway.streams.place())
+
+
+ROUTES = [follow_run, follow_all]

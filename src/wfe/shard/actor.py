@@ -25,6 +25,7 @@ from wfe.shard.backup import BackupPart
 from wfe.shard.checkpoints import Checkpoints
 from wfe.shard.core import Disk, Sender, Settings, ShardCore, encode
 from wfe.shard.explain import Explainer
+from wfe.shard.feed import Feed
 from wfe.shard.loading import Loader
 from wfe.shard.mailroom import Mailroom
 from wfe.shard.recovery import Recovery
@@ -66,6 +67,8 @@ class Shard:
         turns = self.workers.turns
         self.starts = Starts(core, self.loader, turns, self.checkpoints.tail_full)
         self.requests = Requests(core, self.loader, turns, self.starts)
+        self.feed = Feed(core)
+        self.requests.kinds |= self.feed.kinds()
         self.requests.kinds |= Explainer(core, self.loader, turns, self.workers.links).kinds()
         self.usages = Usages(core, self.loader)
         self.mailroom = Mailroom(core, self.loader, turns, self.starts)
@@ -184,6 +187,9 @@ class Shard:
         self.backup.after_commit(now_ms)
         if touched:
             self.requests.followed(touched, now_ms)
+        if self.feed.watched:
+            self.feed.committed(touched)
+            self.feed.tick(now_ms)
         self._leave()
         self.workers.after_commit(now_ms)
         idle = now_ms - self._busy_ms >= IDLE_MS or core.draining

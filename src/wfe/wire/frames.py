@@ -50,6 +50,7 @@ class Kind(IntEnum):
     APPROVALS = 25  # ApprovalsQuery (wire.approvals), answered by REPLY ApprovalPage
     WHY = 26  # GetRun, answered by REPLY RunWhy (wire.why)
     LOCK = 27  # LockQuery, answered by REPLY LockQueue
+    FEED = 28  # FeedQuery (wire.feed), answered by REPLY FeedPage once there is something
     ERROR = 20  # ErrorReply
 
     # shard <-> coordinator

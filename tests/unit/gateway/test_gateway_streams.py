@@ -117,3 +117,45 @@ def test_a_flood_of_streams_is_told_to_come_back(http: HttpEnv) -> None:
         reader.leave()
     rest(http, 1)
     assert http.gateway.streams.taken == 0
+
+
+def test_the_events_of_all_runs_are_followed_and_resumed(http: HttpEnv) -> None:
+    reader = Reader(http, "/api/v1/events")
+    rest(http, 1)
+    first, second = start(http), start(http)
+    rest(http, 1)
+    events = [msgspec.json.decode(event["data"]) for event in reader.events if "data" in event]
+    assert {event["run"] for event in events} == {first, second}
+    assert events[0].keys() == {"run", "workflow", "event"}
+    reader.leave()
+    rest(http)
+    assert http.gateway.streams.taken == 0
+    go(http, first)
+    again = Reader(
+        http, "/api/v1/events", headers={"last-event-id": reader.events[-1]["id"]}, query={"type": "SignalTaken"}
+    )
+    rest(http, 1)
+    (event,) = [msgspec.json.decode(event["data"]) for event in again.events if "data" in event]
+    assert (event["run"], event["event"]["type"]) == (first, "SignalTaken")
+    again.leave()
+    rest(http)
+
+
+def test_a_crash_of_the_engine_is_told_to_those_who_follow(http: HttpEnv) -> None:
+    reader = Reader(http, "/api/v1/events")
+    rest(http, 1)
+    http.env.crash()
+    rest(http, 10)
+    assert any(event.get("event") == "missed" for event in reader.events)
+    run_id = start(http)
+    rest(http, 1)
+    assert any(run_id in event.get("data", "") for event in reader.events)
+    reader.leave()
+    rest(http)
+
+
+def test_a_place_in_all_events_that_is_none_is_refused(http: HttpEnv) -> None:
+    for bad in ("x", "1.2", "1.2.x", "1.2.3.4", "1.2.3,", "٣.1.1"):
+        answer = http.get("/api/v1/events", query={"after": bad})
+        assert answer.status == 422, bad
+    assert http.get("/api/v1/events", query={"type": ["x"] * 100}).status == 422

@@ -1,0 +1,152 @@
+"""The events of all runs of this shard as they are committed, for whoever watches right now.
+
+Nothing is kept while nobody watches, and then the latest chunks only, as the bytes that the log got: a bounded ring in
+memory, which a reader that is too slow falls out of (``missed``), as does everybody when the shard restarts. A page is
+made when it is asked for, at most every `FEED_PAUSE_MS`, and is bounded, so that watchers cost a shard that is busy a
+small, fixed share. Invariant: what is in the ring is durable.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import structs
+
+from wfe.core.plan import Plan
+from wfe.limits import (
+    FEED_BYTES_MAX,
+    FEED_DATA_BYTES_MAX,
+    FEED_IDLE_MS,
+    FEED_PAGE_CHUNKS,
+    FEED_PAGE_EVENTS,
+    FEED_PAUSE_MS,
+    FEED_READERS_MAX,
+)
+from wfe.partition.entry import Entry, decode_events
+from wfe.partition.partition import Partition
+from wfe.partition.views import history_event
+from wfe.shard.core import ShardCore
+from wfe.wire.feed import FeedEvent, FeedPage, FeedQuery
+from wfe.wire.frames import Header, Kind
+from wfe.wire.messages import NULL
+
+
+class _Chunk(NamedTuple):
+    number: int
+    run_id: str
+    workflow: str
+    plan: Plan
+    first_seq: int
+    data: bytes
+
+
+class Feed:
+    """Handlers by kind, see `Requests`. ``number``: of the last chunk that was committed while somebody watched."""
+
+    def __init__(self, core: ShardCore) -> None:
+        self._core = core
+        self._ring: deque[_Chunk] = deque()
+        self._size = 0
+        self._number = 0
+        self._asked_ms = 0
+        self.watched = False
+        """Somebody asked not long ago: what is committed is kept."""
+        self._told_ms = 0
+        self._readers: dict[tuple[bytes, int], tuple[FeedQuery, int]] = {}
+        """Who waits for a page: clients and the numbers of their questions, with the time of the question."""
+
+    def kinds(self) -> dict[int, tuple[Any, Any]]:
+        """For the table of `Requests`."""
+        return {Kind.FEED: (msgspec.msgpack.Decoder(FeedQuery).decode, self._ask)}
+
+    def _ask(self, client: bytes, header: Header, partition: Partition, query: FeedQuery, now_ms: int) -> None:
+        if not self.watched:
+            self._begin_anew()
+        self._asked_ms, self.watched = now_ms, True
+        who = (client, header.request)
+        self._readers.pop(who, None)
+        if query.cursor < 0 or self._missed(query):
+            self._core.answer(client, header.request, self._page([], missed=query.cursor >= 0))
+            return
+        while len(self._readers) >= FEED_READERS_MAX:
+            oldest = next(iter(self._readers))
+            del self._readers[oldest]
+        self._readers[who] = (query, now_ms)
+
+    def committed(self, touched: Iterable[Entry]) -> None:
+        """These runs have events that are durable now."""
+        for entry in touched:
+            first_seq, data = entry.chunks[-1]
+            self._number += 1
+            self._ring.append(_Chunk(self._number, entry.run.id, entry.run.workflow, entry.plan, first_seq, data))
+            self._size += len(data)
+        while self._size > FEED_BYTES_MAX:
+            self._size -= len(self._ring.popleft().data)
+
+    def tick(self, now_ms: int) -> None:
+        """Answers whoever waits for something that is here; lets go of everything when nobody asks any more."""
+        if now_ms - self._asked_ms >= FEED_IDLE_MS:
+            self._readers.clear()
+            self._begin_anew()
+            self.watched = False
+            return
+        if now_ms - self._told_ms < FEED_PAUSE_MS:
+            return
+        self._told_ms = now_ms
+        for who, (query, _) in list(self._readers.items()):
+            if self._missed(query):
+                page = self._page([], missed=True)
+            elif query.cursor < self._number:
+                page = self._read(query)
+            else:
+                continue
+            del self._readers[who]
+            self._core.answer(who[0], who[1], page)
+
+    def _begin_anew(self) -> None:
+        """A number is skipped, so that cursors of before do not seem to go on."""
+        self._ring.clear()
+        self._size = 0
+        self._number += 1
+
+    def _missed(self, query: FeedQuery) -> bool:
+        first = self._ring[0].number if self._ring else self._number + 1
+        return query.epoch != self._core.settings.epoch or not first - 1 <= query.cursor <= self._number
+
+    def _page(self, events: list[FeedEvent], *, missed: bool = False, cursor: int | None = None) -> FeedPage:
+        settings = self._core.settings
+        return FeedPage(settings.index, settings.epoch, self._number if cursor is None else cursor, events, missed)
+
+    def _read(self, query: FeedQuery) -> FeedPage:
+        events: list[FeedEvent] = []
+        cursor = query.cursor
+        offset = cursor + 1 - self._ring[0].number
+        types = frozenset(query.types)
+        missed = False
+        for index in range(offset, min(len(self._ring), offset + FEED_PAGE_CHUNKS)):
+            chunk = self._ring[index]
+            if not query.workflow or chunk.workflow == query.workflow:
+                found = _events_of(chunk, types)
+                missed = missed or len(found) > FEED_PAGE_EVENTS
+                events += found[:FEED_PAGE_EVENTS]
+            cursor = chunk.number
+            if len(events) >= FEED_PAGE_EVENTS:
+                break
+        return self._page(events, missed=missed, cursor=cursor)
+
+
+def _events_of(chunk: _Chunk, types: frozenset[str]) -> list[FeedEvent]:
+    decoded = decode_events(chunk.data)
+    found: list[FeedEvent] = []
+    for place, event in enumerate(decoded.events):
+        if len(found) > FEED_PAGE_EVENTS:
+            break  # one turn of a net may have very many
+        if not types or type(event).__name__ in types:
+            words = history_event(chunk.plan, chunk.first_seq + place, decoded.time_ms, event)
+            if len(words.data) > FEED_DATA_BYTES_MAX:
+                words = structs.replace(words, data=NULL)
+            found.append(FeedEvent(chunk.run_id, chunk.workflow, words))
+    return found
