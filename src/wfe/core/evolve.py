@@ -43,6 +43,9 @@ from wfe.limits import COMMANDS_REMEMBERED_MAX
 from wfe.model import event as ev
 from wfe.model.state import DEADLINE, NULL, PAUSED, RUN_DEADLINE, RUNNING, WAKE, RunState, channel_of
 
+_INCIDENTS = frozenset({"stuck", "LoopLimit"})
+"""Types of errors that say that the workflow itself is wrong: somebody has to look at it."""
+
 
 def new_run(event: ev.RunStarted, plan: Plan) -> RunState:
     """The state after the first event."""
@@ -289,7 +292,7 @@ def _run_ended(run: RunState, plan: Plan, event: ev.RunEnded, enabled: Enabled) 
     run.ended_ms = event.time_ms
     run.output = keep(run, event.output)
     run.error = event.error
-    if event.error is not None and event.error.type == "stuck":
+    if event.error is not None and event.error.type in _INCIDENTS:
         run.incident = event.error.message
     enabled.clear()
     clear_open(run)

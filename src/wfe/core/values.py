@@ -14,7 +14,7 @@ from wfe.core.groups import item_of, total_of
 from wfe.core.plan import Input, Plan, Source, SourceKind
 from wfe.errors import ExpressionError
 from wfe.limits import BLOB_BYTES_MIN, PAYLOAD_BYTES_MAX
-from wfe.model.blob import Blobs, compact, expand, names_in, size_of, whole
+from wfe.model.blob import REF_BYTES, Blobs, compact, expand, names_in, size_of, whole
 from wfe.model.malformed import MALFORMED
 from wfe.model.policy import ErrorInfo
 from wfe.model.state import Frame, RunState
@@ -24,6 +24,8 @@ decode = msgspec.msgpack.Decoder().decode
 _decode_members = msgspec.msgpack.Decoder(dict[str, Raw]).decode
 decode_items = msgspec.msgpack.Decoder(list[Raw]).decode
 Lookup = Callable[[str], Any]
+_decoded_last: dict[bytes, Any] = {}
+"""By reference: a content has one name in all runs."""
 
 
 def encode_value(value: Any, blobs: Blobs = {}) -> Raw:  # noqa: B006 - never changed
@@ -109,9 +111,15 @@ def _item(run: RunState, holder: int, act: int) -> Raw:
 
 
 def lookup_for(run: RunState, plan: Plan, scope: int, act: int, now_ms: int) -> Lookup:
-    """A function name -> decoded value for expressions at this place. Raises `Absent` for what has no value."""
+    """A function name -> decoded value for expressions at this place. Raises `Absent` for what has no value.
+
+    A value is decoded once, however often it is named: inside a comprehension that may be for each element.
+    """
+    known: dict[str, Any] = {}
 
     def lookup(name: str) -> Any:
+        if name in known:
+            return known[name]
         source = _resolve(plan, scope, name)
         if source is None:
             raise Absent(f"unknown name {name!r}")
@@ -123,11 +131,25 @@ def lookup_for(run: RunState, plan: Plan, scope: int, act: int, now_ms: int) -> 
         if value is None:
             raise Absent(f"{name} has no value here")
         try:
-            return decode(expand(value, run.blobs) if run.blobs else value)
+            found = known[name] = _decoded_blob(value, run.blobs) if run.blobs else decode(value)
+            return found
         except MALFORMED as error:
             raise ExpressionError(f"the value of {name} is malformed: {error}") from error
 
     return lookup
+
+
+def _decoded_blob(value: Raw, blobs: Blobs) -> Any:
+    """A value of a run that has blobs. The large one that was decoded last is likely to be wanted again, for the next
+    of many tasks; nobody changes it."""
+    if len(value) != REF_BYTES or whole(value, blobs) is value:
+        return decode(expand(value, blobs))
+    name = bytes(value)
+    if name not in _decoded_last:
+        found = decode(expand(value, blobs))
+        _decoded_last.clear()
+        _decoded_last[name] = found
+    return _decoded_last[name]
 
 
 def caught_value(error: ErrorInfo | None) -> Raw:

@@ -14,7 +14,7 @@ from wfe.core.compile import compile_plan
 from wfe.core.turn import Turn
 from wfe.core.values import splice
 from wfe.limits import BLOB_BYTES_MIN, PAYLOAD_BYTES_MAX
-from wfe.model.blob import expand
+from wfe.model.blob import expand, name_of, ref_to
 from wfe.model.definition import Approval, CompensateWith, Loop, Map, Parallel, Set, State, SubWorkflow, WaitSignal
 from wfe.model.event import RunStarted, TaskDone, TaskOpenedWith
 from wfe.model.ids import mint_run_id
@@ -176,3 +176,36 @@ def test_a_parent_is_told_a_large_result_in_full():
     ((receiver, told),) = turn.mail
     assert isinstance(told, ChildEnded)
     assert (receiver, decode(told.output)) == (parent, DOC)
+
+
+def test_a_value_is_decoded_once_however_often_expressions_name_it(monkeypatch: pytest.MonkeyPatch):
+    decoded: list[int] = []
+
+    def counting(data: Raw) -> Any:
+        decoded.append(len(data))
+        return decode(data)
+
+    monkeypatch.setattr("wfe.core.values.decode", counting)
+    document = {"title": "t", "pages": [DOC]}
+    small = Set(id="s", value="${list.map(a, small.x + a)}")
+    definition = define(small, output="${size(s)}", params=("small", "list"))
+    assert drive(definition, {"small": {"x": 1}, "list": list(range(500))}).output == 500
+    assert len(decoded) < 10
+    decoded.clear()
+    body = (task("t", "echo", doc="${doc.title + string(item)}"),)
+    definition = define(Map(id="m", items="100", do=body), output="${m}", params=("doc", "n"))
+    assert drive(definition, {"doc": document, "n": 1}).output == [f"t{n}" for n in range(100)]
+    assert len([size for size in decoded if size > len(DOC)]) == 1
+
+
+def test_references_to_what_a_run_does_not_have_are_nothing_to_other_runs():
+    """A forged reference to a content of another run must neither show it nor hide it."""
+    forged = bytes(ref_to(name_of(encode(DOC))))
+    thief = Driver(define(Set(id="s", value="${n}"), Set(id="t", value="${type(n)}"), output="${t}"), None, TASKS)
+    assert thief.run.status == "completed"
+    plan = thief.plan
+    started = RunStarted(mint_run_id(2, 5, 8), "w", 1, "h", Raw(forged), 5)
+    turn = Turn(decide.start(plan, started), plan, 5, 32, lambda: 0.5, [])
+    decide.begin(turn, started)
+    assert DOC.encode() not in encode(turn.run)
+    assert drive(define(Set(id="s", value="${size(n)}"), output="${s}"), DOC).output == len(DOC)
