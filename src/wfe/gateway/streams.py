@@ -61,8 +61,8 @@ async def _history(run: AsyncRun[Any], cursor: int) -> AsyncGenerator[bytes, Non
     "/events",
     summary="Follow the events of all runs",
     description="Server-sent events from now on: `data` is `{run, workflow, event}`; the event's own data is null when "
-    "it is large. Last-Event-ID (or `after`) resumes; some events may then come twice. `missed`: others are gone, for the "
-    "reader was too slow or a shard started anew: look at the runs again.",
+    "it is large. Last-Event-ID (or `after`) resumes; some events may then come twice. `missed`: others are gone, for "
+    "the reader was too slow or a shard started anew: look at the runs again.",
     responses=STREAM,
 )
 async def follow_all(
