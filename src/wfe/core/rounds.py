@@ -114,7 +114,7 @@ def fork(turn: Turn, point: Point, origin: str, at: int) -> None:
     run = point.run
     if run.durable is not None and not point.enabled:
         run.durable.seed = run.durable.seed or origin
-        again = durable.begin_anew(run, turn.plan, turn.now_ms, 0, rerun=False)
+        again = durable.begin_anew(run, turn.plan, turn.now_ms, 0, rerun=True)
         turn.emit(RunRestored(turn.now_ms, 0, Raw(_encode(run)), origin, at))
         durable.go_on(turn, again)
         return

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from wfe.core.durable.calls import approval_of, decode_child, decode_signal, decode_task
-from wfe.core.durable.places import MAIN, call_at, state_of
+from wfe.core.durable.places import MAIN, call_at, shown_name, state_of
 from wfe.core.durable.records import kind_of
 from wfe.core.plan import Plan
 from wfe.model.blob import expand
@@ -23,7 +23,6 @@ from wfe.model.durable import (
     NULL,
     TASK_PREFIX,
     TIMED_OUT,
-    Called,
 )
 from wfe.model.event_durable import CallEnded, CallMade
 from wfe.model.state import DEADLINE, Asked, RunState
@@ -34,16 +33,11 @@ _encode = msgspec.msgpack.Encoder().encode
 _OUTCOMES = {DONE: "done", FAILED: "failed", TIMED_OUT: "timed out"}
 
 
-def name_of(call: Called | CallMade) -> str:
-    """A call's name, or the word for its kind."""
-    return call.name or CALL_NAMES.get(call.kind, "call")
-
-
 def place_words(run: RunState, plan: Plan, key: int) -> str:
     """The function, or a call of it with its activation."""
     if key == MAIN:
         return plan.nodes[0].id
-    return f"{name_of(call_at(run, plan, key))}[{key // plan.stride}]"
+    return f"{shown_name(call_at(run, plan, key))}[{key // plan.stride}]"
 
 
 def task_words(run: RunState, plan: Plan, key: int) -> str:
@@ -80,7 +74,7 @@ def ended_calls(run: RunState) -> list[NodeState]:
             outcome = _OUTCOMES.get(completion.status, "ended")
             value = expand(completion.value, run.blobs)
             act = state.base + completion.seq
-            found.append(NodeState(name_of(state.calls[completion.seq]), act, outcome, detail, value=value))
+            found.append(NodeState(shown_name(state.calls[completion.seq]), act, outcome, detail, value=value))
     return found
 
 

@@ -78,7 +78,7 @@ def waiting_for(run: RunState, plan: Plan, leases: dict[int, Lease]) -> list[Wai
     found: list[Waiting] = []
     if run.status == PAUSED:
         found.append(Waiting("incident" if run.incident else "paused", detail=run.incident))
-    for parts in (_compensation, _tasks, _messages, _approvals, _locks, _joins, _children, _timers):
+    for parts in (_cancellation, _compensation, _tasks, _messages, _approvals, _locks, _joins, _children, _timers):
         for wait in parts(run, plan, leases):
             found.append(wait)
             if len(found) >= _WAITING_MAX:
@@ -95,6 +95,13 @@ def _place(run: RunState, plan: Plan, key: int) -> str:
 
 def _at(node_id: str, act: int) -> str:
     return f"{node_id}[{act}]" if act else node_id
+
+
+def _cancellation(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Waiting]:
+    """A durable function that was told of its cancellation, and until when it may clean up."""
+    if run.durable is not None and run.durable.cancelled:
+        due_ms = run.timers.get(DEADLINE, 0)
+        yield Waiting("cancellation", plan.nodes[0].id, "the function cleans up", due_ms=due_ms)
 
 
 def _compensation(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Waiting]:

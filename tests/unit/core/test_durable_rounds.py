@@ -178,7 +178,7 @@ def test_a_fork_begins_after_an_event_with_what_was_recorded(driver: DurableDriv
     cut = len(driver.events)
     driver.end(3, "receipt")
     run = fork(driver, event=cut)
-    assert run.open == {driver.key(3): 2}
+    assert run.open == {MAIN: 3, driver.key(3): 2}
     assert run.durable is not None
     assert run.durable.seed == driver.run.id
     assert [(c.seq, decode(c.value)) for c in run.durable.completions] == [(0, "seen")]
@@ -220,3 +220,21 @@ def test_an_open_call_is_skipped_with_a_value(driver: DurableDriver) -> None:
     with pytest.raises(InvalidInput, match="nothing to skip"):
         driver.command(lambda t: rounds.skip(t, "ship", value))
     assert FAILED not in [status for _, status, _ in driver.given]
+
+
+@pytest.mark.parametrize("cut", [3, 4, 5])
+def test_a_fork_from_the_middle_of_a_turn_goes_on_as_the_turn_did(driver: DurableDriver, cut: int) -> None:
+    driver.command(lambda t: decide.signal(t, "go", raw(1), "e1"))
+    driver.turn(signal(0, "go"), signal(1, "late", timeout_ms=0), task(2))
+    assert driver.names()[3:] == ["SignalArrived", "TurnTaken", "CallEnded", "CallEnded"]
+    run = fork(driver, event=cut + 2)
+    assert run.durable is not None
+    assert [(c.seq, c.status) for c in run.durable.completions] == [(0, 0), (1, 3)]
+
+
+def test_a_retry_polls_again_what_had_not_come(driver: DurableDriver) -> None:
+    driver.turn(signal(0, "go", timeout_ms=0))
+    driver.command(lambda t: decide.signal(t, "go", raw(1), "e1"))
+    driver.turn(status=1, error=ErrorInfo("TimedOut", "no signal 'go' came in time", "go", types=("TimedOut",)))
+    retry(driver)
+    assert driver.given == [(0, DONE, 1)]

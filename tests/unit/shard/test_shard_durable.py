@@ -23,9 +23,10 @@ from support.durable import (
 from support.shards import Host
 from wfe.model.definition import Definition, SubWorkflow, Task
 from wfe.model.durable import TASK_PREFIX
-from wfe.model.ids import partition_of
+from wfe.model.ids import mint_run_id, partition_of
 from wfe.wire import messages as m
 from wfe.wire.frames import Kind, header
+from wfe.wire.rounds import Change, ForkRun, RetryRun
 
 
 def agent(order: int) -> Function:
@@ -73,10 +74,11 @@ FUNCTIONS: dict[str, Callable[..., Function]] = {"agent": agent, "failing": fail
 class DurableHost(Host):
     """A host whose worker runs scripted functions, too. Further workers are peers of other names."""
 
-    def __init__(self, **rest: Any) -> None:
-        self.scripted = ScriptedWorker(FUNCTIONS)
-        tasks: dict[str, Any] = {"add": add, "fail": fail, **{TASK_PREFIX + name: None for name in FUNCTIONS}}
-        super().__init__(*(durable("order", name=name) for name in FUNCTIONS), PLAIN, OUTER, tasks=tasks, **rest)
+    def __init__(self, **functions: Callable[..., Function]) -> None:
+        functions |= FUNCTIONS
+        self.scripted = ScriptedWorker(functions)
+        tasks: dict[str, Any] = {"add": add, "fail": fail, **{TASK_PREFIX + name: None for name in functions}}
+        super().__init__(*(durable("order", name=name) for name in functions), PLAIN, OUTER, tasks=tasks)
 
     def execute(self, spec: m.TaskSpec) -> m.TaskResult:
         return self.scripted.run(spec) if spec.durable else super().execute(spec)
@@ -208,3 +210,70 @@ def test_a_paused_function_goes_on_when_it_is_resumed(host: DurableHost) -> None
     host.control(run_id, "resume")
     host.settle()
     assert host.output(run_id) == 12
+
+
+def shaky(order: int) -> Function:
+    first = yield [task(0, "add", x=order, y=1)]
+    second = yield [task(1, "shaky", x=decode(first.value))]
+    if second.error is not None:
+        raise ShakyError(second.error.message)
+    return decode(second.value)
+
+
+class ShakyError(Exception):
+    """The error of the task `shaky`, as a function raises it again."""
+
+
+class Shaky:
+    works = False
+
+    def __call__(self, x: int) -> int:
+        if not self.works:
+            raise ShakyError("down")
+        return x * 10
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["in memory", "after a restart"])
+def test_a_failed_function_is_retried_from_the_call_that_failed(restarted: bool) -> None:
+    host = DurableHost(shaky=shaky)
+    host.tasks["shaky"] = doing = Shaky()
+    host.hello()
+    run_id = host.start("shaky", 3).run_id
+    host.settle()
+    assert host.outcomes[run_id].status == "failed"
+    if restarted:
+        host.now_ms += 60_000
+        host.checkpoint()
+        host.crash()
+        host.scripted.forget()
+        host.hello()
+    doing.works = True
+    host.ask(Kind.RETRY, partition_of(run_id), RetryRun(run_id, "c1"))
+    host.settle()
+    assert decode(host.get(run_id).output) == 40
+    assert [name for _, name, _ in host.executions] == ["add", "shaky", "shaky"]
+    assert host.disk_is_sound()
+
+
+def test_a_fork_of_a_function_goes_its_own_way_from_a_call(host: DurableHost) -> None:
+    host.hello()
+    run_id = host.start("agent", 1).run_id
+    host.settle()
+    fork = mint_run_id(partition_of(run_id), host.now_ms, 77)
+    changes = [Change("add", raw(100))]
+    host.ask(Kind.FORK, partition_of(run_id), ForkRun(run_id, fork, "sleep", 0, changes), m.StartOutcome)
+    host.settle()
+    host.pass_time(1_000)
+    host.signal_go(fork)
+    host.settle()
+    assert decode(host.get(fork).output) == 110
+    assert host.get(run_id).status == "waiting"
+
+
+def test_a_cancelled_function_says_that_it_cleans_up(host: DurableHost) -> None:
+    host.hello(credit=4)  # the first turn, its task, the second turn and its task: the third waits for room
+    run_id = host.start("agent", 1).run_id
+    host.settle()
+    host.control(run_id, "cancel")
+    found = host.get(run_id)
+    assert found.waiting_for[0].kind == "cancellation"

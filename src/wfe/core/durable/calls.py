@@ -109,14 +109,15 @@ def begin_call(turn: Turn, key: int, made: CallMade, value: Raw) -> None:
     elif kind == CALL_SLEEP:
         turn.arm(made.due_ms, key * 2 + WAKE)
     elif kind in (CALL_SIGNAL, CALL_APPROVAL):
-        _begin_wait(turn, key, made.due_ms, made.timeout_ms)
+        begin_wait(turn, key, made.due_ms, made.timeout_ms)
     elif kind in (CALL_WORKFLOW, CALL_START):
         _begin_child(turn, key, made)
     elif kind == CALL_PUBLISH:
         turn.emit(Published(0, key // turn.plan.stride, value))
 
 
-def _begin_wait(turn: Turn, key: int, due_ms: int, timeout_ms: int) -> None:
+def begin_wait(turn: Turn, key: int, due_ms: int, timeout_ms: int) -> None:
+    """A wait takes what came early, polls, or arms its timer."""
     run = turn.run
     if run.waits[key] in run.signals:
         take(turn, key)

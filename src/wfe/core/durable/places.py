@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from wfe.core.places import disarm, forget
 from wfe.core.plan import Plan
-from wfe.model.durable import CALL_WORKFLOW, NULL, Called, DurableState
+from wfe.model.durable import CALL_NAMES, CALL_WORKFLOW, NULL, Called, DurableState
+from wfe.model.event_durable import CallMade
 from wfe.model.state import RunState
 
 MAIN = 0
@@ -27,6 +28,11 @@ def call_at(run: RunState, plan: Plan, key: int) -> Called:
     state = run.durable
     assert state is not None, "the run is a graph"
     return state.calls[key // plan.stride - state.base]
+
+
+def shown_name(call: Called | CallMade) -> str:
+    """A call's name, or the word for its kind."""
+    return call.name or CALL_NAMES.get(call.kind, "call")
 
 
 def close_call(run: RunState, plan: Plan, key: int, status: int) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from msgspec import Raw
 from msgspec.msgpack import Encoder
 
-from wfe.core.durable.calls import ask_again, end_call
-from wfe.core.durable.places import MAIN, key_of, state_of
+from wfe.core.durable.calls import ask_again, begin_wait, end_call
+from wfe.core.durable.places import MAIN, call_at, key_of, shown_name, state_of
 from wfe.core.evolve import replay
 from wfe.core.plan import Plan
 from wfe.core.turn import Turn
@@ -115,10 +115,16 @@ def begin_anew(run: RunState, plan: Plan, now_ms: int, attempt: int, *, rerun: b
 
 
 def go_on(turn: Turn, reopen: Sequence[int]) -> None:
-    """After the restored state was booked: what it holds is ready, armed, and asked for again."""
+    """After the restored state was booked: what it holds is ready, armed, and asked for again.
+
+    The point may lie in the middle of a turn: waits that would have been met at once are met now.
+    """
     run = turn.run
     for key in reopen:
         ask_again(turn, key)
+    for key in list(run.waits):
+        if key in run.waits:
+            begin_wait(turn, key, 0, call_at(run, turn.plan, key).timeout_ms)
     for timer, due_ms in run.timers.items():
         turn.arm(due_ms, timer)
     turn.ready.extend(run.open)
@@ -137,7 +143,7 @@ def last_attempt(events: Sequence[ev.RunEvent]) -> int:
 def place_of_call(events: Sequence[ev.RunEvent], name: str) -> int:
     """How many events there are before the turn that first made a call of this name; 0: there is none."""
     for position, event in enumerate(events):
-        if isinstance(event, TurnTaken) and any(made.name == name for made in event.calls):
+        if isinstance(event, TurnTaken) and any(shown_name(made) == name for made in event.calls):
             return position
     return 0
 
@@ -145,16 +151,16 @@ def place_of_call(events: Sequence[ev.RunEvent], name: str) -> int:
 def recorded_value(run: RunState, name: str) -> DurableCompletion | None:
     """The last recorded end of a call of this name."""
     state = state_of(run)
-    return next((c for c in reversed(state.completions) if c.seq >= 0 and state.calls[c.seq].name == name), None)
+    found = (c for c in reversed(state.completions) if c.seq >= 0 and shown_name(state.calls[c.seq]) == name)
+    return next(found, None)
 
 
 def skip_call(turn: Turn, name: str, value: Raw, act: int | None) -> None:
     """Ends an open call with this value; what it does is withdrawn."""
     run, plan = turn.run, turn.plan
     state = state_of(run)
-    places = [
-        key_of(run, plan, seq) for seq, call in enumerate(state.calls) if call.status == OPEN and call.name == name
-    ]
+    open_calls = [(seq, call) for seq, call in enumerate(state.calls) if call.status == OPEN]
+    places = [key_of(run, plan, seq) for seq, call in open_calls if shown_name(call) == name]
     if act is not None:
         places = [key for key in places if key // plan.stride == act]
     if not places:
