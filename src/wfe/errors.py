@@ -57,12 +57,17 @@ class WfeError(Exception):
 
 
 class GraphError(WfeError):
-    """A workflow that cannot be drawn. ``file`` and ``line`` (1-based) point at the author's source."""
+    """A workflow that cannot be drawn. ``file`` and ``line`` (1-based) point at the author's source.
+
+    ``more``: further mistakes that were found at the same time.
+    """
 
     code = "graph"
 
-    def __init__(self, message: str, *, file: str | None = None, line: int | None = None) -> None:
-        self.message, self.file, self.line = message, file, line
+    def __init__(
+        self, message: str, *, file: str | None = None, line: int | None = None, more: tuple[GraphError, ...] = ()
+    ) -> None:
+        self.message, self.file, self.line, self.more = message, file, line, more
         where = f"{file}:{line}: " if file and line else ""
         super().__init__(where + message)
 

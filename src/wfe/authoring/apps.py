@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wfe.authoring.places import is_author_file
 from wfe.authoring.tasks import TaskFunction
@@ -24,6 +24,9 @@ from wfe.authoring.workflows import DurableFunction, WorkflowFunction
 from wfe.errors import AppError, DefinitionError, GraphError, UnknownWorkflow, WfeError
 from wfe.model.definition import Definition, Task, walk
 from wfe.model.registered import RegisteredTask
+
+if TYPE_CHECKING:
+    from wfe.authoring.yaml_reader import Reading
 
 TEXT_SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -92,18 +95,21 @@ class App:
             self._definitions = found
         return self._definitions
 
-    def _read(self, file: str, text: str, problems: list[WfeError]) -> list[Definition]:
-        from wfe.authoring.yaml_reader import read_definitions
+    def read_text(self, file: str, text: str) -> Reading:
+        """What a text of the app holds, read with the app's tasks in mind, and all that is to be said about it."""
+        from wfe.authoring.yaml_reader import read_text
 
         newest: dict[str, RegisteredTask] = {}
         for (name, version), task in sorted(self.tasks.items()):
             newest[name] = task
             newest[f"{name}@{version}"] = task
-        try:
-            return read_definitions(text, file, tasks=newest)
-        except DefinitionError as error:
-            problems.append(error)
-            return []
+        return read_text(text, file, tasks=newest)
+
+    def _read(self, file: str, text: str, problems: list[WfeError]) -> list[Definition]:
+        reading = self.read_text(file, text)
+        if not reading.ok:
+            problems.append(DefinitionError(reading.errors))
+        return reading.definitions if reading.ok else []
 
 
 def load_app(specs: str | Sequence[str]) -> App:

@@ -44,7 +44,7 @@ _INSPECTING = {
 
 
 def check_source(function: Callable[..., Any]) -> None:
-    """GraphError for the first construct that would draw something else than it says."""
+    """GraphError for the first construct that would draw something else than it says, with all others."""
     tree = _source_of(function)
     if tree is None:
         return
@@ -52,8 +52,10 @@ def check_source(function: Callable[..., Any]) -> None:
     graph = tree.args.args[0].arg if tree.args.args else tree.args.posonlyargs[0].arg
     mistakes = [*_constructs(tree, names), *block_mistakes(tree, graph)]
     if mistakes:
-        first = min(mistakes)
-        raise GraphError(first.message, file=inspect.unwrap(function).__code__.co_filename, line=first.line)
+        file = inspect.unwrap(function).__code__.co_filename
+        first, *more = sorted(set(mistakes))
+        others = tuple(GraphError(each.message, file=file, line=each.line) for each in more)
+        raise GraphError(first.message, file=file, line=first.line, more=others)
 
 
 def _source_of(function: Callable[..., Any]) -> ast.FunctionDef | ast.AsyncFunctionDef | None:

@@ -28,8 +28,11 @@ from wfe.model.registered import RegisteredWorkflow
 __all__ = ["draw", "operators", "refusals"]
 
 
-def draw(workflow: RegisteredWorkflow, signature: Signature) -> Definition:
-    """Draws a workflow. GraphError (file, line, the construct to use) for the first mistake."""
+def draw(workflow: RegisteredWorkflow, signature: Signature, places: dict[str, Place]) -> Definition:
+    """Draws a workflow. GraphError (file, line, the construct to use) for the first mistake.
+
+    ``places`` is filled with the lines of the nodes.
+    """
     active = current_canvas()
     if active is not None:
         raise active.fail(f"{workflow.name!r} cannot be drawn inside the drawing of {active.workflow!r}: just call it")
@@ -58,6 +61,7 @@ def draw(workflow: RegisteredWorkflow, signature: Signature) -> Definition:
     finally:
         canvas.close()
     _validate(canvas, definition)
+    places.update(canvas.places)
     return definition
 
 
@@ -103,9 +107,13 @@ def _raised_at(error: Exception) -> Place | None:
 
 
 def _validate(canvas: Canvas, definition: Definition) -> None:
-    """What holds for every definition holds for a drawn one: the first finding, at the line of its node."""
+    """What holds for every definition holds for a drawn one: all findings, each at the line of its node."""
+    errors: list[GraphError] = []
     for finding in validate(definition):
         if finding.severity == "error":
             place = canvas.places.get(finding.node or "", canvas.place)
             hint = f"; {finding.suggestion}" if finding.suggestion else ""
-            raise GraphError(f"{finding.message}{hint} ({finding.where})", file=place.file, line=place.line)
+            errors.append(GraphError(f"{finding.message}{hint} ({finding.where})", file=place.file, line=place.line))
+    if errors:
+        errors[0].more = tuple(errors[1:])
+        raise errors[0]

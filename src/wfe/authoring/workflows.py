@@ -46,6 +46,8 @@ class WorkflowFunction(Generic[P, R]):
         self.__wfe_workflow__ = registered
         self._signature: Signature | None = None
         self._definition: Definition | None = None
+        self.places: dict[str, Place] = {}
+        """Where its nodes are drawn, by id, once it is."""
         self._lock = threading.RLock()
         update_wrapper(cast(Any, self), registered.function)
 
@@ -101,7 +103,7 @@ class WorkflowFunction(Generic[P, R]):
     def _make_definition(self) -> Definition:
         from wfe.authoring.tracing import draw
 
-        return draw(self.__wfe_workflow__, self.signature)
+        return draw(self.__wfe_workflow__, self.signature, self.places)
 
     def with_options(
         self,

@@ -54,7 +54,9 @@ class PlacedFinding:
 
     def __str__(self) -> str:
         hint = f"; {self.suggestion}" if self.suggestion else ""
-        return f"{self.file}:{self.line}:{self.column}: {self.message}{hint}"
+        column = f":{self.column}" if self.column else ""
+        place = f"{self.file}:{self.line}{column}: " if self.file and self.line else ""
+        return f"{place}{self.message}{hint}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ class Reading:
         """Whether there is no error among the findings."""
         return all(finding.severity != "error" for finding in self.findings)
 
+    @property
+    def errors(self) -> list[str]:
+        """The errors, each as one line with its place."""
+        return [str(finding) for finding in self.findings if finding.severity == "error"]
+
 
 _NODE_KEYS = ("do", "parallel", "branch", "race", "graph")
 """Keys whose value may be a list of nodes."""
@@ -81,7 +88,7 @@ def read_definitions(text: str, file: str, tasks: Mapping[str, RegisteredTask] |
     """
     reading = read_text(text, file, tasks)
     if not reading.ok:
-        raise DefinitionError([str(finding) for finding in reading.findings if finding.severity == "error"])
+        raise DefinitionError(reading.errors)
     return reading.definitions
 
 

@@ -11,6 +11,7 @@ from wfe.cli.params import address_option, apps_argument, connected
 
 if TYPE_CHECKING:
     from wfe.authoring.apps import App
+    from wfe.authoring.yaml_reader import PlacedFinding
     from wfe.model.definition import Definition
     from wfe.wire.messages import Deployed
 
@@ -89,56 +90,58 @@ def _print_deployed(deployed: list[Deployed], changed: str, new: str) -> None:
 @command("validate", short_help="Check an app's workflows without a server.")
 @apps_argument
 def validate_command(apps: tuple[str, ...], as_json: bool) -> int:
-    """Load the workflows of APP and print everything that is wrong with them; exit code 1 if there are errors."""
-    findings = list(_findings(list(apps)))
+    """Load the workflows of APP and say all that is wrong with them at once, with file and line, and what to do.
+
+    The exit code is 1 if there are errors; warnings alone are fine.
+    """
+    findings = _findings(list(apps))
     ok = all(finding["severity"] != "error" for finding in findings)
     if as_json:
         print_json({"ok": ok, "findings": findings})
         return 0 if ok else EXIT_FAILED
     for finding in findings:
-        place = ": ".join(filter(None, [finding["workflow"], finding["where"]]))
-        hint = f" ({finding['suggestion']})" if finding["suggestion"] else ""
-        click.echo(f"{styled(finding['severity'])}: {place + ': ' if place else ''}{finding['message']}{hint}")
+        place = f"{finding['workflow']}: " if finding["workflow"] else ""
+        click.echo(f"{styled(finding['severity'])}: {place}{finding['message']}")
     if ok:
         click.echo("ok")
     return 0 if ok else EXIT_FAILED
 
 
 def _findings(apps: list[str]) -> list[dict[str, Any]]:
-    """What validation found, and what kept an app from being read at all, in one form."""
+    """What is to be said about the app's workflows, and what kept it from being read at all, in one form."""
+    from wfe.authoring.app_findings import findings_of
     from wfe.authoring.apps import load_app
-    from wfe.core.validate import validate
+    from wfe.authoring.yaml_reader import PlacedFinding
     from wfe.errors import AppError, DefinitionError, GraphError
 
+    found: list[PlacedFinding] = []
     try:
-        definitions = load_app(apps).definitions()
+        app = load_app(apps)
+        found = findings_of(app)
+        if all(finding.severity != "error" for finding in found):
+            app.definitions()  # what only shows when all are together: two of one name
     except DefinitionError as error:
-        return [_finding(message=message) for message in error.findings]
-    except (AppError, GraphError) as error:
-        where = f"{error.file}:{error.line}" if isinstance(error, GraphError) and error.file else None
-        return [_finding(message=getattr(error, "message", None) or str(error), where=where)]
-    return [
-        _finding(definition.workflow, found.node, found.where, found.message, found.suggestion, found.severity)
-        for definition in definitions
-        for found in validate(definition)
-    ]
+        found += [PlacedFinding("", 0, 0, message) for message in error.findings]
+    except GraphError as error:
+        found.append(PlacedFinding(error.file or "", error.line or 0, 0, error.message))
+    except AppError as error:
+        found.append(PlacedFinding("", 0, 0, str(error)))
+    return [finding_document(finding) for finding in found]
 
 
-def _finding(
-    workflow: str | None = None,
-    node: str | None = None,
-    where: str | None = None,
-    message: str = "",
-    suggestion: str | None = None,
-    severity: str = "error",
-) -> dict[str, Any]:
+def finding_document(finding: PlacedFinding) -> dict[str, Any]:
+    """The JSON form. ``message`` has the place in front and the way out behind, ``problem`` has neither."""
     return {
-        "workflow": workflow,
-        "node": node,
-        "where": where,
-        "message": message,
-        "suggestion": suggestion,
-        "severity": severity,
+        "workflow": finding.workflow,
+        "node": finding.node,
+        "where": finding.where or None,
+        "message": str(finding),
+        "problem": finding.message,
+        "suggestion": finding.suggestion,
+        "severity": finding.severity,
+        "file": finding.file or None,
+        "line": finding.line or None,
+        "column": finding.column or None,
     }
 
 
