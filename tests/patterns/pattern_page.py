@@ -35,11 +35,12 @@ TASKS_HEAD = """
 
 def page() -> str:
     """The text of docs/patterns.md."""
-    parts = [HEAD, "| | pattern | YAML | Python | |\n|---|---|---|---|---|\n"]
+    parts = [HEAD, "| | pattern | YAML | Python | picture | |\n|---|---|---|---|---|---|\n"]
     for pattern in PATTERNS:
-        python = f"[drawn](#{_anchor(pattern)})" if pattern.python is not None else ""
-        yaml = f"[{_what(pattern)}](#{_anchor(pattern)})"
-        parts.append(f"| {pattern.number} | {pattern.name} | {yaml} | {python} | {pattern.sentence} |\n")
+        python = f"[`{pattern.python.__name__}`](#{_anchor(pattern)})" if pattern.python is not None else ""
+        yaml = f"[{KEYS[pattern.number]}](#{_anchor(pattern)})"
+        cells = (pattern.number, pattern.name, yaml, python, f"[picture](#{_anchor(pattern)})", pattern.sentence)
+        parts.append(f"| {' | '.join(map(str, cells))} |\n")
     parts += [TASKS_HEAD, _python(_shared())]
     for family, patterns in FAMILIES.items():
         parts.append(f"\n## {family}\n")
@@ -77,12 +78,7 @@ def _anchor(pattern: Pattern) -> str:
     return kept.replace(" ", "-")
 
 
-def _what(pattern: Pattern) -> str:
-    """The construct of the YAML form that brings it about."""
-    return KEYS[pattern.number]
-
-
-KEYS = {
+KEYS = {  # the construct of the YAML form that brings it about
     1: "order of the lines",
     2: "`parallel`",
     3: "end of `parallel`",

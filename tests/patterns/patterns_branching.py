@@ -67,10 +67,12 @@ nodes:
   - {task: a, split: or}
   - {signal: x, id: one}
   - {signal: y, id: other}
+  - {task: c}
   - {task: d, join: or}
 edges:
   - {from: a, to: one, when: left}
   - {from: a, to: other, when: right}
+  - {from: a, to: c, default: true}
   - one -> d
   - other -> d
 """,

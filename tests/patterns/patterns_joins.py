@@ -207,11 +207,12 @@ nodes:
   - {task: a, split: or}
   - {signal: x, id: one, split: xor}
   - {signal: y, id: other}
-  - {task: c}
+  - {task: c, join: each}
   - {task: d, join: or}
 edges:
   - {from: a, to: one, when: left}
   - {from: a, to: other, when: right}
+  - {from: a, to: c, default: true}
   - {from: one, to: d, when: one}
   - {from: one, to: c, default: true}
   - other -> d

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import jsonschema_rs
 import pytest
+import yaml
 
 from patterns.pattern_catalogue import FAMILIES, PATTERNS
-from patterns.pattern_model import Case, ends, send, waits
+from patterns.pattern_model import Case, Pattern, ends, send, waits
 from patterns.pattern_page import PAGE, page
 from patterns.pattern_playing import Play
 from patterns.patterns_branching import BLOCKING_DISCRIMINATOR, DISCRIMINATOR, MULTI_MERGE, STRUCTURED_MERGE
 from patterns.patterns_joins import GENERAL_AND_JOIN, THREAD_MERGE
 from patterns.patterns_states import CRITICAL_SECTION, MILESTONE
+from wfe.authoring.json_schema import definition_schema
+from wfe.authoring.yaml_reader import read_definitions
+from wfe.authoring.yaml_writer import write_yaml
+from wfe.core.validate import validate
 
 YAML_ONLY = {10, 18, 28, 31, 33, 37, 38, 41, 42}
 """Circles of any shape, milestones, and what counts threads: Python has the structured forms."""
@@ -69,6 +75,20 @@ def test_a_neighbouring_pattern_is_told_from_it(pattern, this: str, other: str) 
 def test_a_case_that_demands_something_else_fails(steps) -> None:
     with pytest.raises(AssertionError):
         Play(MULTI_MERGE, "yaml", Case("wrong", steps)).in_env()
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: f"WCP-{pattern.number}")
+def test_no_form_gives_a_finding_and_all_come_back_from_yaml_the_same(pattern: Pattern) -> None:
+    for language, (form, _) in pattern.forms().items():
+        definition = form if language == "yaml" else form.definition()
+        assert validate(definition) == []
+        assert read_definitions(write_yaml(definition), "again.yaml") == [definition]
+
+
+def test_editors_accept_what_the_reader_does() -> None:
+    schema = jsonschema_rs.validator_for(definition_schema())
+    for pattern in PATTERNS:
+        schema.validate(yaml.safe_load(pattern.yaml))
 
 
 def test_the_page_is_up_to_date() -> None:
