@@ -10,9 +10,10 @@ import type { RunEvent } from "../types";
 
 const KEPT = 500;
 
-interface Line extends RunEvent {
+interface Line {
   run: string;
-  workflow?: string;
+  workflow: string;
+  event: RunEvent;
 }
 
 export function Log(): JSX.Element {
@@ -20,7 +21,10 @@ export function Log(): JSX.Element {
   const [stopped, setStopped] = useState(false);
   const [workflow, setWorkflow] = useState("");
   const path = stopped ? null : `${API}/events${query({ workflow })}`;
-  const live = useStream(path, (data) => setLines((old) => [data as Line, ...old].slice(0, KEPT)));
+  const [missed, setMissed] = useState(false);
+  const take = (data: unknown, kind: string) =>
+    kind === "missed" ? setMissed(true) : setLines((old) => [data as Line, ...old].slice(0, KEPT));
+  const live = useStream(path, take, ["missed"]);
   return (
     <>
       <h1>
@@ -37,19 +41,20 @@ export function Log(): JSX.Element {
           clear
         </button>
       </div>
+      {missed && <p class="hint">Some events went by faster than they could be shown.</p>}
       <div class="scroll" tabIndex={0} role="region" aria-label="table">
         <table class="history" aria-live="off">
           <tbody>
-            {lines.map((each) => (
-              <tr key={`${each.run} ${each.seq}`}>
-                <td>{time(each.time)}</td>
+            {lines.map(({ run, workflow, event }) => (
+              <tr key={`${run} ${event.seq}`}>
+                <td>{time(event.time)}</td>
                 <td>
-                  <RunLink id={each.run} />
+                  <RunLink id={run} />
                 </td>
-                <td>{each.workflow}</td>
-                <td>{each.type}</td>
-                <td>{each.node}</td>
-                <td class="mono">{each.data ? short(each.data) : ""}</td>
+                <td>{workflow}</td>
+                <td>{event.type}</td>
+                <td>{event.node}</td>
+                <td class="mono">{event.data ? short(event.data) : ""}</td>
               </tr>
             ))}
           </tbody>
