@@ -309,6 +309,7 @@ def test_a_recorded_run_is_replayed_from_its_history(play, using):
 
 def test_a_run_that_waits_is_replayed_as_far_as_it_came(play, using):
     engine = play(functions.one_after_the_other, ["a", "bb"])
+    assert replayed(engine, functions.one_after_the_other, "") == ""  # it has had no turn yet
     engine.turn()
     engine.play(0, {"price": len})
     engine.turn()
