@@ -6,25 +6,21 @@ on from any event of the history as another run.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from patterns.pattern_catalogue import PATTERNS
+from patterns.pattern_cluster import Cluster, crash_one_shard_everywhere
 from patterns.pattern_model import Player, Sends
 from patterns.pattern_playing import TASKS, Play, each, is_so, plays
 from wfe.testing import Env
 from wfe.testing.runs import EnvRun
-from wfe.testing.world import TestWorld
 
 SOME = [play for play in plays(PATTERNS) if play.case is play.pattern.cases[0] and play.language == "yaml"]
 """The first case of each pattern."""
 HEARD = ("SignalArrived", "SignalLost")
-LATE_S = 2.0
-"""A shard that was started again waits for less than that for what workers still hold."""
 ACROSS = [play for play in plays(PATTERNS) if play.pattern.number in (1, 22)]
 """A sequence, and runs that start others on other shards."""
 
@@ -42,21 +38,6 @@ class Paused:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._run, name)
-
-
-class TwoShards(TestWorld):
-    SHARDS = 2
-
-
-class Cluster(Env):
-    """An engine with two shards, of which one crashes alone."""
-
-    _world_class = TwoShards
-
-    def until(self, ready: Callable[[], bool], hint: Callable[[], str]) -> None:
-        if not ready():
-            self._drive(asyncio.sleep(LATE_S))
-        assert ready(), hint()
 
 
 @each(PATTERNS)
@@ -93,15 +74,8 @@ def test_a_fork_from_any_event_ends_like_the_run(play: Play) -> None:
 
 @pytest.mark.parametrize("play", ACROSS, ids=str)
 def test_the_pattern_holds_when_one_of_two_shards_crashes_alone(play: Play) -> None:
-    expected, points = with_crash(play, -1)
-    for at in range(points):
-        assert with_crash(play, at)[0] == expected, f"a crash {'after' if at % 2 else 'before'} commit {at // 2 + 1}"
-
-
-def with_crash(play: Play, at: int) -> tuple[list[Any], int]:
-    """What came out, and between how many points there was to choose."""
-    with Cluster(TASKS) as env:
+    def scenario(env: Cluster) -> list[Any]:
         env.deploy(play.form)
-        crashes = env._world.crashes
-        crashes.at, crashes.seen, crashes.alone = at, 0, True
-        return Player(env.until).play(play.case, env.start(play.workflow, *play.arguments)), crashes.seen
+        return Player(env.until).play(play.case, env.start(play.workflow, *play.arguments))
+
+    assert crash_one_shard_everywhere(scenario, TASKS)
