@@ -186,7 +186,7 @@ def test_a_failed_run_says_why_and_its_payload_stays_text(page: Any) -> None:
 
 def test_a_decision_is_made_in_the_inbox(page: Any, shop: Any) -> None:
     run = start_from_form(page, "o-3", 5_000)
-    page.wait_for_selector("text=waits for a person")
+    page.wait_for_selector("li .badge:text('approval')")
     page.click("nav >> text=Approvals")
     page.click("text=Decide…")
     page.get_by_label("your name").fill("ann")

@@ -20,6 +20,18 @@ export interface Wait {
   due: string | null;
 }
 
+/** A wait with what is behind it: `text` in words, `by` the runs that hold what it waits for. */
+export interface Blocker extends Wait {
+  reason: string;
+  text: string;
+  by: string[];
+}
+
+export interface Explanation {
+  summary: string;
+  waiting_for: Blocker[];
+}
+
 export interface Run {
   id: string;
   workflow: string;

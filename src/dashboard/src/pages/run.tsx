@@ -11,9 +11,10 @@ import { Timeline } from "../parts/timeline";
 import { between, moment, relative, short, time } from "../format";
 import { attemptsOf, drawnName, ENDED, statesOf } from "../history";
 import { link, useLoaded } from "../hooks";
-import type { EventPage, Run, RunEvent, RunPast, Wait } from "../types";
+import type { EventPage, Explanation, Run, RunEvent, RunPast } from "../types";
 
 const LOOK_MS = 1_000;
+const WHY_MS = 3_000;
 const PAGE = 1_000;
 const EVENTS_MAX = 20_000;
 const ROWS = 200;
@@ -101,7 +102,7 @@ export function RunPage({ id }: { id: string }): JSX.Element {
           {shown.error.traceback && <pre tabIndex={0}>{shown.error.traceback}</pre>}
         </Section>
       )}
-      {!ended && <Waits waits={shown.waiting_for} />}
+      {!ended && <Waits id={id} />}
       <Rewind events={events} at={at} last={last} set={setAt} more={more} />
       <div class="columns">
         <Section title={at === null ? "Graph" : `Graph as of event ${at}`}>
@@ -132,40 +133,32 @@ export function RunPage({ id }: { id: string }): JSX.Element {
   );
 }
 
-const REASONS: Record<string, string> = {
-  worker: "is ready, and waits for a worker that knows this task and has a free slot",
-  task: "runs on a worker",
-  retry: "failed, and is tried again at the time given",
-  timer: "waits for the time given",
-  signal: "waits for a signal of this name",
-  approval: "waits for a person's decision",
-  lock: "waits for a lock that somebody else holds",
-  run: "waits for the run that it called",
-  join: "waits for tokens that have not come",
-  paused: "the run is paused: resume it",
-};
-
-function Waits({ waits }: { waits: Wait[] }): JSX.Element {
+function Waits({ id }: { id: string }): JSX.Element {
+  const found = useLoaded<Explanation>(`runs/${part(id)}/why`, WHY_MS);
   return (
     <Section title="Why is it not moving?" aside="what it waits for now">
-      {waits.length === 0 ? (
-        <p class="empty">It waits for nothing: its next step is being taken.</p>
-      ) : (
-        <ul class="plain">
-          {waits.map((each, index) => (
-            <li key={index}>
-              <Badge status={each.kind} /> <b>{each.node}</b> {REASONS[each.kind] ?? ""}
-              {each.detail && (
-                <>
-                  : {each.kind === "run" ? <RunLink id={each.detail} /> : <code>{each.detail}</code>}
-                </>
-              )}
-              {each.due && <> ({relative(each.due)})</>}
-              {each.attempt > 1 && <small> attempt {each.attempt}</small>}
-            </li>
-          ))}
-        </ul>
-      )}
+      <Trouble error={found.error} />
+      {found.data && <p>{found.data.summary}</p>}
+      <ul class="plain">
+        {found.data?.waiting_for.map((each, index) => (
+          <li key={index}>
+            <Badge status={each.kind} /> <b>{each.node}</b> {each.text}
+            {each.kind === "run" && (
+              <>
+                {" "}
+                <RunLink id={each.detail} />
+              </>
+            )}
+            {each.by.map((run) => (
+              <span key={run}>
+                {" "}
+                <RunLink id={run} />
+              </span>
+            ))}
+            {each.due && <small> {relative(each.due)}</small>}
+          </li>
+        ))}
+      </ul>
     </Section>
   );
 }
