@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from struct import Struct
 from typing import Final
 
 import lmdb
@@ -31,6 +32,17 @@ FULL_BYTES: Final = MIB
 SPARSE: Final = sys.platform == "linux"
 """Elsewhere a large map costs address space or disk (Windows allocates the file), so maps are smaller there."""
 OTHER_MAP_BYTES_MAX: Final = 1024 * MIB
+
+_MAGIC: Final = Struct("=II")
+_MAGIC_NUMBER: Final = 0xBEEFC0DE
+_LAYOUT: Final = 1
+"""Of LMDB's pages: in this one the fields of a header are at these offsets, behind the 16 bytes that each page has."""
+_PAGE_SIZE: Final = Struct("=I")
+_TRANSACTION: Final = Struct("=Q")
+_MAGIC_AT: Final = 16
+_PAGE_SIZE_AT: Final = 40
+_TRANSACTION_AT: Final = 144
+_HEADER_BYTES: Final = 152
 
 _FEW_TEXTS: Final = tuple(os.strerror(code) for code in (errno.EMFILE, errno.ENFILE))
 _FULL_TEXTS: Final = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT))
@@ -55,6 +67,7 @@ def open_environment(
     with translated(path, "open"):
         if not readonly and not (path / DATA_FILE).exists():
             _make(path, grown_bytes)
+        _check_headers(path / DATA_FILE)
         env = lmdb.open(
             str(path),
             map_size=map_bytes if SPARSE else min(map_bytes, OTHER_MAP_BYTES_MAX),
@@ -97,6 +110,26 @@ def _make(path: Path, grown_bytes: int) -> None:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def _check_headers(file: Path) -> None:
+    """LMDB follows the one of a file's two headers that has the higher transaction number. One flipped bit of a number
+    would bring older data back, and nothing else would tell. But transactions write them in turns: so the numbers
+    differ by one (in a new file both are 0), and the odd one is the second's. `DataCorrupt` when they do not. The bit
+    that is worth 2 may escape: it can make the older number the next one.
+    """
+    with file.open("rb") as opened:
+        first = opened.read(_HEADER_BYTES)
+        if len(first) < _HEADER_BYTES or _MAGIC.unpack_from(first, _MAGIC_AT) != (_MAGIC_NUMBER, _LAYOUT):
+            return  # LMDB says itself what is wrong with it, or lays out its pages in another way
+        opened.seek(_PAGE_SIZE.unpack_from(first, _PAGE_SIZE_AT)[0])
+        second = opened.read(_HEADER_BYTES)
+    if len(second) < _HEADER_BYTES:
+        return
+    even, odd = (_TRANSACTION.unpack_from(header, _TRANSACTION_AT)[0] for header in (first, second))
+    if even == odd == 0 or (even % 2 == 0 and abs(even - odd) == 1):
+        return
+    raise DataCorrupt(f"the headers of {file} do not fit each other ({even}, {odd}); restore a backup", str(file))
 
 
 def _fill_tail(env: lmdb.Environment, file: Path) -> None:
