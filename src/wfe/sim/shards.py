@@ -71,7 +71,8 @@ class ShardNode(Node):
         self._wake_us = 0
         self._wake_number = 0
         self._last_ms = 0
-        self._stopped = False
+        self._stops_seen_us = 0
+        """Until when the last stop went that a turn came after."""
         self.shard: Shard | None = None
         self.tally = Tally()
         self.awake_ms = 0
@@ -144,7 +145,6 @@ class ShardNode(Node):
         if number != self._wake_number or not self.alive:
             return
         if self.world.schedule.now_us < self.stopped_until_us:
-            self._stopped = True
             self.world.schedule.at(self.stopped_until_us, self._woken, number)
             return
         self.world.trace.step(self.world.schedule.now_us, f"turn {self.name}")
@@ -155,8 +155,8 @@ class ShardNode(Node):
         shard = self.shard
         assert shard is not None
         now_ms = self.now_ms()
-        if self._stopped:
-            self._stopped, self.awake_ms = False, now_ms
+        if self._stops_seen_us != self.stopped_until_us:
+            self._stops_seen_us, self.awake_ms = self.stopped_until_us, now_ms
         if now_ms - self._last_ms > self.options.lease_ms // 2:
             shard.workers.renew(now_ms)
         self._last_ms = now_ms
