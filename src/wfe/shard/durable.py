@@ -89,11 +89,20 @@ def spec_of(entry: Entry, key: int, attempt: int, worker: str, now_ms: int) -> T
     )  # fmt: skip
 
 
-def turn_over(entry: Entry, key: int, result: TaskResult, worker: str, *, counted: bool) -> None:
-    """After a turn: its worker has the coroutine as it is recorded, or nobody has."""
-    if key == MAIN:
-        goes_on = counted and result.status == SUSPENDED and entry.run.status != PAUSED
-        entry.home = worker if goes_on else ""
+def needs_all(entry: Entry, key: int, result: TaskResult) -> list[int]:
+    """A worker has no coroutine for what it was given: nobody has. The place that is ready again, if it is."""
+    entry.home = ""
+    goes_on = entry.run.open.get(key) == result.attempt and entry.run.status != PAUSED
+    return [key] if goes_on else []
+
+
+def turn_over(entry: Entry, key: int, result: TaskResult, worker: str, *, counted: bool) -> bool:
+    """After a turn its worker has the coroutine as it is recorded, or nobody has. False: it is no turn that counted."""
+    if key != MAIN or not counted:
+        return False
+    goes_on = result.status == SUSPENDED and entry.run.status != PAUSED
+    entry.home = worker if goes_on else ""
+    return True
 
 
 def lease_timeout_ms(lease: Lease) -> int:

@@ -16,16 +16,16 @@ from wfe.core import decide
 from wfe.errors import ProtocolError, Unauthorized, WfeError
 from wfe.limits import FRAME_MESSAGES_MAX, FRAME_MESSAGES_REFUSED, HEARTBEAT_MS, TASK_INPUT_BYTES_MAX
 from wfe.model.command import TaskEnded, TaskLost
-from wfe.model.durable import NEED_ALL, SUSPENDED
+from wfe.model.durable import NEED_ALL
 from wfe.model.ids import PARTITION_OF_PREFIX
 from wfe.model.malformed import MALFORMED
 from wfe.model.policy import ErrorInfo
-from wfe.model.state import NULL, PAUSED
+from wfe.model.state import NULL
 from wfe.observe import get_logger
 from wfe.partition.entry import Entry, Lease
 from wfe.shard.core import ShardCore, encode, error_reply
 from wfe.shard.dispatch import Dispatcher
-from wfe.shard.durable import lease_timeout_ms, runs_once, turn_over
+from wfe.shard.durable import lease_timeout_ms, needs_all, runs_once, turn_over
 from wfe.shard.links import NOWHERE, Link, detached, place_of
 from wfe.shard.loading import Loader
 from wfe.shard.turns import Turns
@@ -257,6 +257,8 @@ class Workers:
         key = result.activation * stride + result.node if 0 <= result.node < stride - 1 else NOWHERE
         lease = entry.leases.get(key)
         previous = NULL
+        if result.status == NEED_ALL and (lease is None or lease.worker != link.worker):
+            return False  # said again after a hello: somebody else has the turn by now
         if lease is not None and lease.attempt == result.attempt:
             del entry.leases[key]
             self._core.tallies.task(entry, key, result)
@@ -270,9 +272,7 @@ class Workers:
             if lease.followed_us and self._core.stages is not None:
                 self._core.stages.ended(lease, result.started_us)
         if result.status == NEED_ALL:
-            entry.home = ""
-            if entry.run.open.get(key) == result.attempt and entry.run.status != PAUSED:
-                self.turns.enqueue(entry, [key])
+            self.turns.enqueue(entry, needs_all(entry, key, result))
             return False
         before = len(entry.events)
         turn = self.turns.begin(entry, now_ms)
@@ -284,12 +284,12 @@ class Workers:
             kept = TaskEnded(key, result.attempt, result.status, value.copy(), error, previous, did.copy())
             self.turns.recover(entry, before, now_ms, kept)
             return False
-        if entry.run.durable is not None:
-            turn_over(entry, key, result, link.worker, counted=counted)
+        if entry.run.durable is not None and turn_over(entry, key, result, link.worker, counted=counted):
+            self._core.counters["turns_taken"] += 1
+            self.turns.file(entry, turn)
+            return False
         done = counted and result.status == _DONE
-        if counted and result.status == SUSPENDED:
-            self._core.counters["turns_suspended"] += 1
-        elif not done:
+        if not done:
             self._core.counters["tasks_failed" if counted else "results_stale"] += 1
         self.turns.file(entry, turn)
         return done

@@ -277,3 +277,25 @@ def test_a_cancelled_function_says_that_it_cleans_up(host: DurableHost) -> None:
     host.control(run_id, "cancel")
     found = host.get(run_id)
     assert found.waiting_for[0].kind == "cancellation"
+
+
+def test_a_worker_that_says_again_that_it_needs_all_takes_no_turn_from_another_one(host: DurableHost) -> None:
+    host.hello(b"w1")
+    run_id = host.start("agent", 1).run_id
+    host.turn()
+    (spec,) = host.dispatched()
+    need_all = m.TaskResult(spec.run_id, spec.node, spec.activation, spec.attempt, 5)
+    host.hello(b"w2")
+    host.worker_frame(Kind.RECALL, None, b"w1")
+    host.results([need_all], b"w1")
+    host.turn()
+    (again,) = host.dispatched()
+    assert (again.attempt, again.run_id) == (spec.attempt, run_id)
+    host.hello(b"w1")
+    host.results([need_all], b"w1")  # it did not hear the acknowledgement
+    host.turn()
+    assert host.dispatched() == []
+    host.results_seq = 0
+    host.results([host.scripted.run(again)], b"w2")
+    host.settle()
+    assert host.get(run_id).status == "waiting"
