@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 import wfe
-from conftest import Server
+from conftest import WFE, Server
 
 sys.path.insert(0, str(Path(__file__).parent))
 import durable_app
@@ -126,3 +127,58 @@ def test_changed_code_is_judged_by_runs_before_it_is_deployed(server: Server, cl
     assert waits.id in {one["run_id"] for each in found for one in each["reruns"] if one["outcome"] == "differs"}
     waits.signal("answer", "that")
     assert waits.result(timeout_s=TIMEOUT_S) == "<what? that>"
+
+
+OTHER_WAY = """
+import wfe
+from durable_app import label
+
+
+@wfe.workflow
+async def asks(wf: wfe.Durable, question: str) -> str:
+    return await wf.call(label, question)
+"""
+
+
+def test_a_worker_with_other_code_pauses_the_run_and_one_with_its_own_goes_on(
+    start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start_server("--shards", "1", "--workers", "0", "--log-level", "error", "--app", APP)
+    other = tmp_path / "other_way.py"
+    other.write_text(OTHER_WAY)
+    server.environment["PYTHONPATH"] = str(Path(APP).parent)
+
+    def worker(app: str) -> subprocess.Popen[bytes]:
+        options = ("worker", "--app", app, "--connect", server.address)
+        return subprocess.Popen([*WFE, *options], env=server.environment, stderr=subprocess.DEVNULL)
+
+    def leave(process: subprocess.Popen[bytes]) -> None:
+        process.terminate()
+        process.wait()
+
+    def status_is(run: Any, wanted: str) -> None:
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while run.status() != wanted:
+            assert time.monotonic() < deadline_s, f"{run.status()}, not {wanted}"
+            time.sleep(0.05)
+
+    with wfe.connect(server.address, (server.data / "token").read_text().strip()) as client:
+        run = client.start("asks", "why?")
+        workers = [worker(APP)]
+        try:
+            status_is(run, "waiting")
+            leave(workers.pop())
+            workers.append(worker(str(other)))
+            run.signal("answer", "because")
+            status_is(run, "paused")
+            (incident,) = (wait for wait in run.describe().waiting_for if wait.kind == "incident")
+            assert (
+                "call 0 is task label (other_way.py:8), recorded is signal answer (durable_app.py:" in incident.detail
+            )
+            leave(workers.pop())
+            workers.append(worker(APP))
+            run.resume()
+            assert run.result(timeout_s=TIMEOUT_S) == "<why? because>"
+        finally:
+            for process in workers:
+                leave(process)
