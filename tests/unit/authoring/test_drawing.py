@@ -167,6 +167,7 @@ NET = Graph(
         Edge("c", "c", port="cancelled"),
     ),
     entry=("a",),
+    regions={"rest": ("d", "f")},
 )
 
 
@@ -187,12 +188,19 @@ def test_arrows_say_when_they_are_taken_and_boxes_what_they_need():
         "<b>a</b><br/>join each",
         "<b>b</b><br/>split xor",
         "<b>c</b><br/>join 2, cancel the rest · cancels a",
-        "<b>d</b><br/>only while active(#34;a#34;)",
+        "<b>d</b><br/>only while active(#34;a#34;) · in rest",
+        "<b>f</b><br/>fail Late<br/>in rest",
     ):
         assert words in text
     assert 'label="else"' in to_dot(flow(NET))
     texts = [text.text for text in ElementTree.fromstring(to_svg(flow(NET))).iter(f"{SVG}text")]
     assert {"else", "late after 1m", "join each"} <= set(texts)
+
+
+def test_a_map_says_when_it_does_not_wait_for_all_its_items():
+    grown = Map(id="m", items="a", grow="more", complete_when="done > 2", do=(task("c"),))
+    assert "item in a<br/>grows by more · until done #62; 2" in to_mermaid(flow(grown))
+    assert "item in a<br/>until 2 ended" in to_mermaid(flow(Map(id="m", items="a", complete_after=2, do=(task("c"),))))
 
 
 def test_what_closes_a_circle_goes_back_on_the_right_of_everything_and_what_ends_early_passes_the_boxes_below():

@@ -103,7 +103,8 @@ class _Sketcher:
 
     def group(self, nodes: tuple[Node, ...], label: str, *, holder: Node | None = None) -> Group:
         name = self._name()
-        boxes = {node.id: self.box(node) for node in nodes}
+        regions = holder.regions if isinstance(holder, Graph) else {}
+        boxes = {node.id: self.box(node, [name for name, ids in regions.items() if node.id in ids]) for node in nodes}
         arrows: dict[tuple[str, str], list[str]] = {}
         for source, target, words in _arrows(nodes, holder):
             if source in boxes and target in boxes:
@@ -113,7 +114,7 @@ class _Sketcher:
         starts = tuple(boxes[id_].name for id_ in entry if id_ in boxes)
         return Group(name, label, tuple(boxes.values()), tuple(arrows), said, starts)
 
-    def box(self, node: Node) -> Box:
+    def box(self, node: Node, regions: list[str]) -> Box:
         name = self._name()
         groups: tuple[Group, ...] = ()
         match node:
@@ -124,7 +125,8 @@ class _Sketcher:
         kind, detail = describe(node)
         if node.if_ is not None:
             detail = f"{detail} · if {node.if_}" if detail else f"if {node.if_}"
-        return Box(name, kind, node.id, detail, groups, rules(node))
+        ruled = [rules(node), *(f"in {region}" for region in regions)]
+        return Box(name, kind, node.id, detail, groups, " · ".join(part for part in ruled if part))
 
 
 def _arrows(nodes: tuple[Node, ...], holder: Node | None) -> list[tuple[str, str, str]]:

@@ -50,8 +50,10 @@ def describe(node: Node) -> tuple[str, str]:
 
 
 def rules(node: Node) -> str:
-    """What it needs to begin in a net, and what follows from its end; empty for most."""
+    """What it needs to begin in a net, when it ends, and what follows from that; empty for most."""
     parts = [] if node.join is None else [_join(node.join)]
+    if isinstance(node, Map):
+        parts += _leaving(node)
     if node.split != "and":
         parts.append(f"split {node.split}")
     if node.enabled_while is not None:
@@ -132,7 +134,7 @@ def _block(node: Node) -> str:
         case Catch():
             return ", ".join(node.errors)
         case Map():
-            return _map(node)
+            return f"{node.as_} in {node.items}"
         case Loop():
             return _loop(node)
         case Lock():
@@ -199,15 +201,14 @@ def _loop(node: Loop) -> str:
     return " · ".join(f"{word} {test}" for word, test in tests if test is not None)
 
 
-def _map(node: Map) -> str:
-    parts = [f"{node.as_} in {node.items}"]
-    if node.grow is not None:
-        parts.append(f"grows by {node.grow}")
+def _leaving(node: Map) -> list[str]:
+    """Whether a map may have more items than it begins with, and when it does not wait for all."""
+    parts = [] if node.grow is None else [f"grows by {node.grow}"]
     if node.complete_after is not None:
         parts.append(f"until {node.complete_after} ended")
     if node.complete_when is not None:
         parts.append(f"until {node.complete_when}")
-    return " · ".join(parts)
+    return parts
 
 
 def _task(node: Task) -> str:
