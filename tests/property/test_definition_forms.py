@@ -21,6 +21,7 @@ from wfe.authoring.yaml_reader import read_definitions, read_text
 from wfe.authoring.yaml_writer import to_plain, write_yaml
 from wfe.core.canonical import canonical, decode, definition_hash
 from wfe.core.compile import compile_plan
+from wfe.core.study import processed_graph
 from wfe.core.validate import validate
 from wfe.model.definition import Definition, walk
 
@@ -37,6 +38,31 @@ def test_random_definitions_are_valid(definition: Definition) -> None:
 @given(definitions())
 def test_yaml_read_back_gives_an_equal_definition(definition: Definition) -> None:
     assert read_definitions(write_yaml(definition), "flow.yaml") == [definition]
+
+
+@settings(max_examples=50)
+@given(definitions(nodes_max=6), st.integers(1, 99))
+def test_an_export_in_json_read_back_gives_equal_definitions(definition: Definition, version: int) -> None:
+    numbered = msgspec.structs.replace(definition, version=version)
+    text = msgspec.json.format(msgspec.json.encode([to_plain(numbered)]), indent=2).decode()
+    assert read_definitions(text, "all.json") == [numbered]
+
+
+@settings(max_examples=50)
+@given(definitions(nodes_max=6))
+def test_every_definition_has_a_processed_graph(definition: Definition) -> None:
+    """Every node is there once, on a level behind those that lead to it, and in some path."""
+    graph = processed_graph(definition, paths_max=10_000)
+    ids = [node.id for node in graph.nodes if node.kind != "end" or "." not in node.id]
+    assert ids == [node.id for node in walk(definition.nodes)]
+    level = {node.id: node.level for node in graph.nodes}
+    circular = {spot for circle in graph.circles for spot in circle}
+    for arc in graph.arcs:
+        if arc.kind != "back" and arc.source not in circular:
+            assert level[arc.source] < level[arc.target], arc
+    assert sorted(spot for spots in graph.levels for spot in spots) == sorted(level)
+    if isinstance(graph.path_count, int) and graph.path_count <= 10_000:
+        assert len(graph.paths) == graph.path_count
 
 
 @settings(max_examples=50)

@@ -33,6 +33,8 @@ _WORDS: dict[str, Any] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _SURROGATES = re.compile(r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|[\s\S])")
+_FOREIGN = re.compile("[\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+"""What JSON may hold in a text as it is, and YAML does not, or takes for the end of a line."""
 
 
 class Mark(NamedTuple):
@@ -119,6 +121,7 @@ def read_documents(text: str, *, json: bool = False) -> Iterator[Tree]:
         raise TextError(f"the text has {size} bytes, the limit is {DEFINITION_BYTES_MAX}", Mark(1, 1))
     if json:
         text = _SURROGATES.sub(_join_surrogates, text)
+        text = _FOREIGN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     try:
         yield from _Reader().documents(text)
     except yaml.MarkedYAMLError as error:

@@ -230,3 +230,10 @@ def test_a_condition_that_is_just_true_differs_from_otherwise():
     branches = (Branch("true", (Set(id="a", value=1),)), Branch("true", (Set(id="b", value=1),)))
     definition = Definition(workflow="flow", nodes=(When(id="when", branches=branches),))
     assert read_definitions(write_yaml(definition), "f.yaml") == [definition]
+
+
+@pytest.mark.parametrize("char", ["\x7f", "\x85", "\u2028", "\ufffe", "\U0001f600", "é"])
+def test_json_may_hold_characters_that_yaml_does_not(char: str) -> None:
+    text = json.dumps({"workflow": "flow", "nodes": [{"set": f"a{char}b"}]}, ensure_ascii=False)
+    [found] = read_definitions(text, "flow.json")
+    assert found.nodes == (Set(id="set", value=f"a{char}b"),)
