@@ -60,12 +60,11 @@ class Deploys:
     def resolve_start(self, workflow: str, version: int) -> tuple[str, int]:
         """The same for a start from outside, which a deprecated version refuses."""
         found = self.found(workflow, version)
-        versions = self._catalogue.versions(workflow)
-        row = versions[found[1]]
-        if row.deprecated_at:
+        if self._catalogue.is_deprecated(workflow, found[1]):
+            versions = self._catalogue.versions(workflow)
             others = [number for number, each in versions.items() if not each.deprecated_at]
             way = f"; start {workflow}@{others[-1]}" if others else ""
-            why = f": {row.note}" if row.note else ""
+            why = f": {note}" if (note := versions[found[1]].note) else ""
             raise DefinitionDeprecated(f"version {found[1]} of workflow {workflow!r} is deprecated{why}{way}")
         return found
 

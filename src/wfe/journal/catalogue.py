@@ -174,6 +174,10 @@ class Catalogue:
         row = self._workflows.get(name)
         return dict(sorted(row.kept.items())) if row else {}
 
+    def is_deprecated(self, name: str, version: int) -> bool:
+        """Whether a version that is there takes no new runs."""
+        return bool(self._workflows[name].versions[version].deprecated_at)
+
     def is_deleted(self, name: str, version: int) -> bool:
         """Whether there was such a version (0: such a workflow), and it is gone."""
         row = self._workflows.get(name)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from wfe.errors import DataCorrupt, DataFull, VersionConflict
+from wfe.journal import schema
 from wfe.journal.catalogue import Catalogue, Listed
 from wfe.journal.verify_store import verify_catalogue
+from wfe.ports import Op
 from wfe.sim.chance import SeededRandom
 from wfe.sim.disk import SimDisk
 
@@ -101,6 +104,14 @@ def test_deprecation_tags_and_what_is_current_survive_a_crash(disk: SimDisk) -> 
         Listed("checkout", 1, "h1", 10, True, 30, "use checkout_2", ["stable"]),
     ]
     assert again.resolve("checkout") == ("h1", 1)
+
+
+def test_rows_that_were_written_before_there_were_tags_are_read(disk: SimDisk) -> None:
+    opened(disk)
+    old = msgspec.msgpack.encode(["checkout", 2, {1: ["h1", 10], 2: ["h2", 20]}])
+    sealed = schema.seal(schema.CATALOGUE_WORKFLOWS, b"checkout", old)
+    disk.store("catalogue").commit([Op(schema.CATALOGUE_WORKFLOWS, b"checkout", sealed)])
+    assert opened(disk).list() == [Listed("checkout", 2, "h2", 20, True), Listed("checkout", 1, "h1", 10, False)]
 
 
 def test_a_tag_stands_for_one_version_at_a_time(disk: SimDisk) -> None:
