@@ -14,7 +14,7 @@ from wfe.core.expressions import compile_expression, compile_template
 from wfe.core.nets.shape import Net
 from wfe.core.nets.wiring import edges_of_block, finish_net, is_net, make_net, names_of_net
 from wfe.core.plan import Arm, Input, Op, Plan, PlanNode, Scope, ScopeKind, Source, SourceKind
-from wfe.core.value_checks import input_checks, output_check
+from wfe.core.value_checks import check_of, input_checks, output_check
 from wfe.errors import DefinitionError
 from wfe.model.definition import Assign, Definition, Graph, Loop, Map, Node, Parallel, Task, When, children, walk
 from wfe.model.net import Edge
@@ -100,6 +100,7 @@ class _Compiler:
             tags,
             tuple(self.nets),
             any(node.op is Op.DURABLE for node in self.nodes),
+            check_of(definition.returns, definition.types),
         )
 
     # ---- shape ------------------------------------------------------------------------------------------------------

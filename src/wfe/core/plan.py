@@ -204,3 +204,5 @@ class Plan:
     nets: tuple[Net, ...] = ()
     durable: bool = False
     """It is one durable function."""
+    returns: ValueCheck | None = None
+    """What the run's result must fit."""

@@ -110,6 +110,15 @@ def invalid_output(check: ValueCheck, value: Raw, retry: RetryPolicy | None, wha
     )
 
 
+def invalid_result(check: ValueCheck, value: Raw, blobs: Blobs, workflow: str) -> str | None:
+    """Why the result of a run does not fit what its workflow declares; None when it does."""
+    found = check.misfit(expand(value, blobs))
+    if found is None:
+        return None
+    path, message = found
+    return f"the result of workflow {workflow} does not fit its schema at {path}: {message}"[:ERROR_MESSAGE_CHARS_MAX]
+
+
 def _sure_bytes(schema: Schema) -> frozenset[int]:
     """First bytes of encoded values that surely fit: those of the types of a schema that says nothing else."""
     alternatives = schema.get("anyOf")

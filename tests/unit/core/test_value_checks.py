@@ -17,7 +17,7 @@ from wfe.core.compile import compile_plan
 from wfe.core.schemas import compile_schema
 from wfe.core.validate import validate
 from wfe.core.value_checks import ValueCheck, check_of
-from wfe.model.definition import Catch, Http, Map, SubWorkflow, Task
+from wfe.model.definition import Catch, End, Http, Map, SubWorkflow, Task
 from wfe.model.policy import RetryPolicy
 
 ORDER = {"type": "object", "properties": {"items": {"type": "array", "items": {"$ref": "#/types/Item"}}}}
@@ -192,3 +192,31 @@ nodes:
     assert isinstance(node, Task)
     assert node.params == {"order": {"type": "object", "required": ["id"]}}
     assert read_definitions(write_yaml(definition), "w.yaml") == [definition]
+
+
+# ---- the result of a run --------------------------------------------------------------------------------------------
+
+
+def test_the_result_of_a_run_fits_what_the_workflow_declares():
+    definition = define(output="${n}", returns={"$ref": "#/types/Order"}, types={"Item": ITEM, "Order": ORDER})
+    assert RunDriver(definition, {"items": [{"price": 1}]}, {}).output == {"items": [{"price": 1}]}
+    error = RunDriver(definition, {"items": [{"price": "x"}]}, {}).run.error
+    assert error is not None
+    assert (error.type, error.node) == ("InvalidOutput", "output")
+    assert "$.items[0].price" in error.message
+
+
+def test_a_value_that_a_run_is_ended_with_fits_or_is_a_fault_there():
+    definition = define(End(id="e", value="${n}"), returns={"type": "integer"})
+    assert RunDriver(definition, 3, {}).output == 3
+    error = RunDriver(definition, "3", {}).run.error
+    assert error is not None
+    assert (error.type, error.node) == ("InvalidOutput", "e")
+    caught = define(Catch(id="c", errors=("InvalidOutput",), do=(End(id="e", value="${n}"),)), returns={"type": "null"})
+    assert RunDriver(caught, "3", {}).run.status == "completed"
+
+
+def test_a_large_result_is_looked_at_as_a_whole():
+    definition = define(output="${n}", returns={"type": "string", "minLength": 40_000})
+    assert RunDriver(definition, "x" * 40_000, {}).run.status == "completed"
+    assert RunDriver(definition, "x" * 39_999, {}).run.status == "failed"

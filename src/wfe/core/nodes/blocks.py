@@ -5,6 +5,7 @@ from __future__ import annotations
 from wfe.core.faults import end_run, raise_fault
 from wfe.core.plan import Op, PlanNode
 from wfe.core.turn import Turn
+from wfe.core.value_checks import INVALID_OUTPUT, invalid_result
 from wfe.core.values import caught_value, evaluate, evaluate_raw, evaluate_truth
 from wfe.errors import ExpressionError
 from wfe.model.definition import Fail
@@ -58,6 +59,11 @@ def open_end(turn: Turn, act: int, node: PlanNode) -> None:
         value = evaluate_raw(turn.run, turn.plan, node.scope, act, node.template, turn.now_ms)
     except ExpressionError as error:
         raise_fault(turn, act, node, "expression", str(error))
+        return
+    check = turn.plan.returns
+    unfit = None if check is None else invalid_result(check, value, turn.run.blobs, turn.run.workflow)
+    if unfit is not None:
+        raise_fault(turn, act, node, INVALID_OUTPUT, unfit)
         return
     end_run(turn, COMPLETED, output=value)
 

@@ -7,6 +7,7 @@ from wfe.core.nets.leave import end_firing
 from wfe.core.nodes.loops import close_iteration
 from wfe.core.plan import ScopeKind
 from wfe.core.turn import Turn
+from wfe.core.value_checks import INVALID_OUTPUT, invalid_result
 from wfe.core.values import evaluate_raw
 from wfe.errors import ExpressionError
 from wfe.limits import ERROR_MESSAGE_CHARS_MAX
@@ -26,6 +27,10 @@ def close_frame(turn: Turn, act: int) -> None:
             output = evaluate_raw(run, plan, 0, 0, plan.output, turn.now_ms)
         except ExpressionError as error:
             end_run(turn, FAILED, error=_failure(str(error), "output"))
+            return
+        unfit = None if plan.returns is None else invalid_result(plan.returns, output, run.blobs, run.workflow)
+        if unfit is not None:
+            end_run(turn, FAILED, error=ErrorInfo(INVALID_OUTPUT, unfit, "output", types=(INVALID_OUTPUT,)))
             return
         end_run(turn, COMPLETED, output=output)
         return
