@@ -75,8 +75,10 @@ class Partition:
         """Drop runs whose repeated starts will be looked up in the store."""
         limit = now_ms - RECENT_RUNS_MS
         for left in (self.recent, self.evicted):
-            while left:
-                run_id = next(iter(left))
-                if left[run_id] > limit:
+            old = []  # looked for in one pass: the front of a dict from which much was deleted takes time to find
+            for run_id, since_ms in left.items():
+                if since_ms > limit:
                     break
+                old.append(run_id)
+            for run_id in old:
                 del left[run_id]

@@ -14,7 +14,7 @@ import msgspec
 
 from wfe.core import decide
 from wfe.errors import ProtocolError, Unauthorized, WfeError
-from wfe.limits import FRAME_MESSAGES_MAX, FRAME_MESSAGES_REFUSED, HEARTBEAT_MS, TASK_INPUT_BYTES_MAX
+from wfe.limits import CREDIT_TASKS_MAX, FRAME_MESSAGES_MAX, FRAME_MESSAGES_REFUSED, HEARTBEAT_MS, TASK_INPUT_BYTES_MAX
 from wfe.model.command import TaskEnded, TaskLost
 from wfe.model.durable import NEED_ALL
 from wfe.model.ids import PARTITION_OF_PREFIX
@@ -167,7 +167,7 @@ class Workers:
             )
             return
         self._presented(link, now_ms)
-        link.credit_tasks += credit.tasks
+        link.credit_tasks = min(link.credit_tasks + credit.tasks, CREDIT_TASKS_MAX)  # what is above it was told twice
         link.credit_bytes += credit.bytes
         link.told_ready = False
 

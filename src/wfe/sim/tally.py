@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from wfe.limits import CREDIT_TASKS_MAX, MAIL_LETTERS_MAX
 from wfe.model import event as ev
+from wfe.model.durable import DONE
+from wfe.model.event_durable import CallEnded
 from wfe.model.event_kinds import CompensationDone
 from wfe.sim.node import Violation
 
@@ -35,6 +37,8 @@ class Tally:
             name = COUNTED.get(type(event))
             if name is not None:
                 self.counts[name] += 1
+            elif isinstance(event, CallEnded):
+                self.counts["tasks_done"] += event.status == DONE and event.attempt > 0
             elif isinstance(event, CompensationDone):
                 self.counts["tasks_done"] += event.error is None
             elif isinstance(event, ev.RunEnded):
@@ -59,9 +63,10 @@ class Tally:
         entries = sum(len(partition.entries) for partition in core.partitions.values())
         if core.live_runs != entries:
             raise Violation(f"{node.name} counts {core.live_runs} runs in memory, there are {entries}")
-        doubles = node.world.swarm.weather.duplicate > 0  # TCP makes none; one of CREDIT lends twice, until a hello
+        # TCP makes no doubles; one of CREDIT lends twice, until a hello.
+        most = CREDIT_TASKS_MAX * (1 + (node.world.swarm.weather.duplicate > 0))
         for link in node.shard.workers.links.values():
-            if not doubles and len(link.held) + link.credit_tasks > CREDIT_TASKS_MAX:
+            if len(link.held) + link.credit_tasks > most:
                 raise Violation(f"{node.name}: {link.worker} holds {len(link.held)}, and lends {link.credit_tasks}")
         for number, partition in core.partitions.items():
             for receiver, box in partition.record.outboxes.items():

@@ -6,7 +6,7 @@ from msgspec import Raw
 
 from support.shard_cases import TASKS, chain, host
 from support.shards import Host, decode, encode
-from wfe.limits import LEASE_MS
+from wfe.limits import CREDIT_TASKS_MAX, LEASE_MS
 from wfe.model.definition import Definition, Map, Task
 from wfe.wire import messages as m
 from wfe.wire.frames import Kind, decode_header, header
@@ -36,6 +36,16 @@ def test_unused_credit_can_be_recalled():
     assert returned == [m.Credit(7, 1 << 30)]
     shard.start("chain", 1)
     assert not shard.dispatched()
+
+
+def test_credit_that_is_told_again_and_again_is_no_more_than_a_worker_can_lend():
+    shard = Host(chain(), tasks=TASKS)
+    shard.hello(credit=CREDIT_TASKS_MAX - 1)
+    for _ in range(5):
+        shard.worker_frame(Kind.CREDIT, m.Credit(CREDIT_TASKS_MAX - 1, 1))
+    shard.worker_frame(Kind.RECALL, None)
+    returned = [decode(parts[1], type=m.Credit) for _, parts in shard.workers if parts[0] == header(Kind.RETURNED)]
+    assert [credit.tasks for credit in returned] == [CREDIT_TASKS_MAX]
 
 
 def test_a_worker_gets_only_tasks_that_it_knows():
