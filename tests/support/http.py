@@ -101,6 +101,7 @@ class Reader:
     def __init__(self, http: HttpEnv, path: str, *, token: str | None = TOKEN, **given: Any) -> None:
         self.chunks: list[bytes] = []
         self.status = 0
+        self.head: list[tuple[bytes, bytes]] = []
         self._taking = asyncio.Event()
         self._taking.set()
         self._gone = asyncio.Event()
@@ -110,7 +111,7 @@ class Reader:
 
     async def _send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status, self.head = message["status"], list(message["headers"])
             return
         await self._taking.wait()
         self.chunks.append(bytes(message.get("body", b"")))

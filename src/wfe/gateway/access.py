@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from litestar import Request, Response, get, post
+from litestar import Request, Response
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from wfe.gateway.sessions import COOKIE
 from wfe.gateway.state import Gateway
+from wfe.gateway.verbs import get, post
 from wfe.limits import SESSION_S
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})

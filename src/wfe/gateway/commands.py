@@ -9,7 +9,7 @@ import asyncio
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Response, post
+from litestar import Response
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
@@ -22,6 +22,7 @@ from wfe.gateway.documents import Accepted, BulkFailure, BulkOutcome, Run, RunSt
 from wfe.gateway.problems import BadRequest
 from wfe.gateway.runs import LIST_MAX, read_run
 from wfe.gateway.state import Gateway
+from wfe.gateway.verbs import post
 from wfe.limits import BULK_CONCURRENCY, BULK_RUNS_MAX, KEY_CHARS_MAX, NAME_CHARS_MAX
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]

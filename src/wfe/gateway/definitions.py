@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Request, Response
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, QueryParameter
@@ -30,6 +30,7 @@ from wfe.gateway.documents import (
 )
 from wfe.gateway.problems import BadRequest
 from wfe.gateway.state import Gateway
+from wfe.gateway.verbs import get, post
 from wfe.limits import DEFINITION_BYTES_MAX, KIB
 from wfe.model.malformed import MALFORMED
 from wfe.wire.messages import DefinitionFound
@@ -47,9 +48,7 @@ _DRAWN_TYPES = {
     "json": "application/json",
 }
 _DRAWN = {
-    200: ResponseSpec(
-        bytes, description="The definition in the wanted form.", media_type="*/*", generate_examples=False
-    )
+    200: ResponseSpec(Any, description="The definition in the wanted form.", media_type="*/*", generate_examples=False)
 }
 
 

@@ -140,6 +140,14 @@ class EventPage(Struct):
     ended: bool
 
 
+class StreamedEvent(Struct, omit_defaults=True):
+    """One server-sent event. ``data``: a JSON text; ``id``: what Last-Event-ID takes; ``event``: end, missed, error."""
+
+    data: str = ""
+    id: str = ""
+    event: str = ""
+
+
 class NodePast(Struct):
     """An open activation of a node, or a node whose value is kept."""
 

@@ -13,7 +13,7 @@ import secrets as dice
 from typing import Any
 
 import msgspec
-from litestar import Request, post
+from litestar import Request
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from msgspec import Struct
@@ -24,6 +24,7 @@ from wfe.errors import ConfigError, UnknownRun, UnknownWorkflow
 from wfe.gateway.problems import BadRequest
 from wfe.gateway.signatures import BadSignature, message_id, verify
 from wfe.gateway.state import Gateway
+from wfe.gateway.verbs import post
 from wfe.limits import HOOK_BODY_BYTES_MAX, KEY_CHARS_MAX
 from wfe.model.definition import Definition, Trigger, WaitSignal, walk
 from wfe.model.malformed import MALFORMED

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, get, post
+from litestar import Response
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Struct
 
@@ -23,6 +24,7 @@ from wfe.gateway.documents import (
 )
 from wfe.gateway.runs import LIST_MAX
 from wfe.gateway.state import Gateway
+from wfe.gateway.verbs import get, post
 from wfe.limits import KEY_CHARS_MAX, NAME_CHARS_MAX
 
 
@@ -90,7 +92,13 @@ async def healthz() -> Health:
     return Health("ok")
 
 
-@get("/readyz", tags=["health"], summary="Whether the engine serves", security=[])
+@get(
+    "/readyz",
+    tags=["health"],
+    summary="Whether the engine serves",
+    security=[],
+    responses={503: ResponseSpec(Health, description="Not now.", generate_examples=False)},
+)
 async def readyz(gateway: NamedDependency[Gateway]) -> Response[Health]:
     """503 while some shard does not serve, or the server cannot be reached."""
     try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, get, post
+from litestar import Response
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from msgspec import UNSET, Struct, UnsetType
 
@@ -15,6 +16,7 @@ from wfe.client.why import why_document
 from wfe.gateway.documents import EventPage, Explanation, Run, RunList, RunPast, RunStatus
 from wfe.gateway.problems import BadRequest
 from wfe.gateway.state import Gateway
+from wfe.gateway.verbs import get, post
 from wfe.limits import KEY_CHARS_MAX, LONG_POLL_MAX_S, NAME_CHARS_MAX
 from wfe.model.durations import parse_duration
 from wfe.wire.messages import RunView, StartRun
@@ -54,7 +56,13 @@ async def read_run(gateway: Gateway, run_id: str) -> Run:
     return run_of(await gateway.client.view(run_id))
 
 
-@post("/runs", status_code=201, summary="Start a run", description="200 instead of 201: the key named a run before.")
+@post(
+    "/runs",
+    status_code=201,
+    summary="Start a run",
+    description="200 instead of 201: the key named a run before.",
+    responses={200: ResponseSpec(Run, description="That run.", generate_examples=False)},
+)
 async def start_run(
     gateway: NamedDependency[Gateway], data: JSONBody[StartRequest], idempotency_key: Key = ""
 ) -> Response[Run]:
@@ -111,6 +119,7 @@ async def find_run(gateway: NamedDependency[Gateway], workflow: FromPath[str], k
     "/runs/{run_id:str}/result",
     summary="Wait for a run's end",
     description="200 once the run has ended, whichever way; 202 when it goes on after the wait: ask again.",
+    responses={202: ResponseSpec(Run, description="It goes on.", generate_examples=False)},
 )
 async def get_result(
     gateway: NamedDependency[Gateway], run_id: FromPath[str], wait: FromQuery[str] = "0s"

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any
 
-from litestar import Request, get
+from litestar import Request
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, QueryParameter
@@ -14,13 +14,17 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from wfe.client.feed import Places
 from wfe.client.runs import AsyncRun
 from wfe.client.views import event_document
+from wfe.gateway.documents import StreamedEvent
 from wfe.gateway.problems import BadRequest
 from wfe.gateway.sse import MEDIA_TYPE, EventStream, message
 from wfe.gateway.state import Gateway
+from wfe.gateway.verbs import get
 
 PAGE = 100
 TYPES_MAX = 50
-STREAM = {200: ResponseSpec(str, description="Server-sent events.", media_type=MEDIA_TYPE, generate_examples=False)}
+STREAM = {
+    200: ResponseSpec(StreamedEvent, description="Server-sent events.", media_type=MEDIA_TYPE, generate_examples=False)
+}
 
 
 @get(
