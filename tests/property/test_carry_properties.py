@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from support.programs import SIGNALS, programs, tasks
 from support.runs import RunDriver
 from wfe.core.compile import compile_plan
+from wfe.core.nets.wiring import is_net
 from wfe.core.study.carry import Carrier
 from wfe.core.study.standing import open_places
 from wfe.errors import RunClosed
-from wfe.model.definition import Definition, Set
+from wfe.model.definition import Definition, Graph, Map, Node, Set, When, children
 from wfe.model.state import ENDED
 
 EMPTY = Carrier(compile_plan(Definition("flow", params={"n": {}}, nodes=(Set(id="nothing", value=1),)), "empty"))
@@ -60,3 +61,35 @@ def test_any_two_versions_give_a_verdict(one: Definition, two: Definition, steps
     for node, reason in Carrier(compile_plan(two, "two")).reasons(run.run, run.plan):
         assert not node or node in run.plan.by_id or node in {each.id for each in compile_plan(two, "two").nodes}
         assert len(reason) > 10
+
+
+def with_one_more(nodes: tuple[Node, ...], holder: Node | None, where: list[int]) -> tuple[Node, ...]:
+    """The tree with one more node, at the place that counting down ``where[0]`` over all places leads to."""
+    found: list[Node] = []
+    single = isinstance(holder, Map) and len(nodes) == 1
+    for node in (*nodes, None):
+        if where[0] == 0 and not single and not is_net(nodes) and not isinstance(holder, Graph):
+            found.append(Set(id="one_more_step", value=1))
+        where[0] -= 1
+        if node is None:
+            continue
+        if isinstance(node, When):
+            arms = tuple(msgspec.structs.replace(arm, do=with_one_more(arm.do, node, where)) for arm in node.branches)
+            found.append(msgspec.structs.replace(node, branches=arms))
+        elif children(node):
+            found.append(msgspec.structs.replace(node, do=with_one_more(children(node)[0], node, where)))
+        else:
+            found.append(node)
+    return tuple(found)
+
+
+@settings(deadline=None)
+@given(programs(), st.integers(0, 40), st.integers(0, 12))
+def test_a_node_that_nothing_needs_may_be_put_in_anywhere(definition: Definition, where: int, steps: int) -> None:
+    nodes = with_one_more(definition.nodes, None, [where])
+    longer = Carrier(compile_plan(msgspec.structs.replace(definition, nodes=nodes), "longer"))
+    run = RunDriver(definition, 3, tasks())
+    for _ in range(steps):
+        run.step()
+    if run.run.status not in ENDED:
+        assert longer.reasons(run.run, run.plan) == []
