@@ -59,6 +59,8 @@ class ServeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     parent_fd: int = -1
     gateway: GatewayOptions | None = None
     """The table ``[gateway]``, with ``http`` as it is here."""
+    retention_ms: int = 0
+    """How long runs are kept that have ended, unless their definition says it; 0: for ever."""
 
 
 class ShardOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -84,6 +86,7 @@ class ShardOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
     parent_fd: int = -1
+    retention_ms: int = 0
 
 
 class WorkerOptions(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -144,6 +144,12 @@ MAIL_RESEND_MAX_MS: Final = 8_000
 CHECKPOINT_BYTES: Final = 256 * KIB
 """History and snapshots that one checkpoint step writes."""
 CHECKPOINT_RUNS: Final = 256
+SWEEP_MS: Final = 60_000
+"""Within this time each partition is looked through for runs that are kept no longer."""
+SWEEP_AGE_MS_MAX: Final = 10_000
+"""What was read of them longer ago is read again."""
+RETENTION_MS_MIN: Final = 60_000
+"""An ended run is kept for so long in any case: clients that lost an answer ask again."""
 LOG_TAIL_BYTES_MAX: Final = 256 * MIB
 """Recovery replays at most this much; admission stops when the checkpoint falls that far behind."""
 LOG_MAP_BYTES: Final = 64 * 1024 * MIB
@@ -267,6 +273,7 @@ assert MAP_PAGE_ITEMS < 1 << 16, "the length of a page has two bytes"
 assert BLOB_WINDOW_BYTES >= 2 * PAYLOAD_BYTES_MAX
 assert DURABLE_RECORD_BYTES_MAX + MIB <= TASK_INPUT_BYTES_MAX, "a re-run's record must fit into a frame"
 assert FRAME_MESSAGES_MAX <= FRAME_MESSAGES_REFUSED
+assert SWEEP_AGE_MS_MAX < RECENT_RUNS_MS < RETENTION_MS_MIN, "whoever is swept has left memory long ago"
 assert RECENT_RUNS_MS > 2 * FRESH_ID_MS, "a repeated start must find the ended run in memory or be looked up"
 assert LEASE_MS >= 3 * HEARTBEAT_MS, "one lost heartbeat must not lose a lease"
 assert RECOVERY_GRACE_MS < LEASE_MS

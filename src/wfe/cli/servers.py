@@ -24,6 +24,9 @@ _LEVELS = click.Choice(["debug", "info", "warning", "error"])
     "--partitions", type=click.IntRange(1, 1024), help="Counts when the data directory is made [default: 32]."
 )
 @click.option("--durability", type=_DURABILITY, help="sync survives power loss, os a crash [default: sync].")
+@click.option(
+    "--retention", "retention_ms", metavar="TIME", help="Keep ended runs for so long, e.g. 30d [default: for ever]."
+)
 @click.option("--log-level", type=_LEVELS, help="[default: info]")
 @click.option("--config", "file", metavar="FILE", help="A TOML file with these options; flags win.")
 def serve_command(file: str | None, as_json: bool, **flags: Any) -> int:

@@ -284,6 +284,7 @@ class Coordinator:
             durability=self.options.durability,
             lease_ms=self.options.lease_ms,
             recovery_grace_ms=self.options.recovery_grace_ms,
+            retention_ms=self.options.retention_ms,
             log_level=self.options.log_level,
             log_format=self.options.log_format,
         )

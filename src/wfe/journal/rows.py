@@ -94,6 +94,11 @@ def record_ops(seq: int, snapshot: bytes) -> list[Op]:
     return [_put(schema.RECORD, schema.RECORD_KEY, _encode(SnapshotRow(seq, snapshot)))]
 
 
+def swept_ops(epoch: int) -> list[Op]:
+    """Runs were removed in this epoch: commit it in the transaction that removes them."""
+    return [_put(schema.RECORD, schema.SWEPT_KEY, _encode(SnapshotRow(epoch, b"")))]
+
+
 def definition_ops(definition_hash: str, canonical: bytes) -> list[Op]:
     """A definition, no later than the first run that uses it, so that replay needs nobody."""
     return [_put(schema.DEFINITIONS, definition_hash.encode(), canonical)]

@@ -64,6 +64,9 @@ that lists stay cheap."""
 
 META_KEY: Final = b"partition"
 RECORD_KEY: Final = b"record"
+SWEPT_KEY: Final = b"swept"
+"""In RECORD: a row whose ``seq`` is the epoch in which ended runs were last removed. Chunks in the log up to that epoch
+may be of a run that is in no store any more."""
 
 SEAL_BYTES: Final = 5
 

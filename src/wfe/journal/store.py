@@ -7,7 +7,8 @@ of a new store. Every method may raise `DataCorrupt` (naming the record), `DataF
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from msgspec.msgpack import Decoder, Encoder
 
@@ -48,6 +49,13 @@ _snapshot = Decoder(SnapshotRow)
 _ended = Decoder(EndedRow)
 _summary = Decoder(EndedSummary)
 _key = Decoder(KeyRow)
+
+
+class Swept(NamedTuple):
+    """Expired runs with what removes them, and where to go on ("": no run behind them can have expired)."""
+
+    runs: list[tuple[str, list[Op]]]
+    cursor: str
 
 
 class PartitionStore:
@@ -116,6 +124,37 @@ class PartitionStore:
         """The greatest id of all runs here; "" when there is none. Greater ids are surely unknown here."""
         last = [self._store.range(table, b"", None, limit=1, reverse=True) for table in (schema.OPEN, schema.ENDED)]
         return max((page[0][0].decode() for page in last if page), default="")
+
+    def swept(self) -> int:
+        """The epoch in which ended runs were last removed; 0: never."""
+        row = self._tables.row(_snapshot, schema.RECORD, schema.SWEPT_KEY)
+        return row.seq if row else 0
+
+    def sweep(self, after: str, until: Mapping[str, int], started_until: int) -> Swept:
+        """A page of ended runs from ``after`` on, as far as they were started by ``started_until``: those that had
+        ended by the time that ``until`` has for their definition's hash, and what removes each."""
+        found: list[tuple[str, list[Op]]] = []
+        rows = self._store.range(schema.ENDED, after.encode() + b"\0" if after else b"", None, limit=PAGE_ROWS)
+        for key, value in rows:
+            summary = decode_row(_summary, schema.ENDED, key, value)
+            if summary.started_at > started_until:
+                return Swept(found, "")
+            if summary.ended_at <= until.get(summary.definition, -1):
+                found.append((summary.run_id, self._removal(key, decode_row(_ended, schema.ENDED, key, value))))
+        return Swept(found, rows[-1][0].decode() if len(rows) == PAGE_ROWS else "")
+
+    def _removal(self, key: bytes, row: EndedRow) -> list[Op]:
+        """Everything that an ended run has in this store."""
+        ops = [Op(schema.ENDED, key, None)]
+        if row.snapshot_spilled:
+            ops.append(Op(schema.SNAPSHOTS, key, None))
+        for table in (schema.HISTORY, schema.BLOBS) if row.spilled else (schema.BLOBS,):
+            ops.extend(Op(table, one, None) for one, _ in self._tables.sealed(table, key, after_prefix(key)))
+        if row.key:
+            name = (row.namespace, row.workflow, row.key)
+            if (bound := self.key(*name)) is not None and bound[0] == row.run_id:
+                ops.append(Op(schema.KEYS, key_digest(*name), None))
+        return ops
 
     def history(self, run_id: str, after_seq: int = 0, limit: int = PAGE_ROWS) -> list[tuple[int, bytes]]:
         """At most ``limit`` chunks ``(first_seq, events)`` that hold events above ``after_seq``, in order."""

@@ -29,6 +29,9 @@ from wfe.ports import Store
 Entity: TypeAlias = tuple[int, str]
 """A partition and a run id, or "" for the partition's own record."""
 
+SWEPT = "swept"
+"""In place of a run's id: the epoch in which runs were last removed from this store."""
+
 _Row = TypeVar("_Row")
 
 
@@ -127,8 +130,8 @@ class _StoreCheck(_Reader):
         for key, row in self.rows(Decoder(KeyRow), schema.KEYS):
             if key != key_digest(row.namespace, row.workflow, row.key):
                 self.add(schema.KEYS, key, f"the row of another key, {row.workflow}/{row.key}")
-        for _, record in self.rows(Decoder(SnapshotRow), schema.RECORD):
-            self._held[self._partition, ""] = record.seq
+        for key, record in self.rows(Decoder(SnapshotRow), schema.RECORD):
+            self._held[self._partition, SWEPT if key == schema.SWEPT_KEY else ""] = record.seq
         self.keys(schema.DEFINITIONS)
         return self.findings
 

@@ -30,6 +30,7 @@ from wfe.shard.loading import Loader
 from wfe.shard.mailroom import Mailroom
 from wfe.shard.recovery import Recovery
 from wfe.shard.requests import Requests
+from wfe.shard.retention import Retention, SweepStep
 from wfe.shard.starts import Starts
 from wfe.shard.usage import Usages
 from wfe.shard.workers import Workers
@@ -74,6 +75,7 @@ class Shard:
         self.mailroom = Mailroom(core, self.loader, turns, self.starts)
         self.backup = BackupPart(core, self.mailroom.sending, self.checkpoints, disk.copier)
         self.recovery = Recovery(core, self.loader, turns, self.workers, self.checkpoints)
+        self.retention = Retention(core, self.loader, self.checkpoints)
         self._turns = turns
         self._stats_ms = 0
         self._busy_ms = now_ms
@@ -151,7 +153,10 @@ class Shard:
 
     def on_written(self, token: object, error: Exception | None, now_ms: int) -> None:
         """The checkpoint thread has written a step."""
-        self.checkpoints.on_written(token, error, now_ms)
+        if isinstance(token, SweepStep):
+            self.retention.on_written(token, error)
+        else:
+            self.checkpoints.on_written(token, error, now_ms)
 
     def on_copied(self, number: int, files: list[CopiedFile] | None, error: Exception | None) -> None:
         """The copying thread has begun, finished or failed a backup."""
@@ -194,6 +199,7 @@ class Shard:
         self.workers.after_commit(now_ms)
         idle = now_ms - self._busy_ms >= IDLE_MS or core.draining
         self.checkpoints.step(idle=idle, now_ms=now_ms)
+        self.retention.on_tick(now_ms)
         self._report(now_ms)
         if self._drain_asked and not self.drained and self.checkpoints.clean and not self.has_work:
             self.drained = core.back.send(b"", [header(Kind.DRAINED), encode(None)])

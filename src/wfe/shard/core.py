@@ -51,6 +51,8 @@ class Settings:
     lease_ms: int = 10_000
     recovery_grace_ms: int = 1_000
     live_runs_max: int = LIVE_RUNS_MAX
+    retention_ms: int = 0
+    """How long runs are kept that have ended, unless their definition says it; 0: for ever."""
     tail_bytes: int = TAIL_BYTES
     """While the load is high, runs get this much of the log's length to end before they are written."""
 

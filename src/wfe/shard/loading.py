@@ -104,6 +104,10 @@ class Loader:
         known = frozenset(self.definitions)
         self._read(wanted, then, lambda: _read_run(store, run_id, known))
 
+    def is_wanted(self, partition: int, run_id: str) -> bool:
+        """Whether commands wait for this run to be looked up."""
+        return RunWanted(partition, run_id) in self._waiting
+
     def key(self, partition: Partition, namespace: str, workflow: str, key: str, then: Then, now_ms: int) -> None:
         """Go on with ``(run id, input digest)`` that the key names, or None."""
         name = (namespace, workflow, key)

@@ -149,6 +149,7 @@ class ShardProcess:
             options.token,
             options.lease_ms,
             options.recovery_grace_ms,
+            retention_ms=options.retention_ms,
         )
         stores = {
             number: PartitionStore(store, number, options.partitions_total) for number, store in world.stores.items()

@@ -42,6 +42,8 @@ class Recovery:
         self._expected: set[str] = set()
         self._ended: dict[str, int] = {}
         """Last event of runs that the tail mentions and whose end is in the store."""
+        self._swept: dict[int, int] = {}
+        """Epoch in which runs were last removed from each store."""
         self._newest: dict[int, str] = {}
         """The greatest run id in each store: most runs that the tail alone knows are younger."""
         self.recovered_runs = 0
@@ -58,6 +60,7 @@ class Recovery:
                 partition.record = decode_record(record[1])
             partition.stored_definitions.update(store.definitions())
             self._newest[partition.number] = store.newest()
+            self._swept[partition.number] = store.swept()
         for position, chunks in core.disk.log.replay():
             for chunk in chunks:
                 self._replay(chunk, position)
@@ -94,6 +97,8 @@ class Recovery:
         if entry is None:
             entry = self._stored(partition, chunk)
             if entry is None and chunk.first_seq > 1:
+                if chunk.epoch <= self._swept[partition.number]:
+                    return  # it has ended and expired
                 raise DataCorrupt(f"the first events of run {chunk.entity} are missing", f"log/{position}")
         if entry is not None and chunk.first_seq <= entry.run.seq:
             return
