@@ -82,6 +82,7 @@ class Env:
             self._closed = True
             loop = self._world.loop
             loop.run_until_complete(self.client.close())
+            self._world.let_go()
             left = asyncio.all_tasks(loop)
             for task in left:
                 task.cancel()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
-from wfe.config import ServeOptions, ShardOptions, WorkerOptions
+from wfe.config import GatewayOptions, ServeOptions, ShardOptions, WorkerOptions
 from wfe.model.registered import RegisteredTask
 from wfe.sim.chance import SeededRandom
 from wfe.sim.disk import SimCrashed, SimDisk
@@ -85,6 +85,8 @@ class _Settings:
 class _Programs:
     """No definitions to begin with: they are deployed as tests start them."""
 
+    function = "none"
+
     def first_definitions(self) -> list[bytes]:
         return []
 
@@ -95,8 +97,8 @@ class TestEngine(EngineNode):
     __test__ = False
     world: TestWorld
 
-    def spawn(self, name: str, options: ShardOptions | WorkerOptions) -> int:
-        if isinstance(options, ShardOptions):
+    def spawn(self, name: str, options: ShardOptions | WorkerOptions | GatewayOptions) -> int:
+        if not isinstance(options, WorkerOptions):
             return super().spawn(name, options)
         self._pids += 1
         self.children[name] = TaskNode(self.world, name, options, slots=SLOTS)
@@ -151,6 +153,12 @@ class TestWorld(World):
 
     def _start_again(self) -> None:
         self.engine = TestEngine(self, self._options(self.SHARDS))
+
+    def let_go(self) -> None:
+        """The test is over."""
+        for worker in self.workers():
+            if isinstance(worker, TaskNode):
+                worker.let_go()
 
     def offer(self, tasks: dict[tuple[str, int], RegisteredTask]) -> None:
         """The worker offers these tasks as well; if any is new, it leaves and another one comes."""

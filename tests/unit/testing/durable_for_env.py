@@ -93,3 +93,24 @@ async def first_answer(wf: wfe.Durable) -> str:
     for task in pending:
         task.cancel()
     return done.pop().result()
+
+
+@wfe.workflow
+async def swallows(wf: wfe.Durable) -> None:
+    while True:
+        try:
+            await wf.wait_signal("never")
+        except BaseException:  # noqa: BLE001  what a careless author writes
+            await wf.call(charge, 0)
+
+
+@wfe.workflow
+async def much(wf: wfe.Durable, calls: int) -> int:
+    for number in range(calls):
+        wf.publish(number)
+    return calls
+
+
+@wfe.workflow
+async def blocks_on_nothing(wf: wfe.Durable) -> None:
+    await asyncio.Event().wait()

@@ -99,3 +99,23 @@ def test_a_crash_at_any_commit_of_rounds_and_children_changes_nothing():
         return [len(set(said)), len(env.run(app.both_ways, ["a"]))]
 
     assert Env.crash_everywhere(scenario) == [3, 2]
+
+
+def test_a_function_that_swallows_its_cancellation_is_ended_after_a_grace(env):
+    run = env.start(app.swallows)
+    run.cancel()
+    assert run.status() != "cancelled"
+    with pytest.raises(wfe.RunCancelled):
+        run.result()
+
+
+def test_too_many_calls_name_the_way_out():
+    with Env() as env:
+        assert env.run(app.much, 10_000) == 10_000
+        with pytest.raises(wfe.RunFailed, match=r"TooManyCalls: .*wf\.continue_with"):
+            env.run(app.much, 10**9)
+
+
+def test_waiting_for_nothing_is_found(env):
+    with pytest.raises(wfe.RunFailed, match="nothing"):
+        env.run(app.blocks_on_nothing)

@@ -15,13 +15,13 @@ from contextvars import Context
 from typing import Any, NoReturn
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
-from wfe.errors import CallFailed, InvalidInput, RunCancelled, TimedOut
+from wfe.errors import CallFailed, InvalidInput
+from wfe.limits import DURABLE_CALLS_MAX
 from wfe.model.calling import CALLER, MISSING, Call
 from wfe.model.durable import OPEN, WITHDRAWN
 from wfe.model.policy import ErrorInfo
-from wfe.wire import payload
 from wfe.wire.durable import (
     CALL_SLEEP,
     CALL_VERSION,
@@ -44,33 +44,13 @@ from wfe.wire.durable import (
 from wfe.wire.messages import NULL
 from wfe.worker.durable import places
 from wfe.worker.durable.differences import describe, difference
-from wfe.worker.durable.failures import exception_of
 from wfe.worker.durable.functions import DurableFunction
 from wfe.worker.durable.loop import DurableLoop, Restless, Timer
+from wfe.worker.durable.outcomes import Answer, ContinueWith, Halted, decoded, failure_of
 from wfe.worker.failure import error_info
 from wfe.worker.functions import encode_result
 
 _encode = msgspec.msgpack.Encoder().encode
-
-
-class Answer(Struct):
-    """What a turn came to. ``status``: of a `TaskResult`; ``taken``: completions that the function has had."""
-
-    status: int
-    commands: list[DurableCommand]
-    taken: int
-    value: Raw = NULL
-    error: ErrorInfo | None = None
-    over: bool = False
-    """The function has nothing more to do in this round."""
-
-
-class ContinueWith(BaseException):
-    """Ends a round. No Exception, so that no ``except Exception`` on its way takes it."""
-
-
-class Halted(BaseException):
-    """The function was let go, or does not do what is recorded: code of it that still runs can call nothing."""
 
 
 class Instance:
@@ -97,7 +77,7 @@ class Instance:
         self._draws = 0
         self._ending = self._closed = self._cancel_asked = False
         self._next: Raw | None = None
-        self._difference = ""
+        self._difference, self._too_many = "", False
 
     # ---- turns -------------------------------------------------------------------------------------------------------
 
@@ -180,7 +160,7 @@ class Instance:
     def _deliver(self, completions: Sequence[DurableCompletion]) -> None:
         loop, waiting = self._loop, self._waiting
         for completion in completions:
-            if self._difference or self._over():
+            if self._difference or self._too_many or self._over():
                 return
             self.taken += 1
             loop.time_ms = max(loop.time_ms, completion.at_ms)
@@ -221,6 +201,10 @@ class Instance:
         if self._difference:
             error = ErrorInfo(type="Nondeterminism", message=self._difference, node=self._node_id)
             return Answer(NONDETERMINISTIC, [], self.taken, error=error, over=True)
+        if self._too_many:
+            message = f"more than {DURABLE_CALLS_MAX} calls: begin a next round with wf.continue_with(...) before that"
+            error = ErrorInfo("TooManyCalls", message, self._node_id, types=("TooManyCalls",), fatal=True)
+            return Answer(FAILED, commands, self.taken, error=error, over=True)
         if not self._over():
             return Answer(SUSPENDED, commands, self.taken)
         main = self._main
@@ -305,10 +289,10 @@ class Instance:
             self._give_up(seq)
             raise
         if completion.status == DONE:
-            return _decoded(call, completion.value, where)
+            return decoded(call, completion.value, where)
         if completion.status == TIMED_OUT and call.default is not MISSING:
             return call.default
-        raise _failure(call, completion, where)
+        raise failure_of(call, completion, where)
 
     # ---- timers (of the loop) ----------------------------------------------------------------------------------------
 
@@ -332,9 +316,13 @@ class Instance:
             raise places.mistake("this wf belongs to a durable function, and only its own code can use it")
 
     def _record(self, kind: int, name: str, version: int, body: Raw, timeout_ms: int, where: str) -> int:
-        if self._closed or self._difference:
+        if self._closed or self._difference or self._too_many:
             raise Halted
         number = len(self._made)
+        if number >= DURABLE_CALLS_MAX:
+            self._too_many = True
+            self._loop.clear()
+            raise Halted
         self._made.append(Called(kind, name, version, where))
         if not self._rerun:
             self._commands.append(DurableCommand(kind, number, name, version, body, timeout_ms, where))
@@ -376,22 +364,3 @@ class Instance:
         if not self._difference:
             self._difference = difference(self._function.name, reason, self._recorded, self._made, at)
             self._loop.clear()
-
-
-def _decoded(call: Call, value: Raw, where: str) -> Any:
-    try:
-        return call.decode(value)
-    except InvalidInput as error:
-        found = type(payload.decode_any(value)).__name__
-        wanted = getattr(call.returns, "__name__", None) or str(call.returns)
-        what = f"what {call.name or 'the call'} at {where} gave"
-        raise InvalidInput(f"{what} is recorded as {found} and cannot be read as {wanted}: {error}") from error
-
-
-def _failure(call: Call, completion: DurableCompletion, where: str) -> Exception:
-    if completion.error is not None:
-        return exception_of(completion.error)
-    what = f"{call.name or 'the call'} (at {where})"
-    if completion.status == TIMED_OUT:
-        return TimedOut(f"{what} took longer than it may")
-    return RunCancelled(f"{what} was cancelled")

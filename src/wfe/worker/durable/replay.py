@@ -52,7 +52,7 @@ class Told(Struct):
 
 
 class Recorded(Struct):
-    """The last round of a run. ``had``: completions that the function has had, in so many ``turns``; ``status``: how the
+    """The last round of a run. ``had``: completions that the function has had, in ``turns`` turns; ``status``: how the
     run ended, or ""."""
 
     record: DurableRecord

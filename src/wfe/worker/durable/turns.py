@@ -22,7 +22,8 @@ from wfe.model.registered import RegisteredTask
 from wfe.wire.durable import CANCELLED, FAILED, NEED_ALL, SUSPENDED, DurableTurn, decode_record, encode_turn
 from wfe.wire.messages import TaskRef, TaskResult, TaskSpec
 from wfe.worker.durable.functions import DurableFunction
-from wfe.worker.durable.instance import Answer, Instance
+from wfe.worker.durable.instance import Instance
+from wfe.worker.durable.outcomes import Answer
 from wfe.worker.durable.watch import Watch
 from wfe.worker.failure import failure
 
@@ -41,6 +42,7 @@ class Turns:
         *,
         keep: int = DURABLE_LIVE_MAX,
         idle_ms: int = DURABLE_IDLE_MS,
+        watch: Watch | None = None,
     ) -> None:
         self._loop, self._tasks, self._deliver = loop, tasks, deliver
         self._keep, self._idle_s = keep, idle_ms / 1_000
@@ -50,7 +52,7 @@ class Turns:
         self._queue: deque[TaskSpec] = deque()
         self._due = False
         self._sweep: asyncio.TimerHandle | None = None
-        self._watch = Watch()
+        self._watch = watch or Watch()
         self.reruns = 0
         """Functions that were run from the beginning of their round with a record."""
 
