@@ -1,7 +1,7 @@
 """What must make no difference to any pattern.
 
-A pause while signals come, another order of what happens at the same time, one of two shards crashing alone, and going
-on from any event of the history as another run.
+A pause while signals come, signals that come twice, another order of what happens at the same time, one of two shards
+crashing alone, and going on from any event of the history as another run.
 """
 
 from __future__ import annotations
@@ -38,6 +38,30 @@ class Paused:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._run, name)
+
+
+class ToldTwice:
+    """A run that hears each signal twice, as a client's that got no answer."""
+
+    def __init__(self, run: EnvRun) -> None:
+        self._run = run
+        self._count = 0
+
+    def signal(self, name: str, payload: Any = None, *, correlation: str = "") -> None:
+        self._count += 1
+        for _ in range(2):
+            if not self._run.describe().ended_at:
+                self._run.signal(name, payload, event_id=f"told-{self._count}", correlation=correlation)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._run, name)
+
+
+@each(PATTERNS)
+def test_the_pattern_holds_when_every_signal_comes_twice(play: Play) -> None:
+    with Env(TASKS) as env:
+        env.deploy(play.form)
+        assert Player(is_so).play(play.case, ToldTwice(env.start(play.workflow, *play.arguments)))
 
 
 @each(PATTERNS)
