@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from wfe.limits import PAYLOAD_BYTES_MAX
 from wfe.model.definition import Approval, Definition, Map, walk
 from wfe.sim.kinds_outside import DECISIONS, GROWTH, SIGNALS, TRANSIENT
 
 NAMES = (*SIGNALS, *SIGNALS, TRANSIENT, TRANSIENT, DECISIONS, GROWTH)
 WRONG = "neither a decision nor a list"
+HUGE = "x" * PAYLOAD_BYTES_MAX
+"""With its length in front it is larger than any payload may be."""
+WRONG_INPUTS = ("no number", None, [1], {"n": 1}, 1.5, True)
+HUGE_SHARE = 0.01
 
 
 def message(number: int, wanted: str = "") -> tuple[str, str, Any]:
@@ -39,3 +44,8 @@ def is_refused(definition: Definition, name: str, payload: Any) -> bool:
         (isinstance(node, Approval) and node.approval == name) or (isinstance(node, Map) and node.grow == name)
         for node in walk(definition.nodes)
     )
+
+
+def is_wrong_input(value: Any) -> bool:
+    """Whether a value is no input of the programs that are made."""
+    return isinstance(value, bool) or not isinstance(value, int)
