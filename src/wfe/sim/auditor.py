@@ -13,7 +13,7 @@ from zlib import crc32
 from msgspec import Raw, msgpack
 
 from wfe.core.canonical import decode as decode_definition
-from wfe.errors import InvalidInput, KeyConflict, UnknownWorkflow, WfeError
+from wfe.errors import InvalidInput, KeyConflict, PayloadTooLarge, UnknownWorkflow, WfeError
 from wfe.journal.log import Chunk
 from wfe.journal.verify import verify_store
 from wfe.model import event as ev
@@ -24,6 +24,7 @@ from wfe.sim.cuts import Cuts
 from wfe.sim.interpreter import check_run
 from wfe.sim.ledger import ENDS, RunBook, Shape
 from wfe.sim.ledger_partitions import PartitionBook
+from wfe.sim.messages import is_wrong_input
 from wfe.sim.node import Violation
 from wfe.wire.messages import HistoryPage, RunOutcome, RunPage, RunView, TaskResult, TaskSpec
 
@@ -290,7 +291,7 @@ class Auditor:
         """A refused start has left nothing behind."""
         self.count("starts_refused")
         value = msgpack.decode(data)
-        if isinstance(error, InvalidInput) and isinstance(value, str):
+        if isinstance(error, (InvalidInput, PayloadTooLarge)) and is_wrong_input(value):
             pass
         elif isinstance(error, KeyConflict):
             run_id = self.key_of(workflow, key)
