@@ -16,7 +16,7 @@ from wfe.client.starts import StartBatch
 from wfe.errors import Busy, DataError, Disconnected, InvalidInput, RunClosed, Unavailable, UnknownRun, WfeError
 from wfe.model.ids import partition_of, partition_of_key
 from wfe.sim.chance import SeededRandom
-from wfe.sim.messages import is_refused, message
+from wfe.sim.messages import HUGE, HUGE_SHARE, WRONG_INPUTS, is_refused, message
 from wfe.sim.node import Node, Violation
 from wfe.wire.frames import Kind
 from wfe.wire.messages import (
@@ -171,7 +171,8 @@ class ClientNode(Node):
         self._submit(workflow, runs)
 
     def _start_badly(self) -> None:
-        self._submit(self._random.choice(self.world.program.names), [StartRun("", Raw(encode("no number")))])
+        value = HUGE if self._random.random() < HUGE_SHARE else self._random.choice(WRONG_INPUTS)
+        self._submit(self._random.choice(self.world.program.names), [StartRun("", Raw(encode(value)))])
 
     def _submit(self, workflow: str, runs: list[StartRun]) -> None:
         auditor = self.world.auditor
