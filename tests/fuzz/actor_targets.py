@@ -21,6 +21,7 @@ from wfe.model.definition import Definition, Map, Set, Sleep, Task, WaitSignal
 from wfe.model.ids import mint_run_id
 from wfe.model.policy import ErrorInfo
 from wfe.wire import messages as m
+from wfe.wire.definitions import CarryQuery, DefinitionCommand, Usage
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header, header
 
 encode = msgspec.msgpack.encode
@@ -38,6 +39,7 @@ FLOW = Definition(
     ),
     output="${t + go}",
 )
+OTHER_FLOW = msgspec.structs.replace(FLOW, nodes=(*FLOW.nodes[1:], Set(id="last", value="${each}")))
 INPUT = encode({"n": 5, "items": [1, 2]})
 RUN_ID = mint_run_id(0, 1_000_000_000, 7)
 
@@ -70,6 +72,9 @@ FRONT = [
     frame(Kind.DEPLOY, m.Deploy([msgspec.json.encode(FLOW)], True), request=5),
     frame(Kind.DEFINITION, m.DefinitionQuery("good", 1)),
     frame(Kind.DEFINITION, m.DefinitionQuery("", 0, "0" * 32)),
+    frame(Kind.DEFINE, DefinitionCommand("delete", "good", 1, command_id="c1"), request=6),
+    frame(Kind.DEFINE, DefinitionCommand("tag", "good", 0, "stable", "why"), request=7),
+    frame(Kind.DEFINE, DefinitionCommand("deprecate", "good", note="why"), request=8),
 ]
 
 
@@ -97,6 +102,7 @@ BACK = [
     frame(Kind.MAIL, [m.Mail(0, 1, 1, 1, Raw(b"\xc0"))], partition=1),
     frame(Kind.MAIL_ACK, [m.MailAck(0, 1, 1)], partition=1),
     frame(Kind.DRAINED),
+    frame(Kind.USED, Usage(1, {"0" * 32: RUN_ID})),
     join_parts([b"client", header(Kind.REPLY), b"\xc0"]),
 ]
 
@@ -131,6 +137,7 @@ SHARD_CLIENT = [
     frame(Kind.LIST, m.ListRuns(after=RUN_ID), partition=0, request=6),
     frame(Kind.SIGNAL, m.SignalRun(RUN_ID, "go", Raw(b"\x02"), "e1"), partition=0, request=7),
     frame(Kind.CONTROL, m.ControlRun(RUN_ID, "pause", "c1"), partition=0, request=8),
+    frame(Kind.CARRY, CarryQuery("flow", canonical(OTHER_FLOW), definition_hash(OTHER_FLOW)), partition=0, request=9),
 ]
 
 

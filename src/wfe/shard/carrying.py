@@ -22,6 +22,7 @@ from wfe.journal.store import PartitionStore
 from wfe.limits import LIST_LIMIT_MAX
 from wfe.model.malformed import MALFORMED
 from wfe.model.state import ENDED, RunState
+from wfe.observe import get_logger
 from wfe.partition.entry import decode_state
 from wfe.partition.partition import Partition
 from wfe.partition.views import shown_status
@@ -30,6 +31,7 @@ from wfe.shard.loading import Loader
 from wfe.wire.definitions import CarryPage, CarryQuery, CarryVerdict, Obstacle
 from wfe.wire.frames import Header, Kind
 
+_log = get_logger("shard")
 NODES_PER_PAGE = 20_000
 CARRIERS_MAX = 8
 
@@ -95,7 +97,12 @@ class Carrying:
                 raise DefinitionError(wrong)
             if definition_hash(definition) != query.hash:
                 raise DefinitionError([f"{definition.workflow}: its hash is not {query.hash}"])
-            found = self._carriers[query.hash] = Carrier(compile_plan(definition, query.hash))
+            try:
+                found = Carrier(compile_plan(definition, query.hash))
+            except Exception as error:  # noqa: BLE001  another wfe may have validated it: only the question fails
+                _log.exception("a definition does not compile", definition=query.hash)
+                raise DefinitionError([f"{definition.workflow}: does not compile: {error}"]) from error
+            self._carriers[query.hash] = found
             while len(self._carriers) > CARRIERS_MAX:
                 del self._carriers[next(iter(self._carriers))]
         return found
@@ -119,7 +126,11 @@ class Carrying:
 
 
 def _verdict(carrier: Carrier, run: RunState, plan: Plan, status: str) -> CarryVerdict:
-    obstacles = [Obstacle(node, reason) for node, reason in carrier.reasons(run, plan)]
+    try:
+        obstacles = [Obstacle(node, reason) for node, reason in carrier.reasons(run, plan)]
+    except Exception as error:  # noqa: BLE001  a defect in a question must cost nobody more than its answer
+        _log.exception("a run could not be judged", run=run.id)
+        obstacles = [Obstacle("", f"a defect of wfe met the look at this run ({type(error).__name__}): see the log")]
     return CarryVerdict(run.id, run.version, status, run.key, obstacles)
 
 

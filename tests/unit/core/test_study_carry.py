@@ -238,3 +238,18 @@ def test_runs_are_judged_wherever_they_are_and_nothing_changes(env: Env) -> None
 def test_a_new_workflow_breaks_nothing(env: Env) -> None:
     found = check(env, BASE)
     assert (found.deployed.new, found.ok, found.carried) == (True, True, 0)
+
+
+def test_a_defect_in_the_look_at_a_run_costs_no_more_than_its_verdict(
+    env: Env, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(env, BASE)
+    run = env.start("flow", 1)
+
+    def broken(*_: object) -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr("wfe.core.study.carry.Carrier.reasons", broken)
+    assert "a defect of wfe met the look at this run (KeyError)" in reasons(env, BASE.replace("+ 2", "+ 3"))[0][1]
+    env._drive(run._run.signal("go"))
+    assert run.result() == 3
