@@ -166,3 +166,30 @@ def poison(wf: wfe.Graph, number: wfe.Ref[int]) -> wfe.Ref[int]:
 @wfe.workflow
 def dying_apart(wf: wfe.Graph, number: wfe.Ref[int]) -> wfe.Ref[int]:
     return kill_the_process(number)
+
+
+@wfe.task
+def measure(text: str, number: int) -> int:
+    return len(text) + number
+
+
+@wfe.task
+async def measure_soon(text: str, number: int) -> int:
+    return len(text) + number
+
+
+@wfe.task(run_in="process")
+def measure_apart(text: str, number: int) -> int:
+    return len(text) + number
+
+
+@wfe.workflow
+def measured(wf: wfe.Graph, text: wfe.Ref[str], numbers: wfe.Ref[list[int]]) -> wfe.Ref[list[list[int]]]:
+    def one(number: wfe.Ref[int]) -> wfe.Ref[list[int]]:
+        with wf.parallel():
+            here = measure(text, number)
+            soon = measure_soon(text, number + 1)
+            apart = measure_apart(text, number)
+        return [here, soon, apart]  # type: ignore[return-value]
+
+    return wf.map(one, numbers)

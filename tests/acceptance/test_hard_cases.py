@@ -105,6 +105,22 @@ def test_payloads_of_a_mebibyte(client: Any) -> None:
     assert [run.result(timeout_s=TIMEOUT_S) for run in client.start_many("simple", values)] == values
 
 
+def test_many_tasks_of_all_sorts_with_one_large_value(client: Any) -> None:
+    """300 tasks in threads, on loops and in processes read the same mebibyte, which is written and sent a few times."""
+    size = 1 << 20
+    before = log_bytes(client)
+    run = client.start("measured", wfe.args(text="t" * size, numbers=list(range(100))))
+    found = run.result(timeout_s=TIMEOUT_S)
+    assert found == [[size + number, size + number + 1, size + number] for number in range(100)]
+    until(lambda: log_bytes(client) > before + size, "the news of the shards")
+    assert log_bytes(client) < before + 50 * size, "what other tests wrote just before may be news, too"
+
+
+def log_bytes(client: Any) -> int:
+    """What all shards have written into their logs since they started."""
+    return sum(shard.stats.counters.get("log_bytes", 0) for shard in client.status().shards if shard.stats)
+
+
 def test_sub_workflows_of_sub_workflows(client: Any) -> None:
     assert client.start("nested", 1).result(timeout_s=TIMEOUT_S) == 16
 
