@@ -1,8 +1,11 @@
 """`make bench`: a ten-minute subset of the benchmarks, into one JSON document and the tables of docs/performance.md.
 
-The parts (bench/parts, by pytest-benchmark), then W1 to W4 with the floor beside them, W1 as async functions with
-100-byte payloads, W1 on a disk that is 3 ms slower, both ways of starting runs, large payloads, timers and signals. The
-document also names the machine, since no figure means anything without it.
+W1 to W4 with the floor beside them, both ways of starting runs, W1 on a disk that is 3 ms slower and as async functions
+with 100-byte payloads, large payloads, signals, timers, and the parts (bench/parts, by pytest-benchmark). The document
+also names the machine, since no figure means anything without it.
+
+It is written anew after each workload, most telling first: whoever has to stop keeps what there is. A workload that
+fails is named at the end and costs no other; what would begin after ``--minutes`` is left out.
 """
 
 from __future__ import annotations
@@ -30,36 +33,45 @@ COMMANDS: dict[str, tuple[str, list[str], list[str]]] = {
     "W2": ("20 fan-outs 1 -> 100 -> 1", ["fanout", "--runs", "2000", *FLOOR], ["--runs", "40"]),
     "W3": ("a lone task", ["latency", "--runs", "5000", *FLOOR], ["--runs", "50"]),
     "W4": ("fan-in 1 -> 10,000 -> 1", ["fanin", "--runs", "60", *FLOOR], ["--runs", "5", "--width", "1000"]),
-    "W1 async, 100 B": (
-        "W1, async functions, 100-byte payloads",
-        ["chain", "--async", "--payload-bytes", "100", "--runs", "10000", *FLOOR],
-        ["--runs", "400"],
-    ),
-    "W1, disk + 3 ms": (
-        "W1, every commit takes 3 ms more",
-        ["chain", "--commit-delay-ms", "3", "--runs", "5000", *FLOOR],
-        ["--runs", "400"],
-    ),
-    "W5": ("values of 1 MiB through 2 tasks", ["payload", "--runs", "200", *FLOOR], ["--runs", "10"]),
-    "W6": ("100,000 timers due within a minute", ["timers"], ["--runs", "500", "--within", "1s"]),
-    "W7": ("signals, 64 at a time", ["signals", "--runs", "4000"], ["--runs", "50"]),
     "start_many": ("durable starts per second, in bulk", ["starts", "--runs", "200000"], ["--runs", "1000"]),
     "start": (
         "durable starts per second, 64 client tasks",
         ["starts", "--single", "--runs", "50000"],
         ["--runs", "500"],
     ),
+    "W1, disk + 3 ms": (
+        "W1, every commit takes 3 ms more",
+        ["chain", "--commit-delay-ms", "3", "--runs", "5000", *FLOOR],
+        ["--runs", "400"],
+    ),
+    "W1 async, 100 B": (
+        "W1, async functions, 100-byte payloads",
+        ["chain", "--async", "--payload-bytes", "100", "--runs", "10000", *FLOOR],
+        ["--runs", "400"],
+    ),
+    "W5": ("values of 1 MiB through 2 tasks", ["payload", "--runs", "200", *FLOOR], ["--runs", "10"]),
+    "W7": ("signals, 64 at a time", ["signals", "--runs", "4000"], ["--runs", "50"]),
+    "W6": ("100,000 timers due within a minute", ["timers"], ["--runs", "500", "--within", "1s"]),
 }
-TIMEOUT_S = 600
+TIMEOUT_S = 150
+
+
+class Failed(Exception):
+    """A workload gave no figures: why."""
 
 
 def bench(arguments: list[str]) -> Figures:
-    """One `wfe bench` command's document."""
+    """One `wfe bench` command's document. `Failed` when there is none."""
     command = [sys.executable, "-c", "from wfe.cli import main; main()", "bench", *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    if done.returncode:
-        raise SystemExit(f"wfe bench {' '.join(arguments)} failed:\n{done.stdout[-500:]}\n{done.stderr[-2000:]}")
-    found: Figures = json.loads(done.stdout)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        if done.returncode:
+            raise Failed(f"{done.stdout[-500:]}\n{done.stderr[-2000:]}")
+        found: Figures = json.loads(done.stdout)
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"it did not end within {TIMEOUT_S} s") from error
+    except ValueError as error:
+        raise Failed(f"its output is no JSON: {done.stdout[-500:]}") from error
     return found
 
 
@@ -69,7 +81,9 @@ def parts(quick: bool) -> dict[str, Figures]:
         out = Path(directory) / "parts.json"
         command = [sys.executable, "-m", "pytest", "-q", str(ROOT / "bench" / "parts"), "-p", "no:cacheprovider"]
         options = [f"--benchmark-json={out}", f"--benchmark-max-time={0.05 if quick else 1.0}"]
-        subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+        done = subprocess.run([*command, *options], check=False, capture_output=True, text=True, cwd=ROOT)
+        if done.returncode:
+            raise Failed(done.stdout[-2000:])
         document = json.loads(out.read_text(encoding="utf-8"))
     found = {}
     for each in document["benchmarks"]:
@@ -119,38 +133,62 @@ def parts_table(found: dict[str, Figures]) -> str:
     return table(["part", "us", "per"], rows)
 
 
+def keep(document: Figures, out: Path, *, write: bool) -> None:
+    """The document so far, and what of it the page shows."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if not write:
+        return
+    about = document["machine"]
+    where = f"wfe {about['wfe']}, Python {about['python']}, {about['system']}, {about['cores']} cores, {about['at']}."
+    if document["workloads"]:
+        replace_block("workloads", f"{where}\n\n{workload_table(document['workloads'])}")
+    if document["parts"]:
+        replace_block("parts", f"{where}\n\n{parts_table(document['parts'])}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=list(COMMANDS), help="only these workloads, and no parts")
     parser.add_argument("--quick", action="store_true", help="sizes that show that it works, and mean nothing")
+    parser.add_argument("--minutes", type=float, default=9.0, help="begin no further workload after so long")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the JSON goes")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/performance.md")
     given = parser.parse_args()
     document: Figures = {"machine": machine(), "parts": {}, "workloads": {}}
-    if given.only is None:
-        print("parts ...", file=sys.stderr)
-        document["parts"] = parts(given.quick)
-    for name in given.only or COMMANDS:
-        _, command, small = COMMANDS[name]
-        figures = document["workloads"][name] = bench([*command, *(small if given.quick else [])])
-        ratio = f", {100 * figures['floor_ratio']:.0f} % of the floor" if "floor_ratio" in figures else ""
-        line = f"{name:16} {figures['tasks_per_s']:>10,.0f} /s, p50 {figures['p50_ms']} ms, p99 {figures['p99_ms']} ms"
-        print(line + ratio, file=sys.stderr)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    until_s = time.monotonic() + 60 * given.minutes
+    missing: dict[str, str] = {}
+    for name in [*(given.only or COMMANDS), *(["parts"] if given.only is None else [])]:
+        if time.monotonic() > until_s:
+            missing[name] = f"left out: {given.minutes:g} minutes were over"
+            continue
+        try:
+            if name == "parts":
+                document["parts"] = parts(given.quick)
+            else:
+                document["workloads"][name] = figures = measured(name, quick=given.quick)
+                print(summary(name, figures), file=sys.stderr, flush=True)
+        except Failed as error:
+            missing[name] = f"failed: {error}"
+        keep(document, given.out, write=given.write)
     print(workload_table(document["workloads"]))
     if document["parts"]:
         print(parts_table(document["parts"]))
-    if given.write:
-        about = document["machine"]
-        where = (
-            f"wfe {about['wfe']}, Python {about['python']}, {about['system']}, {about['cores']} cores, {about['at']}."
-        )
-        replace_block("workloads", f"{where}\n\n{workload_table(document['workloads'])}")
-        if document["parts"]:
-            replace_block("parts", parts_table(document["parts"]))
+    for name, why in missing.items():
+        print(f"{name} {why}", file=sys.stderr)
     print(f"written to {given.out}", file=sys.stderr)
-    return 0
+    return 1 if missing else 0
+
+
+def measured(name: str, *, quick: bool) -> Figures:
+    _, command, small = COMMANDS[name]
+    return bench([*command, *(small if quick else [])])
+
+
+def summary(name: str, figures: Figures) -> str:
+    ratio = f", {100 * figures['floor_ratio']:.0f} % of the floor" if "floor_ratio" in figures else ""
+    line = f"{name:16} {figures['tasks_per_s']:>10,.0f} /s, p50 {figures['p50_ms']} ms, p99 {figures['p99_ms']} ms"
+    return line + ratio
 
 
 if __name__ == "__main__":
