@@ -16,7 +16,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Message, Scope
 
-from wfe.gateway import access, commands, definitions, hooks, metrics, operations, pages, runs, streams
+from wfe.gateway import access, catalogue, commands, definitions, hooks, metrics, operations, pages, runs, streams
 from wfe.gateway.problems import problem_response
 from wfe.gateway.sessions import COOKIE
 from wfe.gateway.state import Gateway
@@ -42,7 +42,7 @@ def make_app(gateway: Gateway, static: Path | None = None) -> Litestar:
     guarded = [access.require_access]
     routers = [
         Router(API, route_handlers=[*runs.ROUTES, *commands.ROUTES, *streams.ROUTES], guards=guarded, tags=["runs"]),
-        Router(API, route_handlers=definitions.ROUTES, guards=guarded, tags=["definitions"]),
+        Router(API, route_handlers=[*definitions.ROUTES, *catalogue.ROUTES], guards=guarded, tags=["definitions"]),
         Router(API, route_handlers=operations.ROUTES, guards=guarded, tags=["operations"]),
     ]
     doors = [access.log_in_by_code, access.log_in, access.session, access.log_out]

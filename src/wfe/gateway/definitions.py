@@ -207,7 +207,17 @@ def _in_words(found: PlacedFinding) -> str:
 
 
 def _summary(found: DefinitionFound) -> DefinitionSummary:
-    return DefinitionSummary(found.workflow, found.version, found.hash, found.current, rfc3339(found.deployed_at))
+    return DefinitionSummary(
+        found.workflow,
+        found.version,
+        found.hash,
+        found.current,
+        rfc3339(found.deployed_at),
+        rfc3339(found.deprecated_at),
+        found.note,
+        found.tags,
+        found.triggers,
+    )
 
 
 def _document(found: DefinitionFound) -> DefinitionDocument:
@@ -218,6 +228,10 @@ def _document(found: DefinitionFound) -> DefinitionDocument:
         found.hash,
         found.current,
         rfc3339(found.deployed_at),
+        rfc3339(found.deprecated_at),
+        found.note,
+        found.tags,
+        found.triggers,
         definition.description,
         msgspec.json.decode(found.definition),
         input_schema(definition),

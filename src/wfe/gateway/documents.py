@@ -226,13 +226,65 @@ class DeployOutcome(Struct):
 
 
 class DefinitionSummary(Struct):
-    """A registered version of a workflow. ``current``: starts without a version use it."""
+    """A registered version of a workflow. ``current``: starts without a version use it.
+
+    ``deprecated_at``: it takes no new runs since then, and ``note`` says why. ``triggers``: ``webhook:NAME``, ...
+    """
 
     workflow: str
     version: int
     hash: str
     current: bool
     deployed_at: str | None
+    deprecated_at: str | None
+    note: str
+    tags: list[str]
+    triggers: list[str]
+
+
+class VersionsChanged(Struct):
+    """The versions of a workflow that are different now."""
+
+    workflow: str
+    versions: list[int]
+
+
+class Obstacle(Struct):
+    """Why a run could not go on with another version."""
+
+    node: str | None
+    reason: str
+
+
+class BrokenRun(Struct):
+    """A live run that a new version could not carry."""
+
+    id: str
+    version: int
+    status: str
+    key: str | None
+    obstacles: list[Obstacle]
+
+
+class DeployCheck(Struct):
+    """What a deploy of one workflow would do. ``ok``: the new version could carry every live run."""
+
+    workflow: str
+    version: int
+    hash: str
+    changed: bool
+    new: bool
+    ok: bool
+    runs_carried: int
+    runs_broken: list[BrokenRun]
+    more: bool
+    incomplete: list[int]
+
+
+class DeployChecks(Struct):
+    """One per definition."""
+
+    checks: list[DeployCheck]
 
 
 class DefinitionList(Struct):
@@ -249,6 +301,10 @@ class DefinitionDocument(Struct):
     hash: str
     current: bool
     deployed_at: str | None
+    deprecated_at: str | None
+    note: str
+    tags: list[str]
+    triggers: list[str]
     description: str
     definition: Any
     input_schema: Any

@@ -24,6 +24,7 @@ from wfe.errors import ConfigError, UnknownRun, UnknownWorkflow
 from wfe.gateway.problems import BadRequest
 from wfe.gateway.signatures import BadSignature, message_id, verify
 from wfe.gateway.state import Gateway
+from wfe.gateway.triggers import triggered_by
 from wfe.gateway.verbs import post
 from wfe.limits import HOOK_BODY_BYTES_MAX, KEY_CHARS_MAX
 from wfe.model.definition import Definition, Trigger, WaitSignal, walk
@@ -77,7 +78,7 @@ async def take_hook(
             raise BadRequest(422, "a run is named by workflow and key", parameter="key" if workflow else "workflow")
         run = await gateway.client.find(workflow, key)
         return await _into_run(gateway, name, run.id, body, identity, correlation)
-    targets = await gateway.triggers.named(gateway, name)
+    targets = await triggered_by(gateway, name)
     if not targets:
         raise UnknownWorkflow(f"no workflow has the trigger webhook: {name}")
     lookup = {"body": body, "headers": _headers(request)}

@@ -14,7 +14,9 @@ from litestar.exceptions import HTTPException
 
 from wfe.errors import (
     Busy,
+    DefinitionDeprecated,
     DefinitionError,
+    DefinitionInUse,
     Disconnected,
     ExpressionError,
     GraphError,
@@ -48,6 +50,8 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (GraphError, 422),
     (ExpressionError, 422),
     (VersionConflict, 409),
+    (DefinitionDeprecated, 409),
+    (DefinitionInUse, 409),
     (KeyConflict, 409),
     (RunClosed, 409),
     (PayloadTooLarge, 413),

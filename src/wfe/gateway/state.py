@@ -14,7 +14,6 @@ from wfe.config import GatewayOptions
 from wfe.errors import Disconnected, WfeError
 from wfe.gateway.sessions import Sessions
 from wfe.gateway.slots import Slots
-from wfe.gateway.triggers import Triggers
 from wfe.limits import DEFINITIONS_CACHED_MAX, STREAMS_MAX
 from wfe.model.definition import Definition
 from wfe.observe import get_logger
@@ -36,7 +35,6 @@ class Gateway:
         self.wall_s = wall_s
         self.sessions = Sessions(options.token, wall_s)
         self.streams = Slots(STREAMS_MAX)
-        self.triggers = Triggers()
         self._definitions: dict[str, Definition] = {}
         self._keeper: asyncio.Task[None] | None = None
 

@@ -126,6 +126,50 @@ def test_versions_are_listed_newest_first(http: HttpEnv) -> None:
     assert http.get(f"{PATH}/nothing/versions").status == 404
 
 
+def test_versions_are_tagged_used_deprecated_and_deleted(http: HttpEnv) -> None:
+    deploy(http)
+    deploy(http, YAML.replace("output: ", "returns: {type: string}\noutput: "))
+    path = f"{PATH}/ordering"
+    assert http.post(f"{path}/tag", {"tag": "stable", "version": 1}).json()["versions"] == [1]
+    assert http.post(f"{path}/use", {"version": 1}).json()["versions"] == [1]
+    first = http.get(f"{path}/versions").json()["definitions"][1]
+    assert (first["version"], first["current"], first["tags"]) == (1, True, ["stable"])
+    assert http.post(f"{path}/deprecate", {"version": 1, "note": "old"}).json()["versions"] == [1]
+    refused = http.post("/api/v1/runs", {"workflow": "ordering", "input": {"id": "o"}})
+    assert (refused.status, refused.json()["code"]) == (409, "deprecated")
+    assert http.post(f"{path}/undeprecate", {"version": 1}).json()["versions"] == [1]
+    assert http.post("/api/v1/runs", {"workflow": "ordering", "input": {"id": "o"}}).status == 201
+    assert http.post(f"{path}/delete", {"version": 1}).status == 409
+    assert http.post(f"{path}/delete", {"version": 2}).json()["versions"] == [2]
+    assert http.post(f"{path}/untag", {"tag": "stable"}).json()["versions"] == [1]
+    assert http.post(f"{path}/untag", {"tag": "stable"}).status == 404
+    assert http.post(f"{path}/use", {}).status == 422
+    assert http.post(f"{PATH}/ordering@1/use", {"version": 1}).status == 422
+
+
+def test_versions_are_compared_and_studied(http: HttpEnv) -> None:
+    deploy(http)
+    deploy(http, YAML.replace('"${order.id}", id: found', '"${order.id}", id: other').replace("${found}", "${other}"))
+    changed = http.get(f"{PATH}/ordering/diff", query={"old": 1, "new": 2})
+    assert "other" in changed.text
+    assert http.get(f"{PATH}/ordering/diff", query={"old": 9}).status == 404
+    assert http.get(f"{PATH}/ordering/diff").status == 400
+    run = http.post("/api/v1/runs", {"workflow": "ordering", "input": {"id": "o"}}).json()
+    for path in (f"{PATH}/ordering/processed", f"/api/v1/runs/{run['id']}/processed"):
+        assert [node["id"] for node in http.get(path).json()["nodes"]] == ["other"], path
+    assert http.get(f"{PATH}/nothing/processed").status == 404
+
+
+def test_a_deploy_is_checked_against_live_runs(http: HttpEnv) -> None:
+    deploy(http, "workflow: slow\nnodes: [{signal: go, id: wait}]")
+    run = http.post("/api/v1/runs", {"workflow": "slow"}).json()
+    body = b"workflow: slow\nnodes: [{sleep: 1h, id: nap}]"
+    (found,) = http.ask("POST", f"{PATH}/check", body=body, headers=AS_YAML).json()["checks"]
+    assert (found["ok"], found["version"]) == (False, 2)
+    assert found["runs_broken"][0]["id"] == run["id"]
+    assert found["runs_broken"][0]["obstacles"][0]["reason"]
+
+
 def test_pictures_are_drawn_and_cannot_run_scripts(http: HttpEnv) -> None:
     deploy(http)
     run = http.post("/api/v1/runs", {"workflow": "ordering", "input": {"id": "o-1"}}).json()
