@@ -104,10 +104,18 @@ class Deploys:
             return DefinitionFound(decode(definition).workflow, 0, digest, definition, False)
         return msgspec.structs.replace(self._summary(listed), definition=definition)
 
+    def read(self, digest: str) -> Definition | None:
+        """A registered definition; None when it is not there, or another version of wfe wrote what this one cannot
+        read."""
+        try:
+            return decode(self._catalogue.definition(digest) or b"")
+        except MALFORMED:
+            return None
+
     def _summary(self, listed: Listed) -> DefinitionFound:
         if listed.hash not in self._triggers:
-            definition = decode(self._catalogue.definition(listed.hash) or b"")
-            self._triggers[listed.hash] = [trigger.label for trigger in definition.triggers]
+            definition = self.read(listed.hash)
+            self._triggers[listed.hash] = [trigger.label for trigger in definition.triggers] if definition else []
         return DefinitionFound(
             listed.name,
             listed.version,

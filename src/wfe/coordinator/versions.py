@@ -14,7 +14,6 @@ import msgspec
 
 from wfe.coordinator.deploys import Deploys
 from wfe.coordinator.topology import Shard, Topology
-from wfe.core.canonical import decode
 from wfe.core.checks import name_problem
 from wfe.errors import Busy, DefinitionInUse, InvalidInput, ProtocolError, Unavailable, WfeError
 from wfe.journal.catalogue import Catalogue
@@ -144,7 +143,8 @@ class Versions:
         for each in listed:
             if each.name == name and each.version in versions:
                 continue
-            for node in walk(decode(self._catalogue.definition(each.hash) or b"").nodes):
+            definition = self._deploys.read(each.hash)
+            for node in walk(definition.nodes if definition else ()):
                 if not isinstance(node, (SubWorkflow, StartWorkflow)) or node.workflow != name:
                     continue
                 if node.version in versions or (node.version is None and not kept):

@@ -99,7 +99,7 @@ class Carrying:
                 raise DefinitionError([f"{definition.workflow}: its hash is not {query.hash}"])
             try:
                 found = Carrier(compile_plan(definition, query.hash))
-            except Exception as error:  # noqa: BLE001  another wfe may have validated it: only the question fails
+            except Exception as error:  # another wfe may have validated it: only the question fails
                 _log.exception("a definition does not compile", definition=query.hash)
                 raise DefinitionError([f"{definition.workflow}: does not compile: {error}"]) from error
             self._carriers[query.hash] = found
