@@ -25,6 +25,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+_recorded: list[Callable[..., Any]] = []
+"""`durable_calls.call_plain_task`, once it was needed: an import statement in each call would cost too much."""
+
+
 class TaskFunction(Generic[P, R]):
     """A task: called as its function is. ``__wfe_task__`` is what workers and readers of definitions see."""
 
@@ -50,9 +54,11 @@ class TaskFunction(Generic[P, R]):
         caller = CALLER.get()
         if caller is None:
             return self.__wfe_task__.function(*args, **kwargs)
-        from wfe.authoring.durable_calls import call_plain_task
+        if not _recorded:
+            from wfe.authoring.durable_calls import call_plain_task
 
-        return call_plain_task(caller, self.__wfe_task__, self.signature, args, kwargs, options)
+            _recorded.append(call_plain_task)
+        return _recorded[0](caller, self.__wfe_task__, self.signature, args, kwargs, options)
 
     @property
     def signature(self) -> Signature:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from wfe.model.durable import NO_TIMEOUT
 
@@ -23,8 +22,7 @@ class Missing:
 MISSING = Missing()
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct):
     """One recorded call. ``kind``: `model.durable`'s CALL_ numbers; ``body``: encodes the Struct of the kind.
 
     ``decode`` makes the value that the author sees; ``returns`` is its type, for messages. ``default``: the value of a

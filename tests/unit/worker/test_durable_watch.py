@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 from wfe.worker.durable import watch as module
@@ -25,7 +26,7 @@ def test_a_turn_that_does_not_end_is_named_once_with_the_line_it_stands_at(monke
     log = Log()
     monkeypatch.setattr(module, "_logger", log)
     watch = Watch(slow_ms=20)
-    watch.enter("durable:slow", "run-1")
+    watch.enter("durable:slow", "run-1", time.monotonic_ns())
     assert log.said.wait(30)
     watch.leave()
     watch.close()
@@ -41,7 +42,7 @@ def test_short_turns_are_not_named(monkeypatch):
     monkeypatch.setattr(module, "_logger", log)
     watch = Watch(slow_ms=60_000)
     for number in range(100):
-        watch.enter("durable:quick", f"run-{number}")
+        watch.enter("durable:quick", f"run-{number}", time.monotonic_ns())
         watch.leave()
     watch.close()
     assert (watch.noticed, log.lines) == (0, [])

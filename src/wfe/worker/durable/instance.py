@@ -90,11 +90,11 @@ class Instance:
         except Exception as error:  # noqa: BLE001  input that does not fit is the run's failure
             return Answer(FAILED, [], 0, error=error_info(error, self._node_id), over=True)
         try:
-            self._run_again(coroutine, record, had)
+            self._loop.inside(self._run_again, coroutine, record, had)
             if self._rerun and not self._difference:
                 self._compare_end(over=False)
             self._recorded, self._rerun, self._loop.quiet = (), False, False
-            self._deliver(record.completions[had:])
+            self._loop.inside(self._deliver, record.completions[had:])
         except Restless as error:
             return Answer(FAILED, self._commands, self.taken, error=error_info(error, self._node_id), over=True)
         return self._answer()
@@ -103,7 +103,7 @@ class Instance:
         """Re-runs the whole record and no further; what differs, or "". ``over``: whether it ends so; None: it may."""
         self._recorded, self._rerun, self._loop.quiet = record.calls, True, True
         try:
-            self._run_again(self._function.start(self, self._input), record, had)
+            self._loop.inside(self._run_again, self._function.start(self, self._input), record, had)
         except InvalidInput as error:
             return f"{self._function.name!r} does not take the recorded input any more: {error}"
         if not self._difference:
@@ -128,7 +128,7 @@ class Instance:
         """A further turn: what is new in the record is delivered."""
         self._commands = []
         try:
-            self._deliver(record.completions[self.taken - record.since_completion :])
+            self._loop.inside(self._deliver, record.completions[self.taken - record.since_completion :])
         except Restless as error:
             return Answer(FAILED, self._commands, self.taken, error=error_info(error, self._node_id), over=True)
         return self._answer()
@@ -185,13 +185,13 @@ class Instance:
                 task.cancel()
 
     def _pump(self) -> None:
-        self._loop.pump()
+        self._loop.run_ready()
         assert self._main is not None
         if self._main.done() and not self._ending and not self._difference:
             self._ending = True  # as asyncio.run does: what the function has begun beside itself ends with it
             for task in self._loop.tasks():
                 task.cancel()
-            self._loop.pump()
+            self._loop.run_ready()
 
     def _over(self) -> bool:
         return self._ending and not self._loop.tasks()
@@ -312,7 +312,7 @@ class Instance:
     def _check(self) -> None:
         if self._closed:
             return
-        if not self._loop.is_running():
+        if asyncio._get_running_loop() is not self._loop:
             raise places.mistake("this wf belongs to a durable function, and only its own code can use it")
 
     def _record(self, kind: int, name: str, version: int, body: Raw, timeout_ms: int, where: str) -> int:

@@ -95,22 +95,23 @@ class DurableLoop(asyncio.AbstractEventLoop):
     def pump(self) -> None:
         """Runs what is ready until nothing is. `Restless` when that does not end."""
         if self._ready:
-            self.inside(self._run_ready)
+            self.inside(self.run_ready)
 
-    def inside(self, work: Callable[[], None]) -> None:
+    def inside(self, work: Callable[..., None], *args: Any) -> None:
         """Does something with this loop as the running one."""
         outer, hooks = asyncio._get_running_loop(), sys.get_asyncgen_hooks()
         asyncio._set_running_loop(self)
-        sys.set_asyncgen_hooks(firstiter=None, finalizer=self._end_generator)
+        sys.set_asyncgen_hooks(None, self._end_generator)
         self._thread = threading.get_ident()
         try:
-            work()
+            work(*args)
         finally:
             self._thread = 0
             sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(outer)
 
-    def _run_ready(self) -> None:
+    def run_ready(self) -> None:
+        """As `pump`, for what happens inside already."""
         ready, steps = self._ready, 0
         while ready:
             handle = ready.popleft()

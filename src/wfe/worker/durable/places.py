@@ -29,9 +29,10 @@ def is_author_file(file: str) -> bool:
 def author_frame(frame: FrameType | None) -> FrameType | None:
     """The innermost frame that the author wrote, from this one outwards; else the innermost outside wfe."""
     nearest: FrameType | None = None
+    known = _own
     while frame is not None:
         file = frame.f_code.co_filename
-        if is_author_file(file):
+        if known.get(file) or (file not in known and is_author_file(file)):
             return frame
         if nearest is None and not file.startswith(_PACKAGE):
             nearest = frame

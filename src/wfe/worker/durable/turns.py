@@ -75,7 +75,7 @@ class Turns:
     def turn(self, spec: TaskSpec) -> TaskResult:
         """Runs one turn here and now."""
         started_ns = time.monotonic_ns()
-        self._watch.enter(spec.task, spec.run_id)
+        self._watch.enter(spec.task, spec.run_id, started_ns)
         try:
             answer = self._answer(spec)
         finally:

@@ -32,10 +32,10 @@ class Watch:
         self.noticed = 0
         """Turns that were named so far."""
 
-    def enter(self, name: str, run_id: str) -> None:
+    def enter(self, name: str, run_id: str, now_ns: int) -> None:
         self._name, self._run_id = name, run_id
         self._turns += 1
-        self._since_ns = time.monotonic_ns()
+        self._since_ns = now_ns
         if not self._busy.is_set():
             self._watched = threading.get_ident()
             if self._thread is None:
