@@ -332,7 +332,7 @@ class WorkerActor:
         unpack(dispatch.tasks, dispatch.blobs, shard.blobs)
         alone = dispatch.alone and len(dispatch.tasks) == 1  # several can't each be the only one
         for spec in dispatch.tasks:
-            size = input_bytes(spec)
+            size = len(spec.input) if spec.blobs is None else input_bytes(spec)
             size_total += size
             key = (spec.run_id, spec.node, spec.activation, spec.attempt)
             if key not in in_flight:
