@@ -10,11 +10,9 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
-import msgspec
-
 from wfe.client.approvals import Approving
 from wfe.client.arguments import Args
-from wfe.client.calls import call_of, definition_json, target_of
+from wfe.client.calls import call_of, target_of
 from wfe.client.catalogue import Cataloguing
 from wfe.client.checks import Checking
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Connection, LinkFactory
@@ -31,15 +29,9 @@ from wfe.client.why import Explaining
 from wfe.config import DEFAULT_ADDRESS, find_token
 from wfe.errors import Disconnected, UnknownRun
 from wfe.limits import LIST_LIMIT_DEFAULT
-from wfe.model.definition import Definition
 from wfe.model.ids import partition_of_key
 from wfe.wire.frames import Kind
 from wfe.wire.messages import (
-    DefinitionFound,
-    DefinitionQuery,
-    Deploy,
-    Deployed,
-    DeployOutcome,
     FindRun,
     ListRuns,
     RunView,
@@ -57,9 +49,6 @@ Many = list
 NAMESPACE = "default"
 
 _decode_view = decoder_of(RunView)
-_decode_deployed = decoder_of(DeployOutcome)
-_decode_definitions = decoder_of(list[DefinitionFound])
-_decode_definition = decoder_of(DefinitionFound)
 
 
 class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explaining, Feeding):
@@ -345,27 +334,6 @@ class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explain
             run = AsyncRun(self._open(), fresh.run_id, target.returns, watch=watch)
         await run.signal(name, payload, event_id=event_id, correlation=correlation)
         return run
-
-    # ---- definitions ----
-
-    async def deploy(self, *workflows: Any, check: bool = False, replace: bool = False) -> Many[Deployed]:
-        """Registers definitions and makes them current. Takes decorated workflows, `Definition`s, or their JSON.
-
-        ``check``: only says what would happen. DefinitionError (all findings), VersionConflict.
-        """
-        body = Deploy([definition_json(workflow) for workflow in workflows], check, replace)
-        return _decode_deployed(await self._open().ask(Kind.DEPLOY, body)).deployed
-
-    async def definitions(self) -> Many[DefinitionFound]:
-        """Every registered version of every workflow, without its graph."""
-        return _decode_definitions(await self._open().ask(Kind.DEFINITION, DefinitionQuery()))
-
-    async def definition(self, workflow: Any = "", *, version: int = 0, hash: str = "") -> Definition:
-        """A registered definition by name (and version), or by hash. UnknownWorkflow."""
-        name, version = await self.resolve_version(workflow, version) if workflow else ("", version)
-        query = DefinitionQuery(name, version, hash)
-        found = _decode_definition(await self._open().ask(Kind.DEFINITION, query))
-        return msgspec.json.decode(found.definition, type=Definition)
 
     async def view(self, run_id: str) -> RunView:
         """A run as it travels, payloads still encoded."""

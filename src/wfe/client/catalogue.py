@@ -1,4 +1,5 @@
-"""What users change about registered definitions: deprecation, tags, which is current, deletion. A part of the client.
+"""Registered definitions: deploying and finding them, deprecation, tags, which is current, deletion. A part of the
+client.
 
 A workflow is named as everywhere: decorated, ``"name"``, ``"name@3"``, or ``"name@tag"``.
 """
@@ -9,19 +10,23 @@ import asyncio
 import secrets
 from typing import Any
 
-from wfe.client.calls import Target, target_of
+import msgspec
+
+from wfe.client.calls import Target, definition_json, target_of
 from wfe.client.connection import Connection
 from wfe.client.replies import decoder_of
 from wfe.errors import UnknownWorkflow
+from wfe.model.definition import Definition
 from wfe.wire.definitions import DefinitionChanged, DefinitionCommand
 from wfe.wire.frames import Kind
-from wfe.wire.messages import DefinitionFound, DefinitionQuery
+from wfe.wire.messages import DefinitionFound, DefinitionQuery, Deploy, Deployed, DeployOutcome
 
 DELETE_POLL_S = 0.02
 
 _decode_changed = decoder_of(DefinitionChanged)
-_decode_found = decoder_of(list[DefinitionFound])
-_decode_one = decoder_of(DefinitionFound)
+_decode_definitions = decoder_of(list[DefinitionFound])
+_decode_deployed = decoder_of(DeployOutcome)
+_decode_definition = decoder_of(DefinitionFound)
 
 
 class Cataloguing:
@@ -29,6 +34,25 @@ class Cataloguing:
 
     def _open(self) -> Connection:
         raise NotImplementedError
+
+    async def deploy(self, *workflows: Any, check: bool = False, replace: bool = False) -> list[Deployed]:
+        """Registers definitions and makes them current. Takes decorated workflows, `Definition`s, or their JSON.
+
+        ``check``: only says what would happen. DefinitionError (all findings), VersionConflict.
+        """
+        body = Deploy([definition_json(workflow) for workflow in workflows], check, replace)
+        return _decode_deployed(await self._open().ask(Kind.DEPLOY, body)).deployed
+
+    async def definitions(self) -> list[DefinitionFound]:
+        """Every registered version of every workflow, without its graph."""
+        return _decode_definitions(await self._open().ask(Kind.DEFINITION, DefinitionQuery()))
+
+    async def definition(self, workflow: Any = "", *, version: int = 0, hash: str = "") -> Definition:
+        """A registered definition by name (and version), or by hash. UnknownWorkflow."""
+        name, version = await self.resolve_version(workflow, version) if workflow else ("", version)
+        query = DefinitionQuery(name, version, hash)
+        found = _decode_definition(await self._open().ask(Kind.DEFINITION, query))
+        return msgspec.json.decode(found.definition, type=Definition)
 
     async def deprecate(self, workflow: Any, *, version: int = 0, note: str = "") -> list[int]:
         """No new runs of this version (without one: of any there is) any more; those that there are go on.
@@ -82,7 +106,7 @@ class Cataloguing:
         if not at or tag.isdecimal() or not text:
             target = target_of(workflow)
             return target.name, version or target.version
-        listed = _decode_found(await self._open().ask(Kind.DEFINITION, DefinitionQuery()))
+        listed = _decode_definitions(await self._open().ask(Kind.DEFINITION, DefinitionQuery()))
         for found in listed:
             if found.workflow == text and tag in found.tags:
                 return text, found.version
@@ -93,7 +117,7 @@ class Cataloguing:
     async def version_of(self, workflow: Any) -> int:
         """The number of the version that a caller names; without any the current one. UnknownWorkflow."""
         name, version = await self.resolve_version(workflow)
-        return _decode_one(await self._open().ask(Kind.DEFINITION, DefinitionQuery(name, version))).version
+        return _decode_definition(await self._open().ask(Kind.DEFINITION, DefinitionQuery(name, version))).version
 
     async def _define(
         self, action: str, workflow: Any, version: int, *, tag: str = "", note: str = ""
