@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -267,3 +268,33 @@ def test_why_names_what_a_run_waits_for(start_server: Callable[..., Server], app
     document = server.json("why", run_id)
     assert (document["id"], document["waiting_for"][0]["reason"]) == (run_id, "no_workers")
     assert server.wfe("why", "0" * 26).returncode == 2
+
+
+def test_top_and_events_show_what_a_server_does(server: Server) -> None:
+    watching = subprocess.Popen(
+        [*WFE, "events", "--json", "-f", "--type", "RunEnded", "--filter", 'workflow == "hello"'],
+        env=server.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert watching.stdout is not None
+        run_id = ""
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda: lines.append(watching.stdout.readline()))  # type: ignore[union-attr]
+        reader.start()
+        while reader.is_alive():  # it sees what happens from its connection on
+            run_id = server.json("start", "hello", "-i", '"ada"', "--wait")["id"]
+            reader.join(0.2)
+        event = json.loads(lines[0])
+        assert (event["type"], event["workflow"]) == ("RunEnded", "hello")
+        assert len(event["run"]) == len(run_id)
+    finally:
+        watching.kill()
+        watching.wait(20)
+        watching.stdout.close()
+    top = server.json("top", "--every", "1200ms")
+    assert top["state"] == "serving"
+    assert next(each for each in top["workflows"] if each["workflow"] == "hello")
+    assert "greet" in server.wfe("top", "--once", "--every", "100ms").stdout
+    assert server.wfe("events", "--filter", "((").returncode == 2

@@ -35,6 +35,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fork": ("rounds", "Start a new run from a point of another one."),
     "replay": ("replay", "Re-run recorded durable functions against an app's code, without effects."),
     "status": ("operations", "Show the server, its shards and workers."),
+    "top": ("watching", "Show what a server does right now, live."),
+    "events": ("watching", "Show the events of all runs as they happen."),
     "backup": ("backups", "Copy all data of a running server into a directory."),
     "restore": ("backups", "Make a data directory from a backup."),
     "verify": ("operations", "Check a data directory, record by record."),
