@@ -17,6 +17,7 @@ from wfe.errors import InvalidInput, KeyConflict, PayloadTooLarge, UnknownWorkfl
 from wfe.journal.log import Chunk
 from wfe.journal.verify import verify_store
 from wfe.model import event as ev
+from wfe.model.durable import NEED_ALL
 from wfe.model.event import EventChunk, PartitionChunk, RunStarted
 from wfe.model.event_kinds import LockGranted
 from wfe.model.ids import lock_address, partition_of
@@ -241,10 +242,12 @@ class Auditor:
         self.executions += 1
 
     def finished(self, worker: WorkerNode, result: TaskResult) -> None:
-        """A task's code has ended."""
+        """A task's code has ended; or a worker has no coroutine for a turn, which then never began."""
+        if result.status == NEED_ALL:
+            return self.runs[result.run_id].never_began(result)
         kept = TaskResult(
             result.run_id, result.node, result.activation, result.attempt, result.status, Raw(bytes(result.value)),
-            result.error,
+            result.error, turn=Raw(bytes(result.turn)),
         )  # fmt: skip
         self.runs[result.run_id].results[result.node, result.activation, result.attempt] = kept
 
@@ -252,7 +255,7 @@ class Auditor:
         """A worker forgets results: what became of their attempts is durable (1)."""
         for run_id, node, act, attempt in keys:
             book = self.runs[run_id]
-            if book.open.get((node, act)) == attempt:
+            if book.open.get((node, act)) == attempt and not (act == 0 and attempt in book.kept):
                 raise book.fail(f"the result of attempt {attempt} of {(node, act)} is acknowledged, but not durable")
 
     # ---- clients ----------------------------------------------------------------------------------------------------

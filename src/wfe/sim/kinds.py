@@ -204,5 +204,5 @@ KINDS: dict[type[Node], Kind] = {
     Lock: Kind(control.lock, 4, where=lambda at, depth: depth > 0 and not at.locked),
     Graph: Kind(nets.graph, 4, where=_many),
 }
-NEVER: dict[type[Node], str] = {DurableCall: "it is the call of a durable function, which is no graph"}
+NEVER: dict[type[Node], str] = {DurableCall: "it is alone in its definition: `durable` makes functions of their own"}
 """Kinds that are not made, and why."""

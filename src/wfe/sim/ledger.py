@@ -13,10 +13,11 @@ from msgspec.msgpack import decode
 
 from wfe.limits import LOSSES_MAX
 from wfe.model import event as ev
-from wfe.model.definition import Definition, Map, Node, Sleep, SubWorkflow, Task, WaitSignal, walk
+from wfe.model.definition import Definition, DurableCall, Map, Node, Sleep, SubWorkflow, Task, WaitSignal, walk
 from wfe.model.policy import RetryPolicy
+from wfe.sim.durable import RETRY
+from wfe.sim.ledger_durable import DurableBook
 from wfe.sim.ledger_kinds import LOST, Place
-from wfe.sim.ledger_nets import NetBook
 from wfe.sim.node import Violation
 
 LATE_MAX_MS = 1_000
@@ -40,6 +41,8 @@ class Shape:
     def retry(self, node: int) -> RetryPolicy | None:
         """How the attempts of a node that a worker does are repeated."""
         work: Any = self.nodes[node]
+        if isinstance(work, DurableCall):
+            return RETRY
         return work.retry  # type: ignore[no-any-return]
 
     def loses(self, signal: str) -> bool:
@@ -57,7 +60,7 @@ class Shape:
         return -1
 
 
-class RunBook(NetBook):
+class RunBook(DurableBook):
     """One run's durable history."""
 
     def __init__(self, run_id: str, shape: Shape, started: ev.RunStarted) -> None:

@@ -15,12 +15,15 @@ from msgspec import Raw, msgpack
 
 from wfe.config import WorkerOptions
 from wfe.limits import DRAIN_MS
+from wfe.model.durable import NEED_ALL
 from wfe.model.policy import ErrorInfo
+from wfe.sim.durable import Clock, Unwatched, registered
 from wfe.sim.node import Node
 from wfe.sim.tasks import CUSTOM, HTTP, TASKS, argument, given
 from wfe.wire.frames import Kind, decode_header, header
 from wfe.wire.messages import NULL, Ack, Results, ShardEndpoint, TaskBeat, TaskRef, TaskResult, TaskSpec
 from wfe.worker.actor import COORDINATOR, Identity, WorkerActor
+from wfe.worker.durable.turns import Turns
 from wfe.worker.link import LinkState
 
 if TYPE_CHECKING:
@@ -36,6 +39,10 @@ _decode_results = msgpack.Decoder(Results).decode
 
 def error_named(kind: str, message: str, base: str) -> ErrorInfo:
     return ErrorInfo(kind, message, types=(kind, base, "Exception", "BaseException"))
+
+
+def _unused(result: TaskResult) -> None:
+    raise AssertionError("turns are run when their time is over, and their results returned")
 
 
 class Behaviour:
@@ -90,15 +97,20 @@ class WorkerNode(Node):
         self._reported: dict[int, dict[int, list[Key]]] = {}
         self._leaving = False
         self._leave_by_ms = 0
+        function = registered()
+        offered = {(function.name, function.version): function}
         identity = Identity(
             worker=options.worker,
-            tasks=[(task, 1) for task in (*TASKS, HTTP, CUSTOM)],
+            tasks=[(task, 1) for task in (*TASKS, HTTP, CUSTOM)] + list(offered),
             slots=slots,
             token=options.token,
             index=options.index,
             local=options.local,
         )
         self.actor = WorkerActor(identity, self, self)
+        keep = world.chance("live functions").choice((0, 1, 100))
+        clock: Any = Clock(lambda: world.schedule.now_us)
+        self._turns = Turns(clock, offered, _unused, keep=keep, watch=Unwatched())
         self.after(world.chance("boot").randint(5_000, 80_000), f"boot {name}", self._boot)
 
     def _boot(self) -> None:
@@ -155,7 +167,8 @@ class WorkerNode(Node):
         kind = decode_header(parts[0]).kind
         if kind == Kind.RESULTS:
             message = _decode_results(parts[1])
-            keys = [(r.run_id, r.node, r.activation, r.attempt) for r in message.results]
+            told = [r for r in message.results if r.status != NEED_ALL]
+            keys = [(r.run_id, r.node, r.activation, r.attempt) for r in told]
             self._reported.setdefault(link, {})[message.seq] = keys
         elif kind == Kind.WORKER_HELLO:
             self._reported.pop(link, None)
@@ -210,7 +223,7 @@ class WorkerNode(Node):
                 self.after(duration_us, f"task {self.name}", self._finished, spec, key)
 
     def _finished(self, spec: TaskSpec, key: Key) -> None:
-        result = self.world.behaviour.end(spec)
+        result = self._turns.turn(spec) if spec.durable else self.world.behaviour.end(spec)
         if result is None:
             self.die(-11)
             return
@@ -236,6 +249,7 @@ class WorkerNode(Node):
         if not self.alive:
             return
         super().die(code)
+        self._turns.close()
         for dealer in self._links.values():
             dealer.close()
         self._links.clear()

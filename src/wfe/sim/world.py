@@ -19,6 +19,7 @@ from wfe.sim.backups import Operator
 from wfe.sim.chance import SeededRandom
 from wfe.sim.clients import ClientNode
 from wfe.sim.disk import SimDisk
+from wfe.sim.durable import NAME, definition
 from wfe.sim.engine import TOKEN, EngineNode
 from wfe.sim.faults import Faults
 from wfe.sim.generator import Generator
@@ -53,6 +54,9 @@ class Programs:
         self._random, self._tasks = random, swarm.tasks
         self.names = [f"program{number}" for number in range(random.randint(1, 3))]
         self._first = [canonical(self._make(name)) for name in self.names]
+        self._graphs = tuple(self.names)
+        self.names.append(NAME)
+        self._first.append(canonical(definition()))
 
     def _make(self, name: str) -> Definition:
         below = self.names[: self.names.index(name)]
@@ -65,7 +69,7 @@ class Programs:
 
     def another(self) -> bytes:
         """A new version of one of them."""
-        return canonical(self._make(self._random.choice(self.names)))
+        return canonical(self._make(self._random.choice(self._graphs)))
 
 
 class World:

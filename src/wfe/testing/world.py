@@ -85,8 +85,6 @@ class _Settings:
 class _Programs:
     """No definitions to begin with: they are deployed as tests start them."""
 
-    function = "none"
-
     def first_definitions(self) -> list[bytes]:
         return []
 
