@@ -58,7 +58,7 @@ def top_command(every_s: float, once: bool, address: str | None, as_json: bool) 
                 before = after
 
 
-def _tables(found: Rates) -> list[tuple[Sequence[str], list[Sequence[str]], str]]:
+def _tables(found: Rates) -> list[tuple[Sequence[str], Sequence[Sequence[str]], str]]:
     shards = [
         (
             str(each.index),
@@ -127,9 +127,7 @@ def _screen(found: Rates) -> Any:
 @command("events", short_help="Show the events of all runs as they happen.")
 @click.option("--type", "types", multiple=True, metavar="NAME", help="Only events of this type; repeatable.")
 @click.option("--workflow", metavar="NAME", help="Only runs of this workflow.")
-@click.option(
-    "--filter", "condition", metavar="CEL", help="Only where it holds; over run, workflow, type, node, data ..."
-)
+@click.option("--filter", "condition", metavar="CEL", help="Only where this holds.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until Ctrl-C, one line per event.")
 @click.option("--for", "for_s", type=Duration(), default="5s", show_default=True, help="Without -f: how long to look.")
 @address_option
@@ -217,6 +215,6 @@ def _holds(test: Expression | None, document: dict[str, Any]) -> bool:
     if test is None:
         return True
     try:
-        return test.evaluate(lambda name: document.get(name)) is True
+        return test.evaluate(document.get) is True
     except ExpressionError:  # it has no such field: not one of those that are looked for
         return False

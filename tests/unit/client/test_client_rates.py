@@ -25,9 +25,8 @@ def shard(index: int, time_ms: int, done: int, failed: int = 0, epoch: int = 1, 
 
 
 def test_rates_are_sums_over_shards_by_their_own_clocks() -> None:
-    found = rates(
-        status(shard(0, 1_000, 0), shard(1, 5_000, 100)), status(shard(0, 3_000, 20, 2), shard(1, 6_000, 130))
-    )
+    before = status(shard(0, 1_000, 0), shard(1, 5_000, 100))
+    found = rates(before, status(shard(0, 3_000, 20, 2), shard(1, 6_000, 130)))
     assert [each.tasks_per_s for each in found.shards] == [10, 30]
     assert (found.shards[0].commit_p99_ms, found.shards[0].memory_mib, found.shards[0].tasks_ready) == (2.5, 64, 5)
     (workflow,) = found.workflows
