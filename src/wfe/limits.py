@@ -51,15 +51,13 @@ TAGS_MAX: Final = 20
 TAG_CHARS_MAX: Final = 400
 """A tag's name or value."""
 MAP_ITEMS_MAX: Final = 1_000_000
-"""Items of one map."""
+"""Items of one map, or of one loop."""
 MAP_PAGE_ITEMS: Final = 1_024
 """A map of more items than that is paged: its items and results are kept by the page."""
 MAP_PARALLEL_MAX: Final = 16_384
 """Items of one map that run at once, whatever it asks for."""
 MAP_GROWN_MAX: Final = 100_000
 """Items of a map that may grow: so many activations are reserved for it."""
-LOOP_ITEMS_MAX: Final = 100_000
-"""Items of one loop."""
 TURN_EVENTS_MAX: Final = 1_000
 """A run that brought about so many events in one turn lets others have theirs: loops go on in the next one."""
 NET_EVENTS_MAX: Final = 50_000

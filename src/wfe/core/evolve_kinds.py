@@ -8,19 +8,19 @@ from __future__ import annotations
 from msgspec import Raw
 
 from wfe.core.groups import map_value
-from wfe.core.places import Enabled, Evolve, complete, disarm, enter, keep, keep_items, new_frame, withdraw
+from wfe.core.places import Enabled, Evolve, complete, disarm, enter, keep, keep_items, new_frame, new_loop, withdraw
 from wfe.core.plan import Plan
 from wfe.core.values import encode
 from wfe.model import event_kinds as ev
 from wfe.model.definition import Map, Race
-from wfe.model.state import DEADLINE, NULL, WAKE, Asked, LoopState, RunState, channel_of
+from wfe.model.state import DEADLINE, NULL, WAKE, Asked, RunState, channel_of
 
 # ---- loops ----------------------------------------------------------------------------------------------------------
 
 
 def _loop_opened(run: RunState, plan: Plan, event: ev.LoopOpened, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
-    run.loops[key] = LoopState(items=None if event.items == NULL else keep_items(run, event.items))
+    run.loops[key] = new_loop(run, event.items)
     enabled.append(~key)
 
 

@@ -16,7 +16,7 @@ from msgspec import Raw
 from wfe.limits import MAP_PAGE_ITEMS
 from wfe.model.blob import Blobs, size_of, whole
 from wfe.model.definition import Map
-from wfe.model.state import Group
+from wfe.model.state import Group, LoopState
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_number = msgspec.msgpack.Decoder(int).decode
@@ -52,9 +52,10 @@ def done_of(group: Group) -> int:
     return group.done + len(group.results)
 
 
-def item_of(group: Group, index: int, blobs: Blobs) -> Raw:
-    """One item."""
+def item_of(group: Group | LoopState, index: int, blobs: Blobs) -> Raw:
+    """One item of a map or a loop."""
     if not group.count:
+        assert group.items is not None, "only loops over items have an item"
         return group.items[index]
     if not group.pages:
         return Raw(_encode(index))

@@ -14,7 +14,7 @@ from wfe.limits import BLOB_BYTES_MIN, MAP_PAGE_ITEMS
 from wfe.model.blob import compact, name_of, ref_to, whole
 from wfe.model.event import MapOpened
 from wfe.model.marking import Marking
-from wfe.model.state import DEADLINE, RUN_DEADLINE, WAKE, Frame, Group, RunState
+from wfe.model.state import DEADLINE, RUN_DEADLINE, WAKE, Frame, Group, LoopState, RunState
 
 Enabled = list[int]
 Evolve = Callable[[RunState, Plan, Any, Enabled], None]
@@ -118,12 +118,26 @@ def new_group(run: RunState, event: MapOpened) -> Group:
     count = length_of(items) or 0
     if count <= MAP_PAGE_ITEMS or event.reserved:
         return Group(event.base, keep_items(run, items))
-    group = Group(event.base, [], count=count)
+    return Group(event.base, [], count=count, pages=_pages_of(run, items))
+
+
+def new_loop(run: RunState, items: Raw) -> LoopState:
+    """A loop that begins, over an encoded list or (null) over none; its items are paged as those of a map."""
+    items = whole(items, run.blobs)
+    count = length_of(items)
+    if count is None:
+        return LoopState()
+    if count <= MAP_PAGE_ITEMS:
+        return LoopState(items=keep_items(run, items))
+    return LoopState(count=count, pages=_pages_of(run, items))
+
+
+def _pages_of(run: RunState, items: Raw) -> list[Raw]:
     found = decode_items(items)
-    for first in range(0, count, MAP_PAGE_ITEMS):
-        page = found[first : first + MAP_PAGE_ITEMS]
-        group.pages.append(keep_page(run, [item if len(item) < BLOB_BYTES_MIN else keep(run, item) for item in page]))
-    return group
+    pages = (found[first : first + MAP_PAGE_ITEMS] for first in range(0, len(found), MAP_PAGE_ITEMS))
+    return [
+        keep_page(run, [item if len(item) < BLOB_BYTES_MIN else keep(run, item) for item in page]) for page in pages
+    ]
 
 
 def put_result(run: RunState, group: Group, index: int, value: Raw) -> None:

@@ -106,8 +106,7 @@ def _item(run: RunState, holder: int, act: int) -> Raw:
     loop = run.loops.get(holder) if run.loops else None
     if loop is None:
         return item_of(run.groups[holder], item_index(run, holder, act), run.blobs)
-    assert loop.items is not None, "only loops over items have an item"
-    return loop.items[run.frames[act].index]
+    return item_of(loop, run.frames[act].index, run.blobs)
 
 
 def lookup_for(run: RunState, plan: Plan, scope: int, act: int, now_ms: int) -> Lookup:

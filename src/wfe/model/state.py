@@ -65,11 +65,16 @@ class Group(Struct, array_like=True):
 
 
 class LoopState(Struct, array_like=True):
-    """An open loop: ``iteration`` counts those that began, ``act`` is the open one's activation (-1: none is)."""
+    """An open loop: ``iteration`` counts those that began, ``act`` is the open one's activation (-1: none is).
+
+    ``items`` None: it goes over none, or over ``count`` items in ``pages``, as a paged map does.
+    """
 
     iteration: int = 0
     act: int = -1
     items: list[Raw] | None = None
+    count: int = 0
+    pages: list[Raw] = []
 
 
 class Asked(Struct, array_like=True):

@@ -13,7 +13,7 @@ from support.runs import RunDriver, decode, encode
 from wfe.core.groups import item_of, length_of, number_in
 from wfe.limits import MAP_GROWN_MAX, MAP_ITEMS_MAX, MAP_PAGE_ITEMS, MAP_PARALLEL_MAX, PAYLOAD_BYTES_MAX
 from wfe.model.blob import expand
-from wfe.model.definition import Map, Set, Sleep
+from wfe.model.definition import Assign, BreakIf, Loop, Map, Set, Sleep, State, WaitSignal
 from wfe.model.event import ItemsOpened, MapOpened
 from wfe.partition.entry import Entry
 
@@ -192,3 +192,31 @@ def test_items_are_found_page_by_page(small_pages: None):
     (group,) = driver.run.groups.values()
     assert len(group.pages) == 10
     assert [decode(item_of(group, n, driver.run.blobs)) for n in range(40)] == [f"i{n}" for n in range(40)]
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("count", [0, 1, PAGE, PAGE + 1, 5 * PAGE + 2])
+def test_loops_go_over_pages_too(count: int, restart: bool):
+    total = State(id="s", value={"sum": 0})
+    add = Assign(id="a", state="s", fields={"sum": "${s.sum + item.n}"})
+    loop = Loop(id="l", items="n", do=(add, BreakIf(id="b", cond="item.n == 17")))
+    items = [{"n": number} for number in range(count)]
+    driver = Driver(define(total, loop, output="${s.sum}"), items, TASKS, restart=restart)
+    assert driver.finish().output == sum(range(min(count, 18)))
+
+
+def test_a_loop_over_many_items_keeps_its_snapshot_small():
+    body = (WaitSignal(id="w", signal="go"),)
+    driver = Driver(define(Loop(id="l", items="n", do=body, max_iterations=None)), list(range(20_000)), TASKS)
+    for number in range(5):
+        driver.signal("go", None, f"e{number}")
+    assert driver.run.loops[driver.place("l")].iteration == 6
+    assert len(Entry(0, driver.run, driver.plan).snapshot()) < 3_000
+
+
+def test_more_items_than_a_loop_may_have_are_refused():
+    loop = Loop(id="l", items="n", do=(Set(id="s", value=1),))
+    run = Driver(define(loop), [None] * (MAP_ITEMS_MAX + 1), TASKS).run
+    assert (run.status, run.error and run.error.type) == ("failed", "expression")
+    assert Driver(define(loop), 5, TASKS).run.status == "failed"

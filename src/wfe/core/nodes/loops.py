@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from wfe.core.faults import raise_fault, withdrawing
+from wfe.core.groups import length_of
 from wfe.core.plan import PlanNode, ScopeKind
 from wfe.core.turn import Turn
-from wfe.core.values import evaluate_raw, evaluate_truth, group_key, split_items
+from wfe.core.values import evaluate_raw, evaluate_truth, group_key
 from wfe.errors import ExpressionError
-from wfe.limits import LOOP_ITEMS_MAX, TURN_EVENTS_MAX
+from wfe.limits import MAP_ITEMS_MAX, TURN_EVENTS_MAX
 from wfe.model.blob import whole
 from wfe.model.definition import Loop
 from wfe.model.event import NodeDone
@@ -22,9 +23,11 @@ def open_loop(turn: Turn, act: int, node: PlanNode) -> None:
     if over is not None:
         try:
             items = evaluate_raw(turn.run, turn.plan, node.scope, act, over, turn.now_ms)
-            count = len(split_items(whole(items, turn.run.blobs)))
-            if count > LOOP_ITEMS_MAX:
-                raise ExpressionError(f"a loop over {count} items, the limit is {LOOP_ITEMS_MAX}")
+            count = length_of(whole(items, turn.run.blobs))
+            if count is None:
+                raise ExpressionError("a list of items is wanted")
+            if count > MAP_ITEMS_MAX:
+                raise ExpressionError(f"a loop over {count} items, the limit is {MAP_ITEMS_MAX}")
         except ExpressionError as error:
             raise_fault(turn, act, node, "expression", str(error))
             return
@@ -39,7 +42,8 @@ def close_loop(turn: Turn, act: int, node: PlanNode) -> None:
     key = act * turn.plan.stride + node.index
     loop = run.loops[key]
     try:
-        goes_on = loop.items is None or loop.iteration < len(loop.items)
+        total = loop.count if loop.items is None else len(loop.items)
+        goes_on = (loop.items is None and not loop.count) or loop.iteration < total
         if goes_on and "while_" in node.parts:
             goes_on = evaluate_truth(run, turn.plan, node.scope, act, node.parts["while_"], turn.now_ms)
     except ExpressionError as error:
