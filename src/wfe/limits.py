@@ -125,11 +125,13 @@ CREDIT_TARGET_MS: Final = 20
 DURABLE_STEPS_MAX: Final = 1_000_000
 """Steps of a durable function between two waits; beyond it goes round for ever."""
 DURABLE_LIVE_MAX: Final = 2_000
-"""Functions that a worker keeps between their turns; those that waited longest are let go, and re-run when they go on."""
+"""Functions that a worker keeps between their turns; who waited longest is let go, and re-run when it goes on."""
 DURABLE_IDLE_MS: Final = 60_000
 """A function that waited for this long is let go."""
 DURABLE_SLOW_MS: Final = 1_000
 """A function that does not wait for this long is named in the log: it holds up its worker."""
+DURABLE_TURN_MAX_MS: Final = 30_000
+"""A function that does not wait for this long is stuck: its worker is killed, and counts as lost with it."""
 
 # Mail between partitions, per pair of them
 MAIL_LETTERS_MAX: Final = 1_000

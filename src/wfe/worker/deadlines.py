@@ -1,8 +1,9 @@
 """The deadline board: a small shared file in which a worker writes what its parent needs to judge whether it is stuck.
 
 One writer (the worker), one reader (its parent); eight-byte aligned stores, so that a reader sees old or new, never a
-mixture. Layout, native int64: the loop's last beat, then one deadline per slot (0: none) and one for all asynchronous
-tasks together, in nanoseconds of the monotonic clock, which the processes of one machine share.
+mixture. Layout, native int64: the loop's last beat, then one deadline per slot (0: none), one for all asynchronous
+tasks together and one for the turn of a durable function that is being run, in nanoseconds of the monotonic clock,
+which the processes of one machine share.
 Invariant: the parent acts only when the worker has not: a deadline counts as overrun `MARGIN_NS` after it has passed (a
 worker clears its board when it reports the time-out), or when the loop has not beaten for `SILENCE_NS` and a deadline
 has passed.
@@ -23,12 +24,15 @@ _SLOTS_MAX = 65_536
 
 
 class DeadlineBoard:
-    """A slot per thread, numbered from 0; slot number ``slots`` is the loop's. The parent creates, the worker opens."""
+    """A slot per thread, numbered from 0; slot number ``slots`` is the loop's, the one after it that of durable turns.
+
+    The parent creates, the worker opens.
+    """
 
     def __init__(self, memory: mmap.mmap) -> None:
         self._memory = memory
         self._cells = memoryview(memory).cast("q")
-        self.slots = len(self._cells) - 2
+        self.slots = len(self._cells) - 3
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], slots: int) -> DeadlineBoard:
@@ -37,7 +41,7 @@ class DeadlineBoard:
             raise ValueError(f"a board has 1 to {_SLOTS_MAX} slots, not {slots}")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            size = _CELL * (slots + 2)
+            size = _CELL * (slots + 3)
             os.ftruncate(descriptor, size)
             return cls(mmap.mmap(descriptor, size))
         finally:
@@ -52,7 +56,7 @@ class DeadlineBoard:
             raise DataError(f"the deadline board {Path(path)} cannot be opened: {error.strerror}") from error
         try:
             size = os.fstat(descriptor).st_size
-            if size < 3 * _CELL or size % _CELL:
+            if size < 4 * _CELL or size % _CELL:
                 raise DataError(f"{Path(path)} is no deadline board ({size} bytes)")
             return cls(mmap.mmap(descriptor, size))
         finally:

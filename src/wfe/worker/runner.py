@@ -63,7 +63,7 @@ class Runner:
         self._async = AsyncRunner(loop, self._ended, board, slots)
         self._threads = SlotPool(loop, slots, self._ended_many, board)
         self._processes = ProcessPool(loop, processes, self._ended, log)
-        self._turns = Turns(loop, tasks, self._ended)
+        self._turns = Turns(loop, tasks, self._ended, board=board, board_slot=slots + 1)
 
     def start(self, spec: object) -> None:
         """Starts an attempt (a `TaskSpec`). One that names an unknown task fails."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import durable_functions as functions
@@ -11,9 +12,12 @@ import pytest
 import wfe
 from support.durable_engine import Engine, asked, play, using, value
 from wfe.errors import TimedOut
+from wfe.limits import DURABLE_TURN_MAX_MS
 from wfe.wire import durable as wire
+from wfe.worker.deadlines import DeadlineBoard
 from wfe.worker.durable.functions import DurableFunction
 from wfe.worker.durable.replay import Told, check, recorded
+from wfe.worker.durable.turns import Turns
 from wfe.worker.failure import error_info
 
 __all__ = ["play", "using"]
@@ -340,3 +344,20 @@ def test_code_that_ends_when_a_function_is_let_go_sees_the_functions_loop(play, 
     engine.worker.turn(engine.spec())
     engine.worker.let_go()
     assert [type(loop).__name__ for loop in seen] == ["DurableLoop"]
+
+
+def test_the_parent_sees_how_long_a_turn_may_take(play, using, tmp_path):
+    board = DeadlineBoard.create(tmp_path / "board", 2)
+    later_ns = time.monotonic_ns() + (DURABLE_TURN_MAX_MS + 10_000) * 1_000_000
+    seen = []
+
+    async def body(wf: Any) -> None:
+        seen.append(board.overrun(later_ns))
+
+    engine = play(using(body))
+    worker = Turns(engine.loop, engine.functions, print, board=board, board_slot=3)
+    worker.turn(engine.spec())
+    assert seen == [[3]]
+    assert board.overrun(later_ns) == []
+    worker.close()
+    board.close()

@@ -51,7 +51,7 @@ def test_the_loops_own_slot_follows_those_of_the_threads(boards):
     worker.set(worker.slots, NOW)
     assert parent.overrun(NOW + MARGIN_NS + 1) == [4]
     with pytest.raises(IndexError):
-        worker.set(worker.slots + 1, NOW)
+        worker.set(worker.slots + 2, NOW)
 
 
 def test_a_file_that_is_no_board_is_refused(tmp_path):

@@ -17,10 +17,11 @@ import msgspec
 from msgspec import Raw
 
 from wfe.errors import PayloadTooLarge, UnknownTask
-from wfe.limits import DURABLE_IDLE_MS, DURABLE_LIVE_MAX, TASK_INPUT_BYTES_MAX
+from wfe.limits import DURABLE_IDLE_MS, DURABLE_LIVE_MAX, DURABLE_TURN_MAX_MS, TASK_INPUT_BYTES_MAX
 from wfe.model.registered import RegisteredTask
 from wfe.wire.durable import CANCELLED, FAILED, NEED_ALL, SUSPENDED, DurableTurn, decode_record, encode_turn
 from wfe.wire.messages import TaskRef, TaskResult, TaskSpec
+from wfe.worker.deadlines import DeadlineBoard
 from wfe.worker.durable.functions import DurableFunction
 from wfe.worker.durable.instance import Instance
 from wfe.worker.durable.outcomes import Answer
@@ -32,7 +33,10 @@ BATCH_NS = 5_000_000
 
 
 class Turns:
-    """``deliver(result)`` is called on the loop. ``keep`` 0: nothing stays live, every turn is a re-run."""
+    """``deliver(result)`` is called on the loop. ``keep`` 0: nothing stays live, every turn is a re-run.
+
+    ``board_slot``: where the deadline of the turn that is being run stands on the board, for the parent to see.
+    """
 
     def __init__(
         self,
@@ -43,8 +47,11 @@ class Turns:
         keep: int = DURABLE_LIVE_MAX,
         idle_ms: int = DURABLE_IDLE_MS,
         watch: Watch | None = None,
+        board: DeadlineBoard | None = None,
+        board_slot: int = 0,
     ) -> None:
         self._loop, self._tasks, self._deliver = loop, tasks, deliver
+        self._board, self._board_slot = board, board_slot
         self._keep, self._idle_s = keep, idle_ms / 1_000
         self._functions: dict[tuple[str, int], DurableFunction] = {}
         self._live: OrderedDict[str, tuple[Instance, float]] = OrderedDict()
@@ -76,10 +83,14 @@ class Turns:
         """Runs one turn here and now."""
         started_ns = time.monotonic_ns()
         self._watch.enter(spec.task, spec.run_id, started_ns)
+        if self._board is not None:
+            self._board.set(self._board_slot, started_ns + DURABLE_TURN_MAX_MS * 1_000_000)
         try:
             answer = self._answer(spec)
         finally:
             self._watch.leave()
+            if self._board is not None:
+                self._board.clear(self._board_slot)
         turn = encode_turn(DurableTurn(answer.commands, answer.taken))
         if len(turn) > TASK_INPUT_BYTES_MAX:
             message = f"the arguments of {len(answer.commands)} calls made at once are too large: {len(turn)} bytes"
