@@ -181,6 +181,45 @@ def test_everything_that_is_open_must_be_there(env: Env, old: str, new: str, nod
     assert [each for each, why in found if reason in why][:1] == ([node] if node else []), found
 
 
+REPEATED = """
+workflow: flow
+nodes:
+  - {set: 1, id: used}
+  - {set: 2, id: unused}
+  - {signal: go, id: go}
+  - map: "[1, 2]"
+    id: m
+    max_parallel: 1
+    do: [{set: "${used}", id: inner}, {signal: step, id: step}]
+    output: "${used}"
+  - {loop: {while: "used > 0"}, id: l, do: [{set: "${used}", id: deep}, {signal: turn, id: turn}]}
+"""
+
+
+@pytest.mark.parametrize("signals", [(), ("go",), ("go", "step"), ("go", "step", "step")])
+@pytest.mark.parametrize(
+    ("old", "new", "node"),
+    [
+        ('{set: "${used}", id: inner}', '{set: "${unused}", id: inner}', "m"),
+        ('output: "${used}"', 'output: "${unused}"', "m"),
+        ('while: "used > 0"', 'while: "unused > 0"', "l"),
+        ('{set: "${used}", id: deep}', '{set: "${unused + used}", id: deep}', "l"),
+        ('{set: "${used}", id: inner}', '{set: "${used + 1}", id: inner}', ""),
+    ],
+)
+def test_what_a_map_or_loop_will_need_for_what_comes_must_be_kept(
+    env: Env, signals: tuple[str, ...], old: str, new: str, node: str
+) -> None:
+    deploy(env, REPEATED)
+    run = env.start("flow")
+    for name in signals:
+        env._drive(run._run.signal(name))
+    if node == "m" and len(signals) == 3:
+        return  # the map has ended
+    found = [each for each, why in reasons(env, changed(REPEATED, old, new)) if "the value of 'unused'" in why]
+    assert found == ([node] if node else [])
+
+
 NET = """
 workflow: flow
 nodes:

@@ -26,6 +26,7 @@ from wfe.model.definition import (
     CompensateWith,
     Custom,
     DurableCall,
+    Graph,
     Lock,
     Map,
     Node,
@@ -56,6 +57,8 @@ class Carrier:
                 self.before[successor].append(node.index)
         self._reader = SiteReader(Findings())
         self._needs: dict[int, frozenset[str]] = {}
+        self._needs_with: dict[int, frozenset[str]] = {}
+        self._holders = {net.block for net in plan.nets} | {scope.holder for scope in plan.scopes}
         self.output_needs = frozenset[str]().union(
             *(site.uses.required for site in self._reader.template(None, "", plan.definition.output))
         )
@@ -64,10 +67,29 @@ class Carrier:
         """Names without whose values a node cannot begin (of a task: cannot be given out)."""
         found = self._needs.get(index)
         if found is None:
-            sites = self._reader.node(self.plan.nodes[index].node, "")
-            found = frozenset[str]().union(*(site.uses.required for site in sites if not site.at_end))
-            self._needs[index] = found
+            found = self._needs[index] = self._required(index, at_end=False)
         return found
+
+    def repeats(self, index: int) -> bool:
+        """Whether what is inside a node runs in frames of its own: of a map, a loop or a net."""
+        return index in self._holders
+
+    def needs_with_inside(self, index: int) -> frozenset[str]:
+        """The same for all that is inside the node, as far as it comes from outside of it."""
+        found = self._needs_with.get(index)
+        if found is None:
+            stop = self.plan.nodes[index].stop
+            names = frozenset[str]().union(*(self._required(inner, at_end=True) for inner in range(index, stop)))
+            own = {node.id for node in self.plan.nodes[index:stop]}
+            found = self._needs_with[index] = names - own
+        return found
+
+    def _required(self, index: int, *, at_end: bool) -> frozenset[str]:
+        node = self.plan.nodes[index].node
+        sites = [site for site in self._reader.node(node, "") if at_end or not site.at_end]
+        if at_end and isinstance(node, Graph):
+            sites += [site for _, site in self._reader.edges(node, "")]
+        return frozenset[str]().union(*(site.uses.required for site in sites))
 
     def reasons(self, run: RunState, old: Plan) -> list[Reason]:
         """Why it could not carry the run, at most `OBSTACLES_MAX` reasons; none: it could."""
@@ -145,6 +167,10 @@ class _Check:
             source, target, _ = edge = self._edge(self._old, old, number)
             if edge not in edges:
                 yield target, f"a token waits on the edge from {source!r}, which the new version does not have"
+        if new.block == self._new.stride - 1:  # a net that is all of its frame: its nodes may fire again
+            for index in new.nodes:
+                needs = self._carrier.needs_with_inside(index)
+                yield from self._missing(self._new.nodes[index].id, needs, key // self._old.stride)
         waiting = [*marking.filled, *marking.rounds, *(node for node, _ in [*marking.joined, *marking.held])]
         joins = {self._new.nodes[index].id: node.join for index, node in new.nodes.items()}
         for index in dict.fromkeys(waiting):
@@ -193,6 +219,8 @@ class _Check:
             if node.index in past:
                 if found is Standing.WAITS:
                     yield node.id, "it has not run, and in the new version it comes before what has begun"
+            elif found is not Standing.ENDED and self._carrier.repeats(node.index):
+                yield from self._missing(node.id, self._carrier.needs_with_inside(node.index), act)
             elif found in (None, Standing.WAITS) or (found is Standing.OPEN and self._unsent(act, node)):
                 yield from self._missing(node.id, self._carrier.needs(node.index), act)
         if act == 0:
