@@ -18,7 +18,7 @@ import msgspec
 from wfe.bootstrap.parents import die_with_parent, parent_watch, read_options
 from wfe.config import AppOptions, GatewayOptions, ServeOptions, ShardOptions, WorkerOptions, mask_secrets
 from wfe.coordinator.supervision import EXIT_STARVED
-from wfe.errors import TooFewDescriptors, UnknownTask, WfeError
+from wfe.errors import DataFull, TooFewDescriptors, UnknownTask, WfeError
 
 EXIT_REFUSED = 2
 _Options = TypeVar("_Options", ServeOptions, ShardOptions, WorkerOptions, AppOptions, GatewayOptions)
@@ -75,10 +75,9 @@ def _shard() -> int:
 
     with ExitStack() as stack:
         try:
-            world = shard_world(options, stack)
+            return main(options, shard_world(options, stack))
         except WfeError as error:
             return _refused(error)
-        return main(options, world)
 
 
 def _shard_drain() -> int:
@@ -154,4 +153,4 @@ def _read_app() -> int:
 
 def _refused(error: WfeError) -> int:
     print(f"wfe: {error}", file=sys.stderr)
-    return EXIT_STARVED if isinstance(error, TooFewDescriptors) else EXIT_REFUSED
+    return EXIT_STARVED if isinstance(error, (TooFewDescriptors, DataFull)) else EXIT_REFUSED

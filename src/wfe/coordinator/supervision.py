@@ -3,7 +3,8 @@
 Pure logic: time comes in, processes are started through a callable. Invariants: a child has at most one process; a new
 one starts only after the old one was waited for; a shard that ended more than `RESTART_INTENSITY` times within
 `RESTART_PERIOD_MS` is *down* and stays so; an end that was planned does not count, nor does a start for which the
-system had no descriptors, processes or memory: nobody crashed, and it is tried again until there are some. A worker is
+system had no descriptors, processes or memory, nor one of a shard whose disk was full: nobody crashed, and it is tried
+again until there is some. A worker is
 never down: a few tasks that kill their process must not end the execution of everybody else's, so it comes back, ever
 more slowly; so does the gateway, without which runs go on.
 """
@@ -17,7 +18,7 @@ from enum import StrEnum
 from wfe.limits import RESTART_BACKOFF_MAX_MS, RESTART_BACKOFF_MS, RESTART_INTENSITY, RESTART_PERIOD_MS
 
 EXIT_STARVED = 4
-"""A child's exit code: it could not open what it needs because there were too few descriptors."""
+"""A child's exit code: there were too few descriptors to open what it needs, or its disk was full."""
 _STARVED_SHIFT_MAX = 8
 
 

@@ -165,7 +165,7 @@ def error_of(error: Exception, path: Path, action: str) -> DataError:
         )
     full = isinstance(error, lmdb.DiskError) or any(full in text for full in _FULL_TEXTS)
     if full or (isinstance(error, lmdb.Error) and _free_bytes(path) < FULL_BYTES):
-        return DataFull(f"cannot {action} {path}: no space left on its disk; make room and start again")
+        return DataFull(f"cannot {action} {path}: no space left on its disk; make room")
     return DataError(f"cannot {action} {path}: {text}; check that the directory exists and may be written")
 
 

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import psutil
 
 from wfe.config import ShardOptions
-from wfe.errors import Fenced, WfeError
+from wfe.errors import DataFull, Fenced, WfeError
 from wfe.journal.backup import Copier, CopyDone
 from wfe.journal.checkpoint import CheckpointWriter, Done, ReadDone, StoreReader
 from wfe.journal.log import ShardLog
@@ -288,7 +288,10 @@ def _recovered(options: ShardOptions, world: World) -> ShardProcess:
 
 
 def main(options: ShardOptions, world: World) -> int:
-    """A shard's process: recover, serve, stop when told to drain. Returns the exit code."""
+    """A shard's process: recover, serve, stop when told to drain. Returns the exit code.
+
+    `DataFull` when a write found no room: then it is to be tried again until there is some.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides when a shard stops
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
@@ -299,6 +302,8 @@ def main(options: ShardOptions, world: World) -> int:
     except Fenced as error:
         _log.error("another process owns these partitions now", error=str(error))
         return 3
+    except DataFull:
+        raise
     except WfeError as error:
         _log.error("the shard stops and is to recover from disk", error=str(error), code=error.code)
         return 1

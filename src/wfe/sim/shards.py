@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wfe.config import ShardOptions
+from wfe.coordinator.supervision import EXIT_STARVED
 from wfe.errors import DataError, DataFull, Fenced, WfeError
 from wfe.journal.backup import ShardCopier
 from wfe.journal.checkpoint import ReadDone, Token
@@ -198,7 +199,7 @@ class ShardNode(Node):
     def failed(self, error: WfeError) -> None:
         """A failed commit stops the shard; the auditor knows whether a fault explains the error."""
         if isinstance(error, (DataError, DataFull, Fenced)) and self.world.explains(self, error):
-            self.die(3 if isinstance(error, Fenced) else 1)
+            self.die(3 if isinstance(error, Fenced) else EXIT_STARVED if isinstance(error, DataFull) else 1)
         else:
             raise Violation(f"{self.name} stops: {error!r}") from error
 
