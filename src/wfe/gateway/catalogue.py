@@ -13,8 +13,8 @@ from msgspec import Struct
 from wfe.client.checks import check_document
 from wfe.core.study import Differences, ProcessedGraph
 from wfe.errors import DefinitionError
+from wfe.gateway.definition_documents import DeployChecks, VersionsChanged
 from wfe.gateway.definitions import Version, read_body
-from wfe.gateway.documents import DeployChecks, VersionsChanged
 from wfe.gateway.problems import BadRequest
 from wfe.gateway.state import Gateway
 from wfe.gateway.verbs import get, post

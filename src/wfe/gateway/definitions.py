@@ -20,7 +20,7 @@ from wfe.core.canonical import decode
 from wfe.core.schemas import input_schema
 from wfe.core.validate import validate
 from wfe.errors import DefinitionError, PayloadTooLarge, UnknownWorkflow
-from wfe.gateway.documents import (
+from wfe.gateway.definition_documents import (
     DefinitionDocument,
     DefinitionList,
     DefinitionSummary,
