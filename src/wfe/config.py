@@ -61,6 +61,8 @@ class ServeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """The table ``[gateway]``, with ``http`` as it is here."""
     retention_ms: int = 0
     """How long runs are kept that have ended, unless their definition says it; 0: for ever."""
+    disk_budget_bytes: int = 0
+    """What all shards may hold on disk before new runs are refused; 0: whatever there is."""
 
 
 class ShardOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -87,6 +89,8 @@ class ShardOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     log_format: LogFormat = "auto"
     parent_fd: int = -1
     retention_ms: int = 0
+    disk_budget_bytes: int = 0
+    """This shard's share."""
 
 
 class WorkerOptions(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -160,6 +160,10 @@ DISK_REFUSE_PERCENT: Final = 85
 DISK_FREE_BYTES_MIN: Final = 256 * MIB
 """Of the file system: as above when less is free."""
 DISK_RETRY_S: Final = 5.0
+BUDGET_LOOK_MS: Final = 2_000
+"""How often it is looked how much of its disk budget a shard has used."""
+BUDGET_HURRY_PERCENT: Final = 80
+"""From here on expired runs leave at once; at 100 new runs are refused, until there is room again."""
 
 # Backup
 BACKUP_BARRIER_MS: Final = 15_000

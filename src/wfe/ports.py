@@ -116,6 +116,10 @@ class Store(Protocol):
 
     def size_bytes(self) -> int: ...
 
+    def used_bytes(self) -> int:
+        """Bytes that hold something: what was freed inside of the file is used again, and does not count."""
+        ...
+
     def snapshot(self) -> Snapshot:
         """All that is durable now. May be called from another thread than the writer's."""
         ...

@@ -162,6 +162,16 @@ def test_appending_while_reading_is_possible(open_log: OpenLog) -> None:
 # ---- stores ---------------------------------------------------------------------------------------------------------
 
 
+def test_what_was_deleted_is_in_use_no_more(store: Store) -> None:
+    empty_bytes = store.used_bytes()
+    keys = [b"%05d" % number for number in range(500)]
+    store.commit([Op(2, key, bytes(1_000)) for key in keys])
+    full_bytes = store.used_bytes()
+    assert full_bytes >= empty_bytes + 500_000
+    store.commit([Op(2, key, None) for key in keys])
+    assert store.used_bytes() < full_bytes // 10
+
+
 def test_a_row_is_put_replaced_and_deleted(store: Store) -> None:
     assert store.get(1, b"a") is None
     store.commit([Op(1, b"a", b"1")])

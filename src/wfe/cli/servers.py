@@ -27,6 +27,12 @@ _LEVELS = click.Choice(["debug", "info", "warning", "error"])
 @click.option(
     "--retention", "retention_ms", metavar="TIME", help="Keep ended runs for so long, e.g. 30d [default: for ever]."
 )
+@click.option(
+    "--disk-budget",
+    "disk_budget_bytes",
+    metavar="SIZE",
+    help="Refuse new runs when log and stores hold so much, e.g. 20GiB [default: whatever the disk has].",
+)
 @click.option("--log-level", type=_LEVELS, help="[default: info]")
 @click.option("--config", "file", metavar="FILE", help="A TOML file with these options; flags win.")
 def serve_command(file: str | None, as_json: bool, **flags: Any) -> int:

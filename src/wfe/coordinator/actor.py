@@ -285,6 +285,9 @@ class Coordinator:
             lease_ms=self.options.lease_ms,
             recovery_grace_ms=self.options.recovery_grace_ms,
             retention_ms=self.options.retention_ms,
+            disk_budget_bytes=self.options.disk_budget_bytes
+            * len(self.topology.shards[child.index].partitions)
+            // self.topology.partitions,
             log_level=self.options.log_level,
             log_format=self.options.log_format,
         )

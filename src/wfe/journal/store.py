@@ -205,5 +205,9 @@ class PartitionStore:
         """Bytes in use on disk."""
         return self._store.size_bytes()
 
+    def used_bytes(self) -> int:
+        """Bytes that hold something."""
+        return self._store.used_bytes()
+
     def close(self) -> None:
         self._store.close()

@@ -113,6 +113,13 @@ class LmdbStore:
         with translated(self._path, "read"):
             return (int(self._env.info()["last_pgno"]) + 1) * int(self._env.stat()["psize"])
 
+    def used_bytes(self) -> int:
+        """Pages that hold rows of any table."""
+        with translated(self._path, "read"), self._env.begin() as txn:
+            stats = [txn.stat(table) for table in self._tables.values()]
+        pages = sum(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"] for stat in stats)
+        return int(pages) * int(self._env.stat()["psize"])
+
     def snapshot(self) -> EnvironmentSnapshot:
         """All that is durable now; any thread may ask for it."""
         return EnvironmentSnapshot(self._env, self._path)

@@ -22,6 +22,7 @@ from wfe.observe import get_logger
 from wfe.partition.entry import Entry, encode_events
 from wfe.partition.partition import Partition
 from wfe.shard.backup import BackupPart
+from wfe.shard.budget import DiskBudget
 from wfe.shard.checkpoints import Checkpoints
 from wfe.shard.core import Disk, Sender, Settings, ShardCore, encode
 from wfe.shard.explain import Explainer
@@ -76,6 +77,7 @@ class Shard:
         self.backup = BackupPart(core, self.mailroom.sending, self.checkpoints, disk.copier)
         self.recovery = Recovery(core, self.loader, turns, self.workers, self.checkpoints)
         self.retention = Retention(core, self.loader, self.checkpoints)
+        self.budget = DiskBudget(core, self.loader, self.retention)
         self._turns = turns
         self._stats_ms = 0
         self._busy_ms = now_ms
@@ -200,6 +202,7 @@ class Shard:
         idle = now_ms - self._busy_ms >= IDLE_MS or core.draining
         self.checkpoints.step(idle=idle, now_ms=now_ms)
         self.retention.on_tick(now_ms)
+        self.budget.on_tick(now_ms)
         self._report(now_ms)
         if self._drain_asked and not self.drained and self.checkpoints.clean and not self.has_work:
             self.drained = core.back.send(b"", [header(Kind.DRAINED), encode(None)])

@@ -53,6 +53,8 @@ class Settings:
     live_runs_max: int = LIVE_RUNS_MAX
     retention_ms: int = 0
     """How long runs are kept that have ended, unless their definition says it; 0: for ever."""
+    disk_budget_bytes: int = 0
+    """What its log and stores may hold before new runs are refused; 0: whatever the disk has."""
     tail_bytes: int = TAIL_BYTES
     """While the load is high, runs get this much of the log's length to end before they are written."""
 
@@ -99,6 +101,7 @@ class ShardCore:
     draining: bool = False
     disk_full: bool = False
     """So little room is left that only what is under way may go on."""
+    budget_spent: bool = False
     live_runs: int = 0
     """Runs in memory."""
     open_runs: int = 0

@@ -150,6 +150,7 @@ class ShardProcess:
             options.lease_ms,
             options.recovery_grace_ms,
             retention_ms=options.retention_ms,
+            disk_budget_bytes=options.disk_budget_bytes,
         )
         stores = {
             number: PartitionStore(store, number, options.partitions_total) for number, store in world.stores.items()

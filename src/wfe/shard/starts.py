@@ -246,6 +246,12 @@ class Starts:
         if core.disk_full:
             core.counters["starts_refused_disk"] += 1
             raise Busy("the disk is nearly full: make room, or move the data directory", retry_after_s=DISK_RETRY_S)
+        if core.budget_spent:
+            core.counters["starts_refused_disk"] += 1
+            raise Busy(
+                "the disk budget is used up: raise --disk-budget, or keep ended runs for a shorter time (--retention)",
+                retry_after_s=DISK_RETRY_S,
+            )
         if core.ready.size >= ADMIT_READY_MAX or core.live_runs >= ADMIT_RUNS_MAX or self._tail_full():
             core.counters["starts_refused_busy"] += 1
             raise Busy("the shard has more work than it can queue", retry_after_s=BUSY_RETRY_MS / 1000)

@@ -340,6 +340,9 @@ class SimStore(Handle):
     def size_bytes(self) -> int:
         return self._file.size
 
+    def used_bytes(self) -> int:
+        return sum(len(key) + len(value) for rows in self._file.rows.values() for key, value in rows.items())
+
     def snapshot(self) -> Snapshot:
         self._check()
         return SimSnapshot(self._disk, self._file)

@@ -1,0 +1,39 @@
+"""The disk budget: how much of it the shard's log and stores use, looked at every few seconds.
+
+From `BUDGET_HURRY_PERCENT` on, ended runs whose time is over leave at once rather than in their turn; when it is used
+up, new runs are refused until there is room again. Whatever is under way goes on: its room is what the file system has.
+"""
+
+from __future__ import annotations
+
+from wfe.limits import BUDGET_HURRY_PERCENT, BUDGET_LOOK_MS
+from wfe.shard.core import ShardCore
+from wfe.shard.loading import Loader
+from wfe.shard.retention import Retention
+
+
+class DiskBudget:
+    def __init__(self, core: ShardCore, loader: Loader, retention: Retention) -> None:
+        self._core = core
+        self._loader = loader
+        self._retention = retention
+        self._next_ms = 0
+
+    def on_tick(self, now_ms: int) -> None:
+        """Have it looked at, if there is a budget and it is time."""
+        if not self._core.settings.disk_budget_bytes or now_ms < self._next_ms:
+            return
+        self._next_ms = now_ms + BUDGET_LOOK_MS
+        self._loader.read(self._used_bytes, self._found)
+
+    def _used_bytes(self) -> int:
+        """On the reader thread."""
+        disk = self._core.disk
+        return sum(store.used_bytes() for store in disk.stores.values()) + disk.log.size_bytes()
+
+    def _found(self, used_bytes: int, now_ms: int) -> None:
+        core = self._core
+        budget_bytes = core.settings.disk_budget_bytes
+        core.host["disk_used_bytes"] = used_bytes
+        core.budget_spent = used_bytes >= budget_bytes
+        self._retention.hurry = used_bytes >= budget_bytes * BUDGET_HURRY_PERCENT // 100
