@@ -296,7 +296,10 @@ def _places(nodes: tuple[Node, ...], around: _Where) -> Iterator[tuple[str, _Whe
 
 
 def _where_words(place: _Where) -> str:
-    return f"inside {place[-1][0]!r}" if place else "outside of any block"
+    if not place:
+        return "outside of any block"
+    id_, branch = place[-1]
+    return f"inside {id_!r}, branch {branch + 1}" if branch else f"inside {id_!r}"
 
 
 def _scope_name(plan: Plan, scope: int) -> tuple[int, str]:
