@@ -148,7 +148,7 @@ nodes:
 output: "${merge(deeper, 0) + 1}"
 """,
     (
-        case("five levels", ends(ran="a", output=5), given=4),
+        case("three levels", ends(ran="a", output=3), given=2),
         case("the last one", ends(ran="a", output=1), given=0),
     ),
     downwards,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from patterns.pattern_catalogue import FAMILIES
-from patterns.pattern_playing import Play, each
+from patterns.pattern_playing import Play, each, each_for_crashes
 
 PATTERNS = FAMILIES["Advanced branching and synchronization"]
 
@@ -13,6 +13,6 @@ def test_the_pattern_holds(play: Play) -> None:
     assert play.in_env()
 
 
-@each(PATTERNS)
+@each_for_crashes(PATTERNS)
 def test_the_pattern_holds_wherever_the_engine_crashes(play: Play) -> None:
     assert play.with_crashes()
