@@ -33,6 +33,7 @@ from wfe.model.durable import (
 from wfe.model.policy import RetryPolicy
 from wfe.model.registered import RegisteredTask, RegisteredWorkflow
 from wfe.sim.tasks import given
+from wfe.worker.durable.places import plays_author
 from wfe.worker.durable.watch import Watch
 
 NAME = "durably"
@@ -47,6 +48,7 @@ ROUND = 1_000
 LATE = "late"
 Operation = list[Any]
 _encode = msgpack.Encoder().encode
+plays_author(__file__)
 _MAY_FAIL = {"flaky": ("ValueError",), "boom": ("KeyError",), "poison": ("PoisonTask",)}
 
 

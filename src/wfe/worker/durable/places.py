@@ -26,6 +26,11 @@ def is_author_file(file: str) -> bool:
     return known
 
 
+def plays_author(file: str) -> None:
+    """This file of wfe stands for an author's: the simulation's programs."""
+    _own[file] = True
+
+
 def author_frame(frame: FrameType | None) -> FrameType | None:
     """The innermost frame that the author wrote, from this one outwards; else the innermost outside wfe."""
     nearest: FrameType | None = None
