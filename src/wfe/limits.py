@@ -209,8 +209,8 @@ STUDIED_RUNS_MAX: Final = 1_000
 """Runs whose histories are read for the recorded times of a workflow's nodes."""
 DEFINITION_TAGS_MAX: Final = 100
 """Tags of a workflow's versions."""
-USAGE_ANSWER_MS: Final = 10_000
-"""Within this time all shards say whether they keep runs of a definition that is to be deleted."""
+USAGE_ANSWER_MS: Final = 60_000
+"""Within this time all shards say whether they keep runs of a definition that is to be deleted: they read every row."""
 UNAVAILABLE_RETRY_MS: Final = 200
 
 # Sockets
