@@ -11,13 +11,16 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from msgspec import Raw
 from msgspec.msgpack import encode
 
 from wfe.errors import DataCorrupt, DataError, DataFormat, DataFull, DataInUse, Fenced
 from wfe.journal.catalogue import Catalogue
 from wfe.journal.log import Chunk, ShardLog
-from wfe.journal.schema import FORMAT_VERSION
+from wfe.journal.rows import blob_ops
+from wfe.journal.schema import BLOBS, FORMAT_VERSION, PARTITION_TABLES
 from wfe.journal.store import EndedRow, OpenRow, PartitionStore, ended_run_ops, open_run_ops
+from wfe.journal.verify import verify_store
 from wfe.lmdb.layout import (
     DataLock,
     catalogue_path,
@@ -33,6 +36,7 @@ from wfe.lmdb.layout import (
 from wfe.lmdb.log import LmdbLog
 from wfe.lmdb.store import LmdbStore
 from wfe.lmdb.verify import verify_data
+from wfe.model.blob import name_of
 from wfe.model.ids import mint_run_id
 from wfe.ports import Op
 
@@ -143,6 +147,24 @@ def test_a_newer_store_format_is_not_opened_as_an_old_one(tmp_path: Path) -> Non
 
 
 # ---- verify ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_store_that_is_older_than_a_table_has_no_rows_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    path.mkdir()
+    run_id = mint_run_id(3, 1_000, 7)
+    large = Raw(encode("x" * 40_000))
+    old = LmdbStore(path, tables=[table for table in PARTITION_TABLES if table != BLOBS])
+    PartitionStore(old, 3, 32)
+    old.close()
+    readonly = LmdbStore(path, readonly=True)
+    assert (readonly.count(BLOBS), PartitionStore(readonly, 3, 32).blobs(run_id)) == (0, {})
+    assert verify_store(readonly) == []
+    readonly.close()
+    store = LmdbStore(path)
+    store.commit(blob_ops(run_id, {name_of(large): bytes(large)}, ()))
+    assert PartitionStore(store, 3, 32).blobs(run_id) == {name_of(large): bytes(large)}
+    store.close()
 
 
 def test_sound_data_has_no_findings_and_is_not_changed(tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ class LmdbStore:
             self._tables = self._open_tables(tables, readonly)
 
     def get(self, table: int, key: bytes) -> bytes | None:
+        if table not in self._tables:
+            return None
         with translated(self._path, "read"), self._env.begin(db=self._tables[table]) as txn:
             value: bytes | None = txn.get(key)
             return value
@@ -63,6 +65,8 @@ class LmdbStore:
         self, table: int, start: bytes, stop: bytes | None, *, limit: int, reverse: bool = False
     ) -> list[tuple[bytes, bytes]]:
         """At most ``limit`` rows with ``start <= key < stop``, ascending, or descending when reverse."""
+        if table not in self._tables:
+            return []
         with (
             translated(self._path, "read"),
             self._env.begin(db=self._tables[table]) as txn,
@@ -105,6 +109,8 @@ class LmdbStore:
             txn.put(EPOCH_KEY, self._epoch)
 
     def count(self, table: int) -> int:
+        if table not in self._tables:
+            return 0
         with translated(self._path, "read"), self._env.begin() as txn:
             return int(txn.stat(self._tables[table])["entries"])
 
@@ -128,8 +134,10 @@ class LmdbStore:
         self._env.close()
 
     def _open_tables(self, tables: Sequence[int], readonly: bool) -> dict[int, lmdb._Database]:
-        if readonly:
-            return {table: self._env.open_db(_name(table), create=False) for table in tables}
+        if readonly:  # a directory may be older than some table: then it has no rows of it
+            with self._env.begin() as txn:
+                known = [table for table in tables if txn.get(_name(table)) is not None]
+            return {table: self._env.open_db(_name(table), create=False) for table in known}
         with self._env.begin(write=True) as txn:
             return {table: self._env.open_db(_name(table), txn=txn) for table in tables}
 
