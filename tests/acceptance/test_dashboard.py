@@ -239,6 +239,31 @@ def test_a_workflow_is_checked_and_deployed_as_yaml(page: Any, shop: Any) -> Non
     assert shop.json("start", "hello", "-i", '"ann"', "--wait")["output"] == "hello ann"
 
 
+def test_versions_are_compared_tagged_and_taken_out_of_use(page: Any, shop: Any) -> None:
+    for number, text in enumerate(("old", "new"), 1):
+        file = shop.data / f"v{number}.yaml"
+        file.write_text(
+            f"workflow: dated\nnodes: [{{set: {text}, id: {text}}}, {{set: 1, id: same}}]\noutput: ${{{text}}}\n"
+        )
+        assert shop.wfe("deploy", str(file)).returncode == 0
+    page.goto(f"{page.url.partition('#')[0]}#/workflows/dated")
+    old = page.locator("tr", has_text="version 1")
+    old.get_by_role("button", name="compare").click()
+    page.wait_for_selector("dialog .badge:text('removed')")
+    page.wait_for_selector("dialog [data-node=new].n-done")
+    page.keyboard.press("Escape")
+    old.get_by_role("button", name="tag…").click()
+    page.get_by_label("tag", exact=False).last.fill("proven")
+    page.click("text=Set it")
+    page.wait_for_selector("td .badge:text('proven')")
+    old.get_by_role("button", name="use").click()
+    page.wait_for_selector(".notices p:text('use: done')")
+    assert shop.json("start", "dated", "--wait")["output"] == "old"
+    page.locator("tr", has_text="version 2").get_by_role("button", name="deprecate").click()
+    page.wait_for_selector("td .badge:text('deprecated')")
+    assert shop.wfe("start", "dated@2").returncode != 0
+
+
 @pytest.mark.parametrize("page", [1280, 390], indirect=True, ids=["desktop", "phone"])
 def test_every_page_is_whole_and_accessible_in_light_and_dark(page: Any, shop: Any) -> None:
     run = shop.json("start", "buy", "-i", '{"id": "o-9", "total": 9000}')["id"]

@@ -111,8 +111,10 @@ export interface DefinitionSummary {
   hash: string;
   current: boolean;
   deployed_at: string | null;
-  deprecated_at?: string | null;
-  tags?: string[];
+  deprecated_at: string | null;
+  note: string;
+  tags: string[];
+  triggers: string[];
 }
 
 export interface DefinitionDocument extends DefinitionSummary {
@@ -134,6 +136,28 @@ export interface Schema {
   $ref?: string;
   $defs?: Record<string, Schema>;
   types?: Record<string, Schema>;
+}
+
+/** What is worked out of a definition; only what the pages show. */
+export interface ProcessedGraph {
+  critical_path: { duration_ms: number; nodes: string[] } | null;
+  path_count: number | string;
+  parallel_groups: unknown[];
+  circles: string[][];
+  runs: number;
+}
+
+export interface Difference {
+  what: string;
+  change: "added" | "removed" | "changed";
+  where: string;
+  old?: unknown;
+  new?: unknown;
+}
+
+export interface Differences {
+  same: boolean;
+  differences: Difference[];
 }
 
 export interface Approval {

@@ -3,21 +3,21 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { API, get, part, post, query } from "../api";
-import { Action, Ago, Badge, Dialog, Empty, RunLink, Section, Trouble } from "../parts/basics";
+import { Compare, Versions } from "../parts/versions";
+import { Action, Badge, Dialog, Empty, RunLink, Section, Trouble } from "../parts/basics";
 import { blank, Fields } from "../parts/form";
 import { Graph, type Mark } from "../parts/graph";
-import { Json } from "../parts/json";
 import { between, span } from "../format";
 import { attemptsOf, drawnName } from "../history";
 import { link, useLoaded } from "../hooks";
-import type { DefinitionDocument, DefinitionSummary, EventPage, Run, RunList, Schema } from "../types";
+import type { DefinitionDocument, EventPage, ProcessedGraph, Run, RunList, Schema } from "../types";
 
 const SAMPLE = 30;
 const NONE = new Map<string, Mark>();
 
 export function WorkflowPage({ name, version }: { name: string; version: number }): JSX.Element {
   const found = useLoaded<DefinitionDocument>(`definitions/${part(name)}${query({ version: version || null })}`);
-  const versions = useLoaded<{ definitions: DefinitionSummary[] }>(`definitions/${part(name)}/versions`);
+  const processed = useLoaded<ProcessedGraph>(`definitions/${part(name)}/processed${query({ version: version || null })}`);
   const runs = useLoaded<RunList>(`runs${query({ workflow: name, limit: SAMPLE })}`, 5_000);
   const [node, setNode] = useState<string | null>(null);
   const [starting, setStarting] = useState(false);
@@ -29,7 +29,8 @@ export function WorkflowPage({ name, version }: { name: string; version: number 
   return (
     <>
       <h1>
-        {shown.workflow} <small>version {shown.version}</small> {shown.current && <Badge status="current" />}
+        {shown.workflow} <small>version {shown.version}</small> {shown.current && <Badge status="current" />}{" "}
+        {shown.deprecated_at && <Badge status="deprecated" />}
       </h1>
       {shown.description && <p>{shown.description}</p>}
       <div class="actions">
@@ -46,25 +47,14 @@ export function WorkflowPage({ name, version }: { name: string; version: number 
         <div>
           <Section title="Bottlenecks" aside={profile.runs ? `of ${profile.runs} finished runs` : ""}>
             <Bottlenecks rows={profile.rows} selected={node} select={setNode} />
+            {processed.data?.critical_path && (
+              <p>
+                Critical path, {span(processed.data.critical_path.duration_ms)}: {processed.data.critical_path.nodes.join(" → ")}
+              </p>
+            )}
+            {processed.data && <p class="hint">{processed.data.path_count} ways through it</p>}
           </Section>
-          <Section title="Versions">
-            <table>
-              <tbody>
-                {versions.data?.definitions.map((each) => (
-                  <tr key={each.version} class={each.version === shown.version ? "selected" : ""}>
-                    <td>
-                      <a href={`${link("workflows", name)}?version=${each.version}`}>version {each.version}</a>
-                    </td>
-                    <td>{each.current && <Badge status="current" />}</td>
-                    <td>
-                      <Ago at={each.deployed_at} />
-                    </td>
-                    <td>{each.version !== shown.version && <Action label="compare" run={async () => setAgainst(each.version)} />}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </Section>
+          <Versions name={name} shown={shown.version} compare={setAgainst} reload={found.reload} />
           <Section title="Latest runs">
             {runs.data?.runs.length === 0 && <Empty>None yet.</Empty>}
             <table>
@@ -184,7 +174,7 @@ function Bottlenecks({ rows, selected, select }: { rows: Row[]; selected: string
   );
 }
 
-// ---- start, compare ---------------------------------------------------------------------------------------------------
+// ---- start -----------------------------------------------------------------------------------------------------------
 
 function Start({ definition, close }: { definition: DefinitionDocument; close: () => void }): JSX.Element {
   const schema = definition.input_schema;
@@ -207,23 +197,6 @@ function Start({ definition, close }: { definition: DefinitionDocument; close: (
         <input type="text" value={key} onInput={(event) => setKey(event.currentTarget.value)} />
       </label>
       <Action label="Start" kind="primary" run={start} />
-    </Dialog>
-  );
-}
-
-function Compare({ name, one, other, close }: { name: string; one: number; other: number; close: () => void }): JSX.Element {
-  const left = useLoaded<DefinitionDocument>(`definitions/${part(name)}?version=${one}`);
-  const right = useLoaded<DefinitionDocument>(`definitions/${part(name)}?version=${other}`);
-  return (
-    <Dialog title={`${name}: version ${one} and version ${other}`} close={close}>
-      <div class="columns">
-        {[left.data, right.data].map((each) => each && (
-          <div key={each.version}>
-            <Graph path={`definitions/${part(name)}/export?version=${each.version}&format=svg`} marks={NONE} selected={null} select={() => undefined} />
-            <Json value={each.definition} />
-          </div>
-        ))}
-      </div>
     </Dialog>
   );
 }
