@@ -243,7 +243,9 @@ FEED_IDLE_MS: Final = 30_000
 """Nothing is kept any more when nobody has asked for so long; clients repeat a question every 8 s."""
 FEED_PAUSE_MS: Final = 100
 FEED_PAGE_EVENTS: Final = 500
-FEED_PAGE_CHUNKS: Final = 1_000
+FEED_PAGE_CHUNKS: Final = 500
+FEED_ANSWERS: Final = 2
+"""Readers that get a page every FEED_PAUSE_MS, in turn: watchers cost a busy shard a few percent at most."""
 FEED_DATA_BYTES_MAX: Final = 4 * KIB
 """An event's data; larger ones are left out."""
 FEED_READERS_MAX: Final = 100

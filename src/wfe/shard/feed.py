@@ -1,22 +1,23 @@
 """The events of all runs of this shard as they are committed, for whoever watches right now.
 
 Nothing is kept while nobody watches, and then the latest chunks only, as the bytes that the log got: a bounded ring in
-memory, which a reader that is too slow falls out of (``missed``), as does everybody when the shard restarts. A page is
-made when it is asked for, at most every `FEED_PAUSE_MS`, and is bounded, so that watchers cost a shard that is busy a
-small, fixed share. Invariant: what is in the ring is durable.
+memory, which a reader that is too slow falls out of (``missed``), as does everybody when the shard restarts. Every
+`FEED_PAUSE_MS` a few readers, in turn, get a page of bounded length, and a chunk is decoded once for all of them: so
+watchers cost a busy shard a small, fixed share, however many there are. Invariant: what is in the ring is durable.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from wfe.core.plan import Plan
 from wfe.limits import (
+    FEED_ANSWERS,
     FEED_BYTES_MAX,
     FEED_DATA_BYTES_MAX,
     FEED_IDLE_MS,
@@ -25,6 +26,7 @@ from wfe.limits import (
     FEED_PAUSE_MS,
     FEED_READERS_MAX,
 )
+from wfe.model.event import EventChunk
 from wfe.partition.entry import Entry, decode_events
 from wfe.partition.partition import Partition
 from wfe.partition.views import history_event
@@ -34,13 +36,14 @@ from wfe.wire.frames import Header, Kind
 from wfe.wire.messages import NULL
 
 
-class _Chunk(NamedTuple):
+class _Chunk(Struct, gc=False):
     number: int
     run_id: str
     workflow: str
     plan: Plan
     first_seq: int
     data: bytes
+    decoded: EventChunk | None = None
 
 
 class Feed:
@@ -96,13 +99,17 @@ class Feed:
         if now_ms - self._told_ms < FEED_PAUSE_MS:
             return
         self._told_ms = now_ms
+        told = 0
         for who, (query, _) in list(self._readers.items()):
+            if told >= FEED_ANSWERS:
+                return
             if self._missed(query):
                 page = self._page([], missed=True)
             elif query.cursor < self._number:
                 page = self._read(query)
             else:
                 continue
+            told += 1
             del self._readers[who]
             self._core.answer(who[0], who[1], page)
 
@@ -139,7 +146,7 @@ class Feed:
 
 
 def _events_of(chunk: _Chunk, types: frozenset[str]) -> list[FeedEvent]:
-    decoded = decode_events(chunk.data)
+    decoded = chunk.decoded = chunk.decoded or decode_events(chunk.data)
     found: list[FeedEvent] = []
     for place, event in enumerate(decoded.events):
         if len(found) > FEED_PAGE_EVENTS:

@@ -138,3 +138,16 @@ def test_large_data_is_left_out() -> None:
     events = after(shard, page).events
     assert events[0].event.type == "RunStarted"
     assert bytes(events[0].event.data) == b"\xc0"
+
+
+def test_many_readers_are_answered_in_turn() -> None:
+    shard = host()
+    page = first(shard)
+    numbers = [shard.request(Kind.FEED, 0, FeedQuery(page.cursor, page.epoch)) for _ in range(5)]
+    shard.start("waiting")
+    answered: list[int] = []
+    for _ in range(4):
+        shard.now_ms += FEED_PAUSE_MS
+        shard.turn()
+        answered.append(sum(shard.reply(number, FeedPage) is not None for number in numbers))
+    assert answered == [2, 4, 5, 5]
