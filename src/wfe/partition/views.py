@@ -23,7 +23,8 @@ from wfe.wire.messages import NULL, HistoryEvent, RunOutcome, RunView, Waiting
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 _WAITING_MAX = 100
-_PLACE_FIELDS = frozenset({"node", "act", "attempt"})
+_UNSHOWN = frozenset({"node", "act", "attempt", "snapshot"})
+"""Fields of an event that have a place of their own in a history; and a whole state, which may be larger than a frame."""
 
 
 def run_view(run: RunState, plan: Plan | None, leases: dict[int, Lease], *, payloads: bool = True) -> RunView:
@@ -212,7 +213,7 @@ def history_event(plan: Plan, seq: int, time_ms: int, event: RunEvent) -> Histor
     """One event: its type, its place, and its other fields by name."""
     fields: dict[str, Any] = {}
     for name in event.__struct_fields__:
-        if name in _PLACE_FIELDS:
+        if name in _UNSHOWN:
             continue
         value = getattr(event, name)
         if name == "nodes":

@@ -224,6 +224,9 @@ def test_a_fork_and_a_retry_take_large_values_along():
     shard.settle()
     for found in (run_id, fork_id):
         assert decode(shard.get(found).output) == {"doc": DOC, "size": len(DOC)}
+        page = shard.ask(Kind.HISTORY, 0, m.HistoryQuery(found, 1, 100), m.HistoryPage)
+        restored = next(event for event in page.events if event.type == "RunRestored")
+        assert len(restored.data) < 500
     shard.checkpoint()
     shard.crash()
     for found in (run_id, fork_id):
