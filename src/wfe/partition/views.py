@@ -24,7 +24,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 _WAITING_MAX = 100
 _UNSHOWN = frozenset({"node", "act", "attempt", "snapshot"})
-"""Fields of an event that have a place of their own in a history; and a whole state, which may be larger than a frame."""
+"""Fields of an event that a history has in a place of its own; and a whole state, which may be larger than a frame."""
 
 
 def run_view(run: RunState, plan: Plan | None, leases: dict[int, Lease], *, payloads: bool = True) -> RunView:
