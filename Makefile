@@ -12,7 +12,7 @@ TARGETS ?=
 WRITE   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos chaos-long sim sim-long sim-mutants fuzz patterns bench bench-peers bench-scale fmt lock clean
+.PHONY: help setup demo test check chaos chaos-long sim sim-long sim-mutants fuzz patterns bench bench-peers bench-scale dashboard fmt lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,9 @@ bench-peers: $(STAMP)  ## wfe beside DBOS and Celery, in turns; needs redis-serv
 
 bench-scale: $(STAMP)  ## a million runs, overload, skew: half an hour (writes docs/performance.md)
 	@$(BIN)/python bench/large.py
+
+dashboard:  ## build the dashboard's pages into the package (needs Node; the result is committed)
+	@cd src/dashboard && npm ci --no-audit --no-fund --silent && npm run --silent build
 
 fmt: $(STAMP)  ## format, and fix what can be fixed
 	@$(BIN)/ruff format .
