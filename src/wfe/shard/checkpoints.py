@@ -93,8 +93,16 @@ class Checkpoints:
             self._dirty.setdefault(entry.partition, {})[entry] = None
 
     def tail_full(self) -> bool:
-        """Whether recovery would take too long if more were admitted."""
-        return self.tail_bytes >= LOG_TAIL_BYTES_MAX
+        """Whether recovery would take too long if more were admitted, or memory would fill with runs that wait.
+
+        Those leave only once they are written: whoever starts more of them than that takes is held up.
+        """
+        crowded = self._core.live_runs > self._core.settings.live_runs_max and self._is_behind
+        return crowded or self.tail_bytes >= LOG_TAIL_BYTES_MAX
+
+    @property
+    def _is_behind(self) -> bool:
+        return self.tail_bytes >= 2 * self._core.settings.tail_bytes
 
     @property
     def clean(self) -> bool:
@@ -116,8 +124,7 @@ class Checkpoints:
                 self._trim()
                 return False
             making = self._making = Making(number, self._oldest_of(self._core.partitions[number]))
-        behind = self.tail_bytes >= 2 * self._core.settings.tail_bytes
-        slice_runs = CHECKPOINT_RUNS if idle or behind else max(SLICE_RUNS_MIN, 2 * self._taken_in)
+        slice_runs = CHECKPOINT_RUNS if idle or self._is_behind else max(SLICE_RUNS_MIN, 2 * self._taken_in)
         partition = self._core.partitions[making.partition]
         if self._add(making, partition, slice_runs):
             self._making = None

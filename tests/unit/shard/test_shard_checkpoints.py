@@ -53,3 +53,17 @@ def test_the_log_keeps_what_a_step_that_is_being_made_takes_over():
     shard.crash()
     assert {shard.get(run_id).status for run_id in ids} == {"waiting"}
     assert shard.disk_is_sound()
+
+
+def test_whoever_starts_runs_that_wait_faster_than_they_are_written_is_held_up():
+    shard = host()
+    settings = shard.shard.core.settings
+    settings.live_runs_max = 2
+    shard.writer.step = lambda: False  # the disk takes its time
+    for _ in range(4):
+        assert shard.start("waiting").created
+    settings.tail_bytes = shard.shard.checkpoints.tail_bytes // 2
+    assert shard.start("waiting").error.code == "busy"
+    del shard.writer.step
+    shard.checkpoint()
+    assert shard.start("waiting").created
