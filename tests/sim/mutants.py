@@ -32,8 +32,8 @@ from wfe.sim.simulation import simulate
 from wfe.worker.actor import WorkerActor
 from wfe.worker.credit import Order
 
-SEEDS = 500
-STEPS = 2_500
+SEEDS = 300
+STEPS = 2_000
 LEAST_CAUGHT = 0.95
 
 
