@@ -186,7 +186,10 @@ def bound(name: str, params: Sequence[Param], args: tuple[Any, ...], kwargs: dic
 
 
 def define(workflow: RegisteredWorkflow, signature: Signature) -> Definition:
-    """The definition of a durable function: one node that is the function. GraphError when its types have no schema."""
+    """The definition of a durable function: one node that is the function. GraphError when its types have no schema.
+
+    Without an explicit version the server counts up when the signature differs, and workers go on to offer version 1.
+    """
     place = f"the durable function {workflow.name!r}"
     schemas = SchemaSet()
 
@@ -215,7 +218,7 @@ def define(workflow: RegisteredWorkflow, signature: Signature) -> Definition:
     )
     return Definition(
         workflow=workflow.name,
-        version=workflow.version or 1,
+        version=workflow.version,
         params=params,
         nodes=(node,),
         output=f"${{{node_id}}}",

@@ -210,7 +210,7 @@ def workflow(
 ) -> Any:
     """Makes a workflow of a function whose first parameter is a Graph, or a Durable (an ``async def``).
 
-    ``version=None``: the server counts up; a durable function's version is 1 until it says otherwise.
+    ``version=None``: the server counts up (a durable function: when its signature differs).
     ``tags``: values to search runs by: text, or templates over the parameters such as ``"${order.region}"``.
     ``on``: what else starts it: `Webhook`, "manual", "api", or several of them.
     """

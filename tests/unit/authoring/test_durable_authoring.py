@@ -79,7 +79,9 @@ def test_it_is_a_workflow_of_one_node():
 
 def test_its_node_has_a_name_that_no_parameter_has():
     definition = app.untyped.definition()
-    assert (definition.workflow, definition.nodes[0].id) == ("no-name", "function_")
+    (node,) = definition.nodes
+    assert isinstance(node, DurableCall)
+    assert (definition.workflow, definition.version, node.id, node.version) == ("no-name", None, "function_", 1)
     assert [finding for finding in validate(definition) if finding.severity == "error"] == []
 
 
