@@ -16,6 +16,7 @@ from wfe.limits import DURABLE_TURN_MAX_MS
 from wfe.wire import durable as wire
 from wfe.worker.deadlines import DeadlineBoard
 from wfe.worker.durable.functions import DurableFunction
+from wfe.worker.durable.instance import Instance
 from wfe.worker.durable.replay import Told, check, recorded
 from wfe.worker.durable.turns import Turns
 from wfe.worker.failure import error_info
@@ -361,3 +362,16 @@ def test_the_parent_sees_how_long_a_turn_may_take(play, using, tmp_path):
     assert board.overrun(later_ns) == []
     worker.close()
     board.close()
+
+
+def test_a_mistake_of_the_worker_pauses_the_run_and_costs_nothing(play, monkeypatch):
+    engine = play(functions.one_after_the_other, ["a"])
+    engine.turn()
+    engine.end(0, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Instance, "go_on", lambda self, record: 1 / 0)
+        result = engine.worker.turn(engine.spec(partial=True))
+    assert result.status == wire.NONDETERMINISTIC
+    assert result.error is not None
+    assert result.error.type == "ZeroDivisionError"
+    assert value(engine.turn()) == 1

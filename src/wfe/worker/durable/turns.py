@@ -13,21 +13,31 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 
-import msgspec
 from msgspec import Raw
 
+from wfe import observe
 from wfe.errors import PayloadTooLarge, UnknownTask
 from wfe.limits import DURABLE_IDLE_MS, DURABLE_LIVE_MAX, DURABLE_TURN_MAX_MS, TASK_INPUT_BYTES_MAX
 from wfe.model.registered import RegisteredTask
-from wfe.wire.durable import CANCELLED, FAILED, NEED_ALL, SUSPENDED, DurableTurn, decode_record, encode_turn
+from wfe.wire.durable import (
+    CANCELLED,
+    FAILED,
+    NEED_ALL,
+    NONDETERMINISTIC,
+    SUSPENDED,
+    DurableTurn,
+    decode_record,
+    encode_turn,
+)
 from wfe.wire.messages import TaskRef, TaskResult, TaskSpec
 from wfe.worker.deadlines import DeadlineBoard
 from wfe.worker.durable.functions import DurableFunction
 from wfe.worker.durable.instance import Instance
 from wfe.worker.durable.outcomes import Answer
 from wfe.worker.durable.watch import Watch
-from wfe.worker.failure import failure
+from wfe.worker.failure import error_info, failure
 
+_logger = observe.get_logger("wfe.durable")
 BATCH_NS = 5_000_000
 """Turns that are run before the loop may do something else."""
 
@@ -87,6 +97,10 @@ class Turns:
             self._board.set(self._board_slot, started_ns + DURABLE_TURN_MAX_MS * 1_000_000)
         try:
             answer = self._answer(spec)
+        except Exception as error:  # no mistake of ours may cost a run, or leave an attempt without an end
+            _logger.error("a turn cannot be run", function=spec.task, run=spec.run_id, exc_info=error)
+            self._forget(spec.run_id)
+            answer = Answer(NONDETERMINISTIC, [], spec.durable - 1, error=error_info(error, spec.node_id))
         finally:
             self._watch.leave()
             if self._board is not None:
@@ -144,18 +158,12 @@ class Turns:
             self._loop.call_soon(self._work)
 
     def _answer(self, spec: TaskSpec) -> Answer:
-        try:
-            record = decode_record(spec.recorded)
-        except msgspec.MsgspecError as error:
-            reason = failure(UnknownTask, f"the record of {spec.task!r} cannot be read: {error}", spec.node_id)
-            return Answer(FAILED, [], 0, error=reason)
-        had = spec.durable - 1
-        instance = self._take(spec.run_id)
+        record, had = decode_record(spec.recorded), spec.durable - 1
+        instance = self._live[spec.run_id][0] if spec.run_id in self._live else None
         if instance is not None and instance.fits(record, had):
             answer = instance.go_on(record)
         else:
-            if instance is not None:
-                instance.close()
+            self._forget(spec.run_id)
             if record.partial:
                 return Answer(NEED_ALL, [], had)
             function = self._function(spec)
@@ -166,6 +174,7 @@ class Turns:
             instance = Instance(function, spec.run_id, spec.node_id, record)
             answer = instance.begin(record, had)
         if answer.over or answer.status != SUSPENDED or not self._keep:
+            self._live.pop(spec.run_id, None)
             instance.close()
         else:
             self._put(spec.run_id, instance)
@@ -183,21 +192,18 @@ class Turns:
 
     # ---- those that are live -----------------------------------------------------------------------------------------
 
-    def _take(self, run_id: str) -> Instance | None:
-        kept = self._live.pop(run_id, None)
-        return None if kept is None else kept[0]
-
     def _put(self, run_id: str, instance: Instance) -> None:
         self._live[run_id] = (instance, self._loop.time())
+        self._live.move_to_end(run_id)
         if len(self._live) > self._keep:
             self._live.popitem(last=False)[1][0].close()
         if self._sweep is None:
             self._sweep = self._loop.call_later(self._idle_s, self._let_idle_go)
 
     def _forget(self, run_id: str) -> None:
-        instance = self._take(run_id)
-        if instance is not None:
-            instance.close()
+        kept = self._live.pop(run_id, None)
+        if kept is not None:
+            kept[0].close()
 
     def _let_idle_go(self) -> None:
         self._sweep = None
