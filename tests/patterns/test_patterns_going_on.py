@@ -1,7 +1,7 @@
 """What must make no difference to any pattern.
 
-A pause while signals come, signals that come twice, another order of what happens at the same time, one of two shards
-crashing alone, and going on from any event of the history as another run.
+A pause while signals come, signals that come twice, waits that an operator ends, another order of what happens at the
+same time, one of two shards crashing alone, and going on from any event of the history as another run.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import pytest
 
 from patterns.pattern_catalogue import PATTERNS
 from patterns.pattern_cluster import Cluster, crash_one_shard_everywhere
-from patterns.pattern_model import Player, Sends
+from patterns.pattern_model import Player, Sends, ended_tasks
 from patterns.pattern_playing import TASKS, Play, each, is_so, plays
+from patterns.patterns_states import MILESTONE
 from wfe.testing import Env
 from wfe.testing.runs import EnvRun
 
@@ -55,6 +56,45 @@ class ToldTwice:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._run, name)
+
+
+class Skipped:
+    """A run whose waits an operator ends with what they wait for."""
+
+    def __init__(self, run: EnvRun) -> None:
+        self._run = run
+
+    def signal(self, name: str, payload: Any = None, *, correlation: str = "") -> None:
+        for wait in self._run.describe().waiting_for:
+            if (wait.kind, wait.detail) == ("signal", f"{name} {correlation}".strip()):
+                node, _, activation = wait.node.removesuffix("]").partition("[")
+                self._run.skip(node, payload, activation=int(activation) if activation else None)
+                return
+        self._run.signal(name, payload, correlation=correlation)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._run, name)
+
+
+@each(PATTERNS)
+def test_the_pattern_holds_when_an_operator_ends_its_waits(play: Play) -> None:
+    with Env(TASKS) as env:
+        env.deploy(play.form)
+        assert Player(is_so).play(play.case, Skipped(env.start(play.workflow, *play.arguments)))
+
+
+def test_a_run_that_is_stuck_begins_its_net_anew_when_it_is_retried() -> None:
+    stuck, other = MILESTONE.cases[-1], MILESTONE.cases[0]
+    with Env(TASKS) as env:
+        env.deploy(MILESTONE.definition())
+        run = env.start("milestone")
+        Player(is_so).play(stuck, run)
+        run.retry()
+        for step in other.steps:
+            if isinstance(step, Sends):
+                run.signal(step.name, step.payload)
+        assert run.status() == "completed"
+        assert ended_tasks(run) == ["a", "c", "a", "b", "c"]
 
 
 @each(PATTERNS)

@@ -17,6 +17,7 @@ from wfe.core.durable import rounds as durable
 from wfe.core.evolve import book, new_run
 from wfe.core.faults import withdrawing
 from wfe.core.nets.play import wake
+from wfe.core.places import drop_enabled, enter, withdraw
 from wfe.core.plan import Op, Plan
 from wfe.core.signals import hand_over
 from wfe.core.turn import Turn
@@ -27,7 +28,7 @@ from wfe.model.blob import expand
 from wfe.model.event_kinds import CompensationBegan
 from wfe.model.event_nets import BoundaryArmed, BoundaryReached, FiringReleased, FiringsOpened
 from wfe.model.event_rounds import NodeSkipped, RunRestored
-from wfe.model.state import DEADLINE, ENDED, FAILED, RUN_DEADLINE, RUNNING, WAKE, RunState
+from wfe.model.state import ENDED, FAILED, RUN_DEADLINE, RUNNING, RunState
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_any = msgspec.msgpack.Decoder().decode
@@ -246,12 +247,8 @@ def _begin_anew(point: Point, plan: Plan, failed: set[int], now_ms: int, *, same
         if plan.nodes[key % plan.stride].op is Op.WORKFLOW or not same_run:
             failed = failed | {key}
     for key in sorted(failed - set(run.open)):
-        for table in (run.children, run.waits, run.approvals, run.retrying):
-            table.pop(key, None)
-        for kind in (WAKE, DEADLINE):
-            run.timers.pop(key * 2 + kind, None)
         if key not in reopen:
-            reopen.append(key)
+            _reopen(run, plan, key, reopen)
     if same_run:
         run.faults.clear()
     run.handed_out.clear()
@@ -264,6 +261,26 @@ def _begin_anew(point: Point, plan: Plan, failed: set[int], now_ms: int, *, same
     run.held.clear()
     run.status, run.incident = RUNNING, ""
     return reopen
+
+
+def _reopen(run: RunState, plan: Plan, key: int, reopen: list[int]) -> None:
+    """A place that failed opens again, and begins anew: what is still open inside it goes."""
+    act, index = divmod(key, plan.stride)
+    frame = run.frames.get(act)
+    if index == plan.stride - 1:  # a net that is all of its frame
+        assert frame is not None, "a net has a frame"
+        scope = plan.scopes[frame.scope]
+        withdraw(run, plan, act, scope.start, scope.stop)
+        drop_enabled(plan, reopen, act, scope.start, scope.stop)
+        run.nets.pop(key, None)
+        enter(run, plan, act, index, scope.arm, reopen)
+        return
+    place = plan.nodes[index]
+    withdraw(run, plan, act, index, place.stop)
+    drop_enabled(plan, reopen, act, index, place.stop)
+    if frame is not None and place.last and frame.pending.get(place.block) == 0:
+        frame.pending[place.block] = 1  # it had ended, and what comes of its end failed
+    reopen.append(key)
 
 
 def _go_on(turn: Turn, reopen: list[int], opened: list[int]) -> None:

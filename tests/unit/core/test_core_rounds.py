@@ -7,6 +7,7 @@ import pytest
 from msgspec import Raw
 
 from support.runs import RUN_ID, START_MS, RunDriver, encode, error_of
+from wfe.authoring.yaml_reader import read_definitions
 from wfe.core import decide, rounds
 from wfe.errors import InvalidInput, RunClosed
 from wfe.model.definition import (
@@ -326,3 +327,60 @@ def test_one_of_several_activations_is_named() -> None:
     driver.ready = [key for key in driver.ready if key in driver.run.open]
     driver.finish()
     assert driver.output == [1, 9]
+
+
+def read(text: str) -> Definition:
+    (definition,) = read_definitions("workflow: w\nparams: {n: integer}\nnodes:\n" + text, "w.yaml")
+    return definition
+
+
+def test_a_net_that_is_all_of_a_run_begins_anew() -> None:
+    text = "  - {task: echo, id: a, with: {x: 1}}\n  - {set: 2, id: b, after: [a], enabled_while: 'active(\"a\")'}\n"
+    driver = RunDriver(read(text), 3, TASKS).finish()
+    assert driver.run.error is not None
+    assert driver.run.error.type == "stuck"
+    retried(driver)
+    assert (driver.run.status, driver.run.round) == ("running", 1)
+    driver.finish()
+    assert driver.run.error.type == "stuck"
+    assert driver.executions == ["a", "a"]
+    check_replay(driver)
+
+
+def test_a_map_that_failed_itself_begins_anew_and_what_ran_in_it_is_gone() -> None:
+    text = "  - {map: 3, id: m, complete_when: 'n / (1 - done) > 100', do: [{task: echo, with: {x: 1}}, {sleep: 1h}]}\n"
+    driver = RunDriver(read(text), 3, TASKS)
+    for _ in range(4):
+        driver.step()
+    assert driver.run.status == "failed"
+    retried(driver)
+    assert driver.run.status == "running"
+    assert len(driver.run.open) == 3
+    assert not driver.run.timers
+    assert len(driver.run.frames) == 4
+    check_replay(driver)
+
+
+def test_a_split_that_found_no_branch_is_retried_with_its_node() -> None:
+    nodes = "  - {task: broken, id: a, split: xor, with: {x: 5}}\n  - {task: echo, id: b, with: {x: 1}}\n"
+    values = iter([1, 5])
+    tasks = {**TASKS, "broken": lambda x: next(values)}
+    driver = RunDriver(read(nodes + "edges: [{from: a, to: b, when: a == 5}]\n"), 3, tasks).finish()
+    assert driver.run.error is not None
+    assert driver.run.error.type == "NoBranch"
+    retried(driver)
+    driver.finish()
+    assert driver.run.status == "completed"
+    assert driver.executions == ["a", "a", "b"]
+    check_replay(driver)
+
+
+def test_an_item_whose_output_could_not_be_computed_is_retried_with_its_last_node() -> None:
+    text = "  - {map: 2, id: m, do: [{sleep: 1s}, {task: broken, id: a, with: {x: 5}}], output: '${1 / a}'}\n"
+    values = iter([1, 0, 1, 1])
+    driver = RunDriver(read(text), 3, {**TASKS, "broken": lambda x: next(values)}).finish()
+    assert driver.run.status == "failed"
+    retried(driver)
+    driver.finish()
+    assert driver.run.status == "completed"
+    check_replay(driver)
