@@ -17,6 +17,7 @@ from wfe.config import Durability, ShardOptions
 from wfe.core.canonical import canonical, definition_hash
 from wfe.journal.log import ShardLog
 from wfe.journal.store import PartitionStore
+from wfe.limits import CREDIT_TASKS_MAX
 from wfe.model.definition import Definition
 from wfe.model.ids import mint_run_id
 from wfe.shard.actor import Shard
@@ -74,8 +75,8 @@ class PlayedShard:
         self.shard = Shard(settings, disk, options.partitions, self.back, self.workers, lambda: 0.5, self.now_ms)
         hello = WorkerHello("", "worker", [(name, 1) for name in TASKS], 16)
         self._worker(Kind.WORKER_HELLO, hello)
-        self._worker(Kind.CREDIT, Credit(1 << 30, 1 << 39))
-        self._results = 0
+        self._worker(Kind.CREDIT, Credit(CREDIT_TASKS_MAX, 1 << 39))
+        self._results = self._taken = 0
 
     def _worker(self, kind: Kind, body: Any) -> None:
         self.shard.on_worker(WORKER, [header(kind), _encode(body)], self.now_ms)
@@ -136,8 +137,10 @@ class PlayedShard:
             ]
             self._worker(Kind.RESULTS, Results(self._results, done))
             count += len(done)
-        if not self._results % 100:
-            self._worker(Kind.CREDIT, Credit(1 << 20, 1 << 30))
+        self._taken += count
+        if self._taken >= CREDIT_TASKS_MAX // 4:
+            self._worker(Kind.CREDIT, Credit(self._taken, 0))
+            self._taken = 0
         return count
 
     def _ended(self) -> int:
