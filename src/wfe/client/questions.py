@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+from msgspec import structs
 
 from wfe.client.starts import StartBatch
 from wfe.errors import Disconnected, WfeError
 from wfe.limits import REQUEST_RESEND_MS
+from wfe.wire.frames import decode_header, encode_header
 
 NEVER = 1 << 62
 PAUSE_MAX_MS = 8_000
@@ -86,3 +88,8 @@ class StartRequest(Request):
             for run in runs:
                 run.resent = True
         return _encode(runs)
+
+    def narrow(self, number: int, indices: list[int]) -> None:
+        """Only these are to be tried again: under another number, for the larger frame may be answered once more."""
+        self.id, self.indices = number, indices
+        self.head = encode_header(structs.replace(decode_header(self.head), request=number))

@@ -188,7 +188,7 @@ class Session:
             request.done(body, None)
 
     def _on_started(self, request: StartRequest, outcomes: list[StartOutcome], now_ms: int) -> bool:
-        """Books the answers. False: some of the runs are to be tried again, under the same request."""
+        """Books the answers. False: some of the runs are to be tried again."""
         batch, again = request.batch, []
         if len(outcomes) != len(request.indices):
             self._answer(request, ProtocolError(f"{len(outcomes)} answers to {len(request.indices)} starts"))
@@ -211,7 +211,8 @@ class Session:
                 self.watches.drop(run.run_id)
                 batch.answered(index, error_here)
         if again:
-            request.indices = again
+            if len(again) < len(request.indices):
+                request.narrow(self._number(), again)
             self._requests[request.id] = request
             self._put_off(request, retry_after_ms, now_ms)
         return not again

@@ -33,7 +33,7 @@ def signal(at: Generator, depth: int, names: Names) -> Node:
     settings["timeout_ms"] = random.choice((0, 500, 2_000, None) if at.endless else (0, 500, 2_000))
     if random.random() < 0.5:
         settings["default"] = "late"
-    if random.random() < 0.25:
+    if random.random() < 0.4:
         settings["correlate"] = random.choice(("${n}", "order ${n}"))
     if random.random() < 0.35:
         settings |= {"signal": TRANSIENT, "transient": True}

@@ -262,6 +262,30 @@ def test_busy_for_some_starts_sends_only_those_again() -> None:
     assert not batch.errors
 
 
+def test_an_answer_that_comes_again_after_some_starts_were_put_off_means_nothing() -> None:
+    """Found by the simulation, seed 5072: the frame had been sent twice, and both were answered."""
+    world = World(FakeFront(partitions=1))
+    accept, answers = world.front.start_one, []
+
+    def start_one(workflow: str, run: StartRun) -> StartOutcome:
+        answers.append(run.run_id)
+        if decode(bytes(run.input), int) == 2 and answers.count(run.run_id) == 1:
+            return StartOutcome(run.run_id, False, ErrorReply("busy", "full", retry_after_ms=50))
+        return accept(workflow, run)
+
+    world.front.start_one = start_one  # type: ignore[method-assign]
+    heard: list[list[bytes]] = []
+    on_frame = world.session.on_frame
+    world.session.on_frame = lambda parts, now_ms: (heard.append(parts), on_frame(parts, now_ms))  # type: ignore
+    batch = world.start(a_run(1), a_run(2), a_run(3))
+    for parts in list(heard):
+        on_frame(parts, world.now_ms)
+    assert batch.open == 1
+    world.run(1_000)
+    assert batch.open == 0
+    assert not batch.errors
+
+
 def test_at_most_a_window_of_start_frames_is_under_way() -> None:
     world = World(FakeFront(partitions=1))
     world.front.drop = {Kind.START}
