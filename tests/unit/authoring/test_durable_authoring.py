@@ -14,6 +14,7 @@ from msgspec import Raw
 
 import wfe
 from wfe.authoring.apps import app_of_module
+from wfe.cli.sources import drawn
 from wfe.core.validate import validate
 from wfe.model.calling import CALLER, Call
 from wfe.model.definition import DurableCall, SubWorkflow, walk
@@ -184,3 +185,8 @@ def test_a_mistake_is_told_at_its_line(inside, mistake, words):
 def test_arguments_that_do_not_fit_are_pythons_error(inside, args, kwargs, words):
     with pytest.raises(TypeError, match=words):
         inside(lambda wf: wf.call(app.charge, *args, **kwargs))
+
+
+@pytest.mark.parametrize("form", ["mermaid", "dot", "svg", "yaml"])
+def test_it_has_a_picture_and_a_text(form):
+    assert "buy" in drawn(app.buy.definition(), form)

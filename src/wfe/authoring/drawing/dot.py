@@ -10,6 +10,7 @@ from wfe.model.definition import Definition
 _SHAPES = {
     "task": "box",
     "workflow": "component",
+    "durable": "component",
     "start": "cds",
     "sleep": "oval",
     "signal": "house",

@@ -10,6 +10,7 @@ from wfe.model.definition import Definition
 _SHAPES = {
     "task": ("[", "]"),
     "workflow": ("[[", "]]"),
+    "durable": ("[[", "]]"),
     "start": ("[[", "]]"),
     "sleep": ("([", "])"),
     "signal": (">", "]"),

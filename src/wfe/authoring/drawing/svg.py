@@ -34,6 +34,7 @@ _ROUND = 7.0
 _COLORS = {  # fill, border
     "task": ("#e8f0fe", "#4a78c8"),
     "workflow": ("#ede7f6", "#7e57c2"),
+    "durable": ("#e8f0fe", "#7e57c2"),
     "start": ("#ede7f6", "#7e57c2"),
     "sleep": ("#fff8e1", "#c79a1e"),
     "signal": ("#fff3e0", "#d9822b"),
