@@ -25,7 +25,7 @@ from wfe.core.values import encode_value
 from wfe.errors import DataCorrupt, InvalidInput, RunClosed
 from wfe.model import event as ev
 from wfe.model.blob import expand
-from wfe.model.event_kinds import CompensationBegan
+from wfe.model.event_kinds import CompensationBegan, CompensationDone
 from wfe.model.event_nets import BoundaryArmed, BoundaryReached, FiringReleased, FiringsOpened
 from wfe.model.event_rounds import NodeSkipped, RunRestored
 from wfe.model.state import ENDED, FAILED, RUN_DEADLINE, RUNNING, RunState
@@ -141,6 +141,8 @@ def fork_point(plan: Plan, events: Sequence[ev.RunEvent], *, node: str = "", eve
         cut = event
     if not 1 <= cut <= len(events):
         raise InvalidInput(f"the run has events 1 to {len(events)}, not {cut}", "from")
+    if plan.durable:
+        cut = durable.between_turns(events, cut)
     point = point_after(plan, events[:cut])
     if point.run.status in ENDED:
         raise InvalidInput(f"the run has ended by event {cut}: fork from an earlier one, or from a node", "from")
@@ -200,7 +202,12 @@ def skip(turn: Turn, node_id: str, value: Raw, act: int | None = None) -> None:
     if len(acts) > 1:
         known = ", ".join(map(str, acts[:10]))
         raise InvalidInput(f"node {node_id!r} is open {len(acts)} times: name one activation ({known})", "activation")
-    withdrawing(turn, NodeSkipped(index, acts[0], value, turn.now_ms))
+    key = acts[0] * plan.stride + index
+    if run.compensating is not None and run.compensating.current == key:
+        attempt = run.open.get(key) or run.retrying.get(key, 1)
+        withdrawing(turn, CompensationDone(index, acts[0], attempt))
+    else:
+        withdrawing(turn, NodeSkipped(index, acts[0], value, turn.now_ms))
     advance(turn)
 
 
@@ -308,7 +315,7 @@ def _open_activations(run: RunState, plan: Plan, index: int) -> set[int]:
         run.retrying,
         run.waits,
         run.children,
-        run.groups,
+        [key for key, group in run.groups.items() if not group.left],
         run.loops,
         run.approvals,
         run.locks,

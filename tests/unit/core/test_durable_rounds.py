@@ -238,3 +238,27 @@ def test_a_retry_polls_again_what_had_not_come(driver: DurableDriver) -> None:
     driver.turn(status=1, error=ErrorInfo("TimedOut", "no signal 'go' came in time", "go", types=("TimedOut",)))
     retry(driver)
     assert driver.given == [(0, DONE, 1)]
+
+
+def test_a_fork_from_within_the_turn_that_ends_the_round_begins_before_that_turn(driver: DurableDriver) -> None:
+    driver.turn(task(0))
+    driver.end(0, 1)
+    before = len(driver.events)
+    driver.turn(continue_with(order=8))
+    assert driver.names()[before:] == ["TurnTaken", "RoundContinued"]
+    run = fork(driver, event=before + 1)
+    assert run.durable is not None
+    assert (run.durable.taken, run.durable.round, list(run.open)) == (0, 0, [MAIN])
+    run = fork(driver, event=before + 2)
+    assert run.durable is not None
+    assert run.durable.round == 1
+
+
+def test_a_fork_from_within_the_turn_that_ends_the_run_begins_before_that_turn(driver: DurableDriver) -> None:
+    driver.turn(task(0))
+    driver.end(0, 1)
+    before = len(driver.events)
+    driver.turn(status=0, value=1)
+    run = fork(driver, event=before + 1)
+    assert run.durable is not None
+    assert (run.durable.taken, list(run.open)) == (0, [MAIN])

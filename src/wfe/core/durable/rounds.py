@@ -21,7 +21,7 @@ from wfe.errors import InvalidInput
 from wfe.limits import DURABLE_CANCEL_GRACE_MS
 from wfe.model import event as ev
 from wfe.model.durable import DONE, FAILED, OPEN, TIMED_OUT, DurableCompletion, DurableState
-from wfe.model.event_durable import CallEnded, TurnTaken
+from wfe.model.event_durable import CallEnded, RoundContinued, TurnTaken
 from wfe.model.event_rounds import RunRestored
 from wfe.model.policy import ErrorInfo
 from wfe.model.state import DEADLINE, RUN_DEADLINE, RUNNING, RunState
@@ -51,7 +51,7 @@ def _cause(events: Sequence[ev.RunEvent], state: DurableState, error: ErrorInfo 
     """Which event says that the call failed whose error is the run's; -1: none, or it lies before a former retry."""
     if error is None:
         return -1
-    failed: list[DurableCompletion] = [c for c in state.completions if c.status in (FAILED, TIMED_OUT)]
+    failed: list[DurableCompletion] = [c for c in state.completions[: state.taken] if c.status in (FAILED, TIMED_OUT)]
     same = [c for c in failed if c.error is not None and (c.error.type, c.error.message) == (error.type, error.message)]
     for position in reversed(range(len(events))):
         event = events[position]
@@ -138,6 +138,24 @@ def last_attempt(events: Sequence[ev.RunEvent]) -> int:
         if isinstance(event, (TurnTaken, ev.TaskReopened)) and not event.act
     ]  # fmt: skip
     return max(numbers, default=0) + 1
+
+
+def between_turns(events: Sequence[ev.RunEvent], cut: int) -> int:
+    """A point after these many events, moved to before a turn that was to end the run or its round: re-run from within
+    it the function would end where it is recorded to wait."""
+    last = next((n for n in reversed(range(cut)) if isinstance(events[n], TurnTaken)), -1)
+    if last < 0:
+        return cut
+    for position in range(last + 1, len(events)):
+        event = events[position]
+        if isinstance(event, TurnTaken):
+            return cut
+        if isinstance(event, RoundContinued):
+            return last if position >= cut else cut
+        if isinstance(event, ev.RunEnded):
+            by_turn = event.error is None or _by_last_turn(events[last:], event.error)
+            return last if by_turn and position >= cut else cut
+    return cut
 
 
 def place_of_call(events: Sequence[ev.RunEvent], name: str) -> int:
