@@ -94,17 +94,20 @@ class Dispatcher:
             if spec is None:
                 self.unmarked.append((entry, key, attempt))
                 continue
-            size_bytes = len(spec.input)
-            whole, added = cargo.weigh(spec.input, run.blobs) if run.blobs else (size_bytes, size_bytes)
+            whole = added = len(spec.input)
+            if run.blobs:
+                whole, added = cargo.weigh(spec.input, run.blobs)
             if whole > TASK_INPUT_BYTES_MAX:
                 self.oversize.append((entry, key, attempt))
                 continue
-            if filled + added + len(spec.recorded) > TASK_INPUT_BYTES_MAX:
+            added += len(spec.recorded)
+            if filled + added > TASK_INPUT_BYTES_MAX:
                 self._put_back(items[position:])
                 break
-            cargo.load()
+            if run.blobs:
+                cargo.load()
             size += whole
-            filled += added + len(spec.recorded)
+            filled += added
             specs.append(spec)
             # At once: a task may be queued twice (a resume queues what is open), even within one frame.
             entry.leases[key] = lease = Lease(entry, key, attempt, link.worker, now_ms)

@@ -130,8 +130,9 @@ class Turns:
 
     def enqueue(self, entry: Entry, keys: list[int]) -> None:
         """Put open tasks into the ready queue."""
-        kinds = self.kinds(entry.plan)
-        stride = entry.plan.stride
+        plan = entry.plan
+        kinds = self._kinds.get(plan.hash) or self.kinds(plan)
+        stride = plan.stride
         priority = entry.run.priority
         push = self._core.ready.push
         unclaimed = entry.unclaimed

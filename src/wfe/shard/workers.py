@@ -256,12 +256,12 @@ class Workers:
         stride = entry.plan.stride
         key = result.activation * stride + result.node if 0 <= result.node < stride - 1 else NOWHERE
         lease = entry.leases.get(key)
-        previous = NULL
-        if result.status == NEED_ALL and (lease is None or lease.worker != link.worker):
+        core, status, previous = self._core, result.status, NULL
+        if status == NEED_ALL and (lease is None or lease.worker != link.worker):
             return False  # said again after a hello: somebody else has the turn by now
         if lease is not None and lease.attempt == result.attempt:
             del entry.leases[key]
-            self._core.tallies.task(entry, key, result)
+            core.tallies.task(entry, key, result)
             holder = link if lease.worker == link.worker else self._by_worker.get(lease.worker)
             if holder is not None:
                 holder.held.pop(lease, None)
@@ -269,17 +269,17 @@ class Workers:
                     holder.unconfirmed.pop(lease, None)
             if lease.previous is not None:
                 previous = lease.previous
-            if lease.followed_us and self._core.stages is not None:
-                self._core.stages.ended(lease, result.started_us)
-        if result.status == NEED_ALL:
+            if lease.followed_us and core.stages is not None:
+                core.stages.ended(lease, result.started_us)
+        if status == NEED_ALL:
             self.turns.enqueue(entry, needs_all(entry, key, result))
             return False
         before = len(entry.events)
         turn = self.turns.begin(entry, now_ms)
-        value = result.value if result.status == _DONE else NULL
+        value = result.value if status == _DONE else NULL
         error, did = result.error, result.turn
         try:
-            counted = decide.task_result(turn, key, result.attempt, result.status, value, error, previous, did)
+            counted = decide.task_result(turn, key, result.attempt, status, value, error, previous, did)
         except Exception:  # noqa: BLE001  a defect must cost one run, not a shard
             kept = TaskEnded(key, result.attempt, result.status, value.copy(), error, previous, did.copy())
             self.turns.recover(entry, before, now_ms, kept)
@@ -288,7 +288,7 @@ class Workers:
             self._core.counters["turns_taken"] += 1
             self.turns.file(entry, turn)
             return False
-        done = counted and result.status == _DONE
+        done = counted and status == _DONE
         if not done:
             self._core.counters["tasks_failed" if counted else "results_stale"] += 1
         self.turns.file(entry, turn)
