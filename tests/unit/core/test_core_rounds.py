@@ -384,3 +384,26 @@ def test_an_item_whose_output_could_not_be_computed_is_retried_with_its_last_nod
     driver.finish()
     assert driver.run.status == "completed"
     check_replay(driver)
+
+
+def test_a_compensation_that_is_skipped_counts_as_done_and_the_next_goes_on() -> None:
+    text = "  - {compensate_with: undo, id: one}\n  - {compensate_with: undo, id: two}\n  - {fail: Broken}\n"
+    driver = RunDriver(read(text), 3, {"undo": lambda: None})
+    assert [driver.plan.nodes[key].id for key in driver.run.open] == ["two"]
+    skipped(driver, "two", None)
+    assert [driver.plan.nodes[key].id for key in driver.run.open] == ["one"]
+    assert driver.withdrawn
+    driver.finish()
+    assert driver.run.error is not None
+    assert (driver.run.status, driver.run.error.message) == ("failed", "")
+    assert driver.executions == ["one"]
+    check_replay(driver)
+
+
+def test_a_map_that_was_left_is_not_open_any_more() -> None:
+    text = "  - {map: 2, id: m, complete_after: 0, rest: continue, do: [{sleep: 1h}]}\n  - {sleep: 2h}\n"
+    driver = RunDriver(read(text), 3, TASKS)
+    with pytest.raises(InvalidInput, match="not open now"):
+        skipped(driver, "m", None)
+    driver.finish()
+    assert driver.run.status == "completed"
