@@ -24,11 +24,23 @@ def ended(seed: int) -> World:
 
 
 def backed_up() -> World:
-    for seed in range(50):
+    """A world whose newest backup has runs, some of them in the stores already."""
+    for seed in range(100):
         world = ended(seed)
-        if world.operator.latest is not None and world.operator.latest[2].restored():
+        again = restore(world)
+        if again is not None and rows_of(again):
             return world
     raise AssertionError("no world made a backup")
+
+
+def rows_of(world: World) -> list[tuple[int, str, bytes]]:
+    """(partition, table, key) of a run in each store."""
+    return [
+        (number, table, key)
+        for number in range(world.partitions)
+        for table in (schema.OPEN, schema.ENDED)
+        for key, _ in world.disk.store(f"store-{number}").range(table, b"", None, limit=1)
+    ]
 
 
 def test_a_restored_world_begins_with_what_was_durable_at_the_cut_and_ends_all_of_it() -> None:
@@ -40,13 +52,7 @@ def test_a_restored_world_begins_with_what_was_durable_at_the_cut_and_ends_all_o
 def test_a_restore_that_lacks_a_run_is_noticed() -> None:
     again = restore(backed_up())
     assert again is not None
-    lost = [
-        (number, table, key)
-        for number in range(again.partitions)
-        for table in (schema.OPEN, schema.ENDED)
-        for key, _ in again.disk.store(f"store-{number}").range(table, b"", None, limit=1)
-    ]
-    number, table, key = lost[0]
+    number, table, key = rows_of(again)[0]
     again.disk.store(f"store-{number}").commit([Op(table, key, None)])
     with pytest.raises(Violation):
         _live(again)
