@@ -84,9 +84,10 @@ def test_a_function_that_blocks_its_worker_ends_all_the_same(client: Any) -> Non
     assert client.start(durable_app.blocks).result(timeout_s=TIMEOUT_S) == "<late>"
 
 
-def test_the_command_line_runs_one_in_one_shot(server: Server) -> None:
+def test_one_is_run_in_one_shot_from_the_command_line_and_from_python(server: Server) -> None:
     run = server.json("run", f"{APP}:parcel", "-i", '{"first": 3, "steps": 2}')
     assert (run["status"], run["output"]) == ("completed", expected(3, 2))
+    assert wfe.run(durable_app.parcel, 4, 1) == expected(4, 1)
 
 
 CHANGED = """
