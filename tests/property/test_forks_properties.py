@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from support.programs import SIGNALS, programs, tasks
 from support.runs import RunDriver, encode
@@ -78,3 +82,21 @@ def test_a_run_that_failed_may_be_retried_until_it_ends(definition: Definition, 
         except RunClosed:
             break  # it has been compensated, or was inside a lock that other runs share
         check_end(run.finish(), f"retry {run.run.round}")
+
+
+@given(programs(), st.integers(1, 6), st.integers(0, 2), st.integers(0, 2**32))
+def test_a_run_whose_nodes_are_skipped_ends(definition: Definition, value: int, signals: int, seed: int) -> None:
+    random = Random(seed)
+    run = RunDriver(definition, value, tasks())
+    send_signals(run, signals)
+    for _ in range(100):
+        if run.run.status in ENDED:
+            break
+        node = random.choice(list(run.plan.by_id))
+        if random.random() < 0.3:
+            with suppress(InvalidInput):  # it is not open now, or several times
+                run.command(lambda turn, node=node: rounds.skip(turn, node, Raw(encode(1))))
+                assert encode(run.replayed()) == encode(run.run), f"skip of {node}"
+        else:
+            run.step()
+    check_end(run.finish(), f"skips by {seed}")
