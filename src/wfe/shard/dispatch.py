@@ -119,18 +119,20 @@ class Dispatcher:
                 self._put_back(items[position + 1 :])
                 alone = True
                 break
-        if not specs:
-            return True
+        if specs:
+            link.credit_tasks = 0 if alone else link.credit_tasks - len(specs)
+            link.credit_bytes = 0 if alone else link.credit_bytes - size
+            link.held.update(dict.fromkeys(leases))
+            self._send(link, specs, alone, cargo)
+        return True
+
+    def _send(self, link: Link, specs: list[TaskSpec], alone: bool, cargo: Cargo) -> None:
         link.dispatch_seq += 1
         message = Dispatch(link.dispatch_seq, specs, alone, cargo.sent())
         if not self._core.workers.send(link.peer, [_DISPATCH, encode(message)]):
             # The frame did not leave: the worker will see the gap in its numbers and say hello anew.
             self._core.counters["dispatch_unsent"] += 1
-        link.credit_tasks = 0 if alone else link.credit_tasks - len(specs)
-        link.credit_bytes = 0 if alone else link.credit_bytes - size
-        link.held.update(dict.fromkeys(leases))
         self._core.counters["tasks_dispatched"] += len(specs)
-        return True
 
     def mark(self, now_ms: int) -> None:
         """Write down what is to leave after this batch's commit, and put it in front of its queue."""
