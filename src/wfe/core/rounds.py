@@ -63,6 +63,8 @@ def point_after(plan: Plan, events: Sequence[ev.RunEvent]) -> Point:
         if run is None:
             raise DataCorrupt("the history of a run does not begin with its start")
         _opened(plan, event, enabled)
+        if type(event) is ev.RunResumed:
+            enabled += run.held  # what became enabled during the pause
         book(run, plan, event, enabled)
     assert run is not None, "a point before the first event"
     return Point(run, enabled, opened)

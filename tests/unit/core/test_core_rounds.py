@@ -407,3 +407,16 @@ def test_a_map_that_was_left_is_not_open_any_more() -> None:
         skipped(driver, "m", None)
     driver.finish()
     assert driver.run.status == "completed"
+
+
+def test_a_fork_from_a_resume_goes_on_with_what_the_pause_held() -> None:
+    text = "  - {task: echo, id: a, with: {x: 1}}\n  - {task: echo, id: b, with: {x: 2}}\n"
+    origin = RunDriver(read(text), 3, TASKS)
+    origin.control("pause", "p")
+    origin.step()
+    origin.control("resume", "r")
+    origin.finish()
+    resumed = next(n for n, event in enumerate(origin.events, 1) if type(event).__name__ == "RunResumed")
+    fork = forked(origin, event=resumed).finish()
+    assert fork.run.status == "completed"
+    assert fork.executions == ["b"]
