@@ -42,4 +42,9 @@ def test_an_order_is_sent_or_paid_back(stock: int, status: str) -> None:
 
 def test_every_example_is_run_here() -> None:
     """The durable agents are run by test_durable_agent.py and test_pydantic_agent.py."""
-    assert {file.name for file in EXAMPLES.iterdir() if file.suffix == ".py"} == {"agent.py", "durable_agent.py", "order.py", "pydantic_agent.py"}
+    assert {file.name for file in EXAMPLES.iterdir() if file.suffix == ".py"} == {
+        "agent.py",
+        "durable_agent.py",
+        "order.py",
+        "pydantic_agent.py",
+    }

@@ -1,14 +1,13 @@
 """Retry, fork, skip and looking back: runs that go on from a state of the past."""
 
-import copy
 from typing import Any
 
 import pytest
 from msgspec import Raw
 
-from support.runs import RUN_ID, START_MS, RunDriver, encode, error_of
-from wfe.authoring.yaml_reader import read_definitions
-from wfe.core import decide, rounds
+from support.rounds import OTHER_ID, check_replay, forked, retried, skipped
+from support.runs import RunDriver, encode, error_of
+from wfe.core import decide
 from wfe.errors import InvalidInput, RunClosed
 from wfe.model.definition import (
     Block,
@@ -24,12 +23,8 @@ from wfe.model.definition import (
     WaitSignal,
     When,
 )
-from wfe.model.event import RunStarted
-from wfe.model.ids import mint_run_id
 from wfe.model.mail import ChildStart
 from wfe.model.policy import RetryPolicy
-
-OTHER_ID = mint_run_id(3, START_MS, 43)
 
 
 def task(id_: str, name: str = "echo", **with_: Any) -> Task:
@@ -67,28 +62,6 @@ def boom(x: Any) -> Any:
 
 
 TASKS = {"echo": echo, "boom": boom}
-
-
-def forked(origin: RunDriver, *, node: str = "", event: int = 0, **changes: Any) -> RunDriver:
-    """A run that begins at a point of another one."""
-    point, at = rounds.fork_point(origin.plan, origin.events, node=node, event=event)
-    for path, value in changes.items():
-        rounds.set_value(origin.plan, point.run, path.replace("__", "."), value)
-    made = RunDriver(origin.definition, origin.input, origin.tasks, now_ms=origin.now_ms)
-    made.events, made.ready, made.mail = [], [], []
-    first = RunStarted(OTHER_ID, "busy", 1, "hash", point.run.input, made.now_ms)
-    made.run = decide.start(made.plan, first)
-
-    def begin(turn: Any) -> None:
-        turn.events.append(first)
-        rounds.fork(turn, point, RUN_ID, at)
-
-    made.command(begin)
-    return made
-
-
-def check_replay(driver: RunDriver) -> None:
-    assert encode(driver.replayed()) == encode(driver.run)
 
 
 def test_a_fork_from_every_event_gives_what_the_run_gave() -> None:
@@ -159,11 +132,6 @@ class Broken:
         if not self.works:
             raise OSError("down")
         return x
-
-
-def retried(driver: RunDriver) -> None:
-    events = copy.copy(driver.events)
-    driver.command(lambda turn: rounds.retry(turn, events))
 
 
 @pytest.mark.parametrize(
@@ -279,10 +247,6 @@ def test_a_sub_workflow_is_not_retried_behind_its_parent_s_back() -> None:
         retried(driver)
 
 
-def skipped(driver: RunDriver, node: str, value: Any, act: int | None = None) -> None:
-    driver.command(lambda turn: rounds.skip(turn, node, Raw(encode(value)), act))
-
-
 @pytest.mark.parametrize(
     "node",
     [
@@ -327,96 +291,3 @@ def test_one_of_several_activations_is_named() -> None:
     driver.ready = [key for key in driver.ready if key in driver.run.open]
     driver.finish()
     assert driver.output == [1, 9]
-
-
-def read(text: str) -> Definition:
-    (definition,) = read_definitions("workflow: w\nparams: {n: integer}\nnodes:\n" + text, "w.yaml")
-    return definition
-
-
-def test_a_net_that_is_all_of_a_run_begins_anew() -> None:
-    text = "  - {task: echo, id: a, with: {x: 1}}\n  - {set: 2, id: b, after: [a], enabled_while: 'active(\"a\")'}\n"
-    driver = RunDriver(read(text), 3, TASKS).finish()
-    assert driver.run.error is not None
-    assert driver.run.error.type == "stuck"
-    retried(driver)
-    assert (driver.run.status, driver.run.round) == ("running", 1)
-    driver.finish()
-    assert driver.run.error.type == "stuck"
-    assert driver.executions == ["a", "a"]
-    check_replay(driver)
-
-
-def test_a_map_that_failed_itself_begins_anew_and_what_ran_in_it_is_gone() -> None:
-    text = "  - {map: 3, id: m, complete_when: 'n / (1 - done) > 100', do: [{task: echo, with: {x: 1}}, {sleep: 1h}]}\n"
-    driver = RunDriver(read(text), 3, TASKS)
-    for _ in range(4):
-        driver.step()
-    assert driver.run.status == "failed"
-    retried(driver)
-    assert driver.run.status == "running"
-    assert len(driver.run.open) == 3
-    assert not driver.run.timers
-    assert len(driver.run.frames) == 4
-    check_replay(driver)
-
-
-def test_a_split_that_found_no_branch_is_retried_with_its_node() -> None:
-    nodes = "  - {task: broken, id: a, split: xor, with: {x: 5}}\n  - {task: echo, id: b, with: {x: 1}}\n"
-    values = iter([1, 5])
-    tasks = {**TASKS, "broken": lambda x: next(values)}
-    driver = RunDriver(read(nodes + "edges: [{from: a, to: b, when: a == 5}]\n"), 3, tasks).finish()
-    assert driver.run.error is not None
-    assert driver.run.error.type == "NoBranch"
-    retried(driver)
-    driver.finish()
-    assert driver.run.status == "completed"
-    assert driver.executions == ["a", "a", "b"]
-    check_replay(driver)
-
-
-def test_an_item_whose_output_could_not_be_computed_is_retried_with_its_last_node() -> None:
-    text = "  - {map: 2, id: m, do: [{sleep: 1s}, {task: broken, id: a, with: {x: 5}}], output: '${1 / a}'}\n"
-    values = iter([1, 0, 1, 1])
-    driver = RunDriver(read(text), 3, {**TASKS, "broken": lambda x: next(values)}).finish()
-    assert driver.run.status == "failed"
-    retried(driver)
-    driver.finish()
-    assert driver.run.status == "completed"
-    check_replay(driver)
-
-
-def test_a_compensation_that_is_skipped_counts_as_done_and_the_next_goes_on() -> None:
-    text = "  - {compensate_with: undo, id: one}\n  - {compensate_with: undo, id: two}\n  - {fail: Broken}\n"
-    driver = RunDriver(read(text), 3, {"undo": lambda: None})
-    assert [driver.plan.nodes[key].id for key in driver.run.open] == ["two"]
-    skipped(driver, "two", None)
-    assert [driver.plan.nodes[key].id for key in driver.run.open] == ["one"]
-    assert driver.withdrawn
-    driver.finish()
-    assert driver.run.error is not None
-    assert (driver.run.status, driver.run.error.message) == ("failed", "")
-    assert driver.executions == ["one"]
-    check_replay(driver)
-
-
-def test_a_map_that_was_left_is_not_open_any_more() -> None:
-    text = "  - {map: 2, id: m, complete_after: 0, rest: continue, do: [{sleep: 1h}]}\n  - {sleep: 2h}\n"
-    driver = RunDriver(read(text), 3, TASKS)
-    with pytest.raises(InvalidInput, match="not open now"):
-        skipped(driver, "m", None)
-    driver.finish()
-    assert driver.run.status == "completed"
-
-
-def test_a_fork_from_a_resume_goes_on_with_what_the_pause_held() -> None:
-    text = "  - {task: echo, id: a, with: {x: 1}}\n  - {task: echo, id: b, with: {x: 2}}\n"
-    origin = RunDriver(read(text), 3, TASKS)
-    origin.control("pause", "p")
-    origin.step()
-    origin.control("resume", "r")
-    origin.finish()
-    resumed = next(n for n, event in enumerate(origin.events, 1) if type(event).__name__ == "RunResumed")
-    fork = forked(origin, event=resumed).finish()
-    assert fork.run.status == "completed"
-    assert fork.executions == ["b"]
