@@ -32,7 +32,7 @@ from wfe.sim.simulation import simulate
 from wfe.worker.actor import WorkerActor
 from wfe.worker.credit import Order
 
-SEEDS = 300
+SEEDS = 100
 STEPS = 2_000
 LEAST_CAUGHT = 0.95
 
@@ -257,7 +257,7 @@ def _engine_patches() -> dict[str, Any]:
         "one attempt too many": around(decide, "retry_delay_ms", _one_more_attempt),
         "retries do not wait": around(decide, "retry_delay_ms", _no_delay),
         "results of a map change places": around(evolve, "map_value", _reversed),
-        "the wrong arm of a choice": around(blocks, "evaluate", _negated),
+        "the wrong arm of a choice": around(blocks, "evaluate_truth", _negated),
         "the wrong side of an if": around(advance, "evaluate_truth", always),
         "a catch takes every error": around(faults, "_takes", always),
         "a catch takes no error": around(faults, "_takes", no_match),
