@@ -57,6 +57,9 @@ class NetBook(KindBook):
             self._inside_of((member, event.act), place[1])
             self.begun_ms[place[1]] = time_ms
             node = self.shape.nodes[member]
+            timers = [boundary.after_ms for boundary in node.boundary if boundary.after_ms is not None]
+            if timers:  # whether or not it is armed
+                self.boundaries[len(self.shape.nodes), place[1]] = time_ms + min(timers)
             if isinstance(node, (Task, Http, Custom)) and node.if_ is None:
                 self.fired.add(place)
                 self._open(place, 1)
