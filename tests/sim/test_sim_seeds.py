@@ -19,6 +19,7 @@ FOUND = {
     203: "an acknowledgement of the old conversation followed the welcome of the new one",
     1706: "a checkpoint held a settlement that was not in the log, and after a crash a letter was taken twice",
     5786: "a resume gave out again what a worker from before the restart still held",
+    6006: "a turn that a worker had no coroutine for ran twice, for the worker said so again after a hello",
 }
 
 

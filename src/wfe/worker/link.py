@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Raw
 
 from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, HEARTBEAT_MS, LEASE_MS, MIB, PAYLOAD_BYTES_MAX
+from wfe.model.durable import NEED_ALL
 from wfe.wire.blobs import BlobWindow
 from wfe.wire.frames import PROTOCOL, Header, Kind, encode_header, header
 from wfe.wire.messages import (
@@ -98,7 +99,9 @@ class ShardLink:
         if not self._send([head, encode(message)]):
             self._unsent = True  # not connected yet: try at the next tick
         else:
-            results = [result for _, frame in self._unacked for result in frame]
+            # What was refused for want of a coroutine is not held, so it is given out anew; said again, it could meet
+            # the same attempt where it runs by now.
+            results = [result for _, frame in self._unacked for result in frame if result.status != NEED_ALL]
             self._unacked.clear()
             self._seq = 0
             self.report(results, now_ms)
