@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from strategies import definitions
 from wfe.authoring.yaml_reader import read_definitions
-from wfe.core.canonical import definition_hash
+from wfe.core.canonical import canonical, decode, definition_hash
 from wfe.core.study import differences
 from wfe.model.definition import Definition
 
@@ -92,3 +92,20 @@ def test_a_definition_does_not_differ_from_itself_however_it_is_written(definiti
 @given(definitions(nodes_max=4), definitions(nodes_max=4))
 def test_what_has_another_hash_has_differences(one: Definition, two: Definition) -> None:
     assert differences(one, two).same == (definition_hash(one) == definition_hash(two))
+
+
+WRITTEN_OUT = """
+workflow: m1
+nodes:
+  - {set: 1, id: write, split: and}
+  - {set: 2, id: b, join: all}
+  - {set: 3, id: c, join: {n: 1, rest: drain}}
+edges: [write -> b, write -> c]
+"""
+
+
+def test_a_default_that_one_side_writes_out_is_no_difference() -> None:
+    written = read(WRITTEN_OUT)
+    registered = decode(canonical(written))
+    assert differences(registered, written).differences == []
+    assert differences(written, registered).differences == []

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from wfe.core.canonical import canonical
+from wfe.core.canonical import canonical, decode
 from wfe.core.visibility import kind_name
 from wfe.model.definition import Decision, Definition, Node, When, children
 
@@ -47,7 +47,13 @@ class Differences(Struct, frozen=True):
 
 def differences(old: Definition, new: Definition) -> Differences:
     """What changed from ``old`` to ``new``; version numbers do not count."""
-    one, two = _plain(old), _plain(new)
+    one, two = canonical(old), canonical(new)
+    # Read back, both have their defaults unwritten, also those that one side's author wrote out.
+    return _differences(decode(one), decode(two), msgspec.json.decode(one), msgspec.json.decode(two))
+
+
+def _differences(old: Definition, new: Definition, one: dict[str, Any], two: dict[str, Any]) -> Differences:
+    """``one`` and ``two``: ``old`` and ``new`` as plain data."""
     found: list[Difference] = []
     if old.workflow != new.workflow:
         found.append(Difference("workflow", "changed", "workflow", old.workflow, new.workflow))
@@ -132,11 +138,6 @@ def _edge_name(edge: dict[str, Any]) -> str:
 
 
 # ---- values ---------------------------------------------------------------------------------------------------------
-
-
-def _plain(definition: Definition) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.json.decode(canonical(definition))
-    return plain
 
 
 def _named(what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
