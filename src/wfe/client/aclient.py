@@ -17,6 +17,7 @@ from wfe.client.catalogue import Cataloguing
 from wfe.client.checks import Checking
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Connection, LinkFactory
 from wfe.client.feed import Feeding
+from wfe.client.labels import given_key, key_of, priority_of, tags_of
 from wfe.client.listing import RunList, list_runs
 from wfe.client.operating import Operating
 from wfe.client.replies import decoder_of
@@ -202,7 +203,8 @@ class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explain
         target = await self.target(workflow) if tagged else target_of(workflow)
         args, kwargs = call_of(args, kwargs)
         named = target.goes_by_name(kwargs)
-        run = StartRun("", target.input_of(args, kwargs), key or "", priority, dict(tags or {}), True, named=named)
+        labels = key_of(key), priority_of(priority), tags_of(tags)
+        run = StartRun("", target.input_of(args, kwargs), *labels, True, named=named)
         watch = await self._starter.start(target.name, target.version, run)
         return AsyncRun(self._open(), run.run_id, target.returns, watch=watch)
 
@@ -244,8 +246,9 @@ class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explain
         have been started all the same.
         """
         connection, target = self._open(), await self.target(workflow)
-        encode, named, shared = target.input_of_item, target.item_goes_by_name, dict(tags or {})
-        runs = [StartRun("", encode(item), "", priority, shared, True, named=named(item)) for item in items]
+        encode, named = target.input_of_item, target.item_goes_by_name
+        order, shared = priority_of(priority), tags_of(tags)
+        runs = [StartRun("", encode(item), "", order, shared, True, named=named(item)) for item in items]
         if not runs:
             return []
         batch = await connection.start(target.name, target.version, runs)
@@ -284,7 +287,7 @@ class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explain
     async def find(self, workflow: str, key: str) -> AsyncRun[Any]: ...
     async def find(self, workflow: Any, key: str) -> AsyncRun[Any]:
         """The run that (workflow, key) names. UnknownRun when there is none."""
-        connection, target = self._open(), target_of(workflow)
+        connection, target, key = self._open(), target_of(workflow), given_key(key)
         partition = partition_of_key(NAMESPACE, target.name, key, connection.welcome.partitions)
         reply = await connection.ask(Kind.FIND, FindRun(target.name, key, NAMESPACE), partition=partition)
         info = run_info(_decode_view(reply))
@@ -305,7 +308,7 @@ class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explain
         ``after``: the ``cursor`` of the list before, to go on behind it.
         """
         name = "" if workflow is None else target_of(workflow).name
-        query = ListRuns(status or "", name, key or "", dict(tags or {}), limit, after or "")
+        query = ListRuns(status or "", name, key_of(key), tags_of(tags), limit, after or "")
         return await list_runs(self._open(), query, NAMESPACE)
 
     # ---- signals ----

@@ -13,7 +13,9 @@ import msgspec
 from msgspec import Raw
 
 from wfe.client.arguments import Args
+from wfe.client.labels import checked_text
 from wfe.errors import InvalidInput, WfeError
+from wfe.limits import NAME_CHARS_MAX
 from wfe.model.definition import Definition
 from wfe.model.registered import RegisteredWorkflow
 from wfe.wire.payload import Param, bind_input, encode_value, params_of, return_type_of
@@ -71,6 +73,7 @@ def _by_name(text: str) -> Target:
         raise InvalidInput(f"{text!r}: the version after the @ must be a number")
     if not name:
         raise InvalidInput("the name of the workflow is empty")
+    checked_text(name, "the name of a workflow", "workflow", NAME_CHARS_MAX)
     return Target(name, int(version) if at else 0, None, Any)
 
 

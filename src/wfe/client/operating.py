@@ -6,6 +6,7 @@ import asyncio
 import secrets
 
 from wfe.client.connection import Connection
+from wfe.client.labels import key_of, priority_of, tags_of
 from wfe.client.replies import decoder_of
 from wfe.wire.backups import Backup, BackupReport
 from wfe.wire.frames import Kind
@@ -34,6 +35,7 @@ class Operating:
 
         False: its key named a run before, which has that id. Refusals are raised, as `AsyncClient.start` does.
         """
+        key_of(run.key), priority_of(run.priority), tags_of(run.tags)
         batch = await self._open().start(workflow, version, [run])
         if batch.errors:
             raise batch.errors[0]

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import structs
 
 from wfe.client.starts import StartBatch
-from wfe.errors import Disconnected, WfeError
+from wfe.errors import Disconnected, InvalidInput, WfeError
 from wfe.limits import REQUEST_RESEND_MS
 from wfe.wire.frames import decode_header, encode_header
 
@@ -21,6 +21,7 @@ PAUSE_MAX_MS = 8_000
 Done = Callable[[bytes | None, WfeError | None], None]
 
 _encode = msgspec.msgpack.Encoder().encode
+_UNENCODABLE = (TypeError, ValueError, ArithmeticError, RecursionError, msgspec.MsgspecError)
 
 
 def resend_ms(attempt: int) -> int:
@@ -87,7 +88,22 @@ class StartRequest(Request):
         if self.attempt > 1:
             for run in runs:
                 run.resent = True
-        return _encode(runs)
+        try:
+            return _encode(runs)
+        except _UNENCODABLE:
+            self._refuse_unencodable()
+            return _encode([self.batch.runs[index] for index in self.indices])
+
+    def _refuse_unencodable(self) -> None:
+        """Ends the starts that have no encoding, so that the others of the frame go on."""
+        indices, self.indices = self.indices, []
+        for index in indices:
+            try:
+                _encode(self.batch.runs[index])
+            except _UNENCODABLE as error:
+                self.batch.answered(index, InvalidInput(f"this start has no encoding: {error}"))
+            else:
+                self.indices.append(index)
 
     def narrow(self, number: int, indices: list[int]) -> None:
         """Only these are to be tried again: under another number, for the larger frame may be answered once more."""

@@ -56,3 +56,17 @@ class Starter:
         except WfeError as error:
             for index in range(len(pending)):
                 each(index, error)
+        except Exception as error:  # noqa: BLE001  whoever waits for a start must hear of it
+            # What cannot leave fails before anything of its batch is under way: the others leave one by one.
+            if len(pending) == 1:
+                each(0, _unsendable(error))
+                return
+            for start in pending:
+                self._pending[workflow, version] = [start]
+                self._flush(workflow, version)
+
+
+def _unsendable(error: Exception) -> WfeError:
+    found = WfeError(f"this start cannot be sent: {type(error).__name__}: {error}")
+    found.__cause__ = error
+    return found
