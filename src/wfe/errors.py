@@ -93,9 +93,14 @@ class ExpressionError(WfeError):
 
 
 class AppError(WfeError):
-    """An app that cannot be imported, or that offers nothing."""
+    """An app that cannot be imported, or that offers nothing. ``file`` and ``line`` (1-based) where they are known."""
 
     code = "app"
+
+    def __init__(self, message: str, *, file: str | None = None, line: int | None = None) -> None:
+        self.message, self.file, self.line = message, file, line
+        where = f"{file}:{line}: " if file and line else ""
+        super().__init__(where + message)
 
 
 class ConfigError(WfeError):

@@ -11,14 +11,13 @@ import importlib
 import importlib.util
 import os
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from wfe.authoring.places import is_author_file
+from wfe.authoring.import_failures import import_failure
 from wfe.authoring.tasks import TaskFunction
 from wfe.authoring.workflows import DurableFunction, WorkflowFunction
 from wfe.errors import AppError, DefinitionError, GraphError, UnknownWorkflow, WfeError
@@ -186,7 +185,7 @@ def _load_file(spec: str) -> ModuleType:
         module_spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
-        raise _import_failure(spec, error) from error
+        raise import_failure(spec, error) from error
     return module
 
 
@@ -199,9 +198,9 @@ def _load_module(spec: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (spec == error.name or spec.startswith(f"{error.name}.")):
             raise AppError(f"there is no module {error.name!r} (looked in {os.getcwd()} and on sys.path)") from error
-        raise _import_failure(spec, error) from error
+        raise import_failure(spec, error) from error
     except BaseException as error:
-        raise _import_failure(spec, error) from error
+        raise import_failure(spec, error) from error
 
 
 def _same_file(module: ModuleType, path: Path) -> bool:
@@ -212,21 +211,6 @@ def _same_file(module: ModuleType, path: Path) -> bool:
 def _put_on_path(directory: str) -> None:
     if directory not in sys.path:
         sys.path.insert(0, directory)
-
-
-def _import_failure(spec: str, error: BaseException) -> BaseException:
-    """The AppError for a failed import; what stops the program (Ctrl-C) goes on as it is."""
-    if isinstance(error, (KeyboardInterrupt, GeneratorExit)):
-        return error
-    where = ""
-    if isinstance(error, SyntaxError):
-        where = f" at {error.filename}:{error.lineno}"
-    else:
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
-        own = [frame for frame in frames if is_author_file(frame.filename)]
-        where = f" at {(own or frames)[-1].filename}:{(own or frames)[-1].lineno}" if frames else ""
-    text = "".join(traceback.format_exception(error)).rstrip()
-    return AppError(f"{spec} cannot be imported: {type(error).__name__}{where}: {error}\n{text}")
 
 
 # ---- collecting ----------------------------------------------------------------------------------------------------

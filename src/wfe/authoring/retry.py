@@ -105,5 +105,5 @@ def policy_of(retry: Retry | None, what: str) -> RetryPolicy | None:
     if retry is None:
         return None
     if not isinstance(retry, Retry):
-        raise mistake(f"{what} takes wfe.Retry(...), not {retry!r}")
+        raise mistake(f"{what} takes wfe.Retry(...), not {retry!r}: write retry=wfe.Retry(max_attempts=3)")
     return retry.policy

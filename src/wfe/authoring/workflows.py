@@ -272,12 +272,15 @@ def check_workflow_function(function: Any) -> tuple[Place, bool]:
         raise wrong("a generator cannot draw a workflow: `return` its result")
     params = list(inspect.signature(function).parameters.values())
     if not params:
-        raise wrong("the first parameter is the graph: def f(wf: wfe.Graph, ...)")
+        name = function.__name__
+        raise wrong(
+            f"the first parameter is the graph: def {name}(wf: wfe.Graph), or async def {name}(wf: wfe.Durable)"
+        )
     first = params[0].annotation
     written = first if isinstance(first, str) else getattr(first, "__name__", "")
     durable = written.rpartition(".")[2] == "Durable"
     if durable and not inspect.iscoroutinefunction(function):
-        raise wrong("a durable function (wf: wfe.Durable) is an `async def`: it awaits its calls")
+        raise wrong("a durable function (wf: wfe.Durable) is an `async def`: it awaits its calls; write async in front")
     if not durable and first is not inspect.Parameter.empty and written.rpartition(".")[2] != "Graph":
         raise wrong(f"the first parameter is the graph, but {params[0].name!r} is annotated {written or first!r}")
     for param in params[1:]:

@@ -125,7 +125,7 @@ def _findings(apps: list[str]) -> list[dict[str, Any]]:
     except GraphError as error:
         found.append(PlacedFinding(error.file or "", error.line or 0, 0, error.message))
     except AppError as error:
-        found.append(PlacedFinding("", 0, 0, str(error)))
+        found.append(PlacedFinding(error.file or "", error.line or 0, 0, error.message))
     return [finding_document(finding) for finding in found]
 
 

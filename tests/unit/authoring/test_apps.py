@@ -151,20 +151,46 @@ def test_a_file_inside_a_package_is_refused_naming_the_module(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("x = 1\nraise ValueError('boom')\n", r"ValueError at .*broken\.py:2: boom(?s:.*)Traceback"),
-        ("def f(:\n", r"SyntaxError at .*broken\.py:1"),
-        ("import nowhere_to_be_found\n", r"ModuleNotFoundError at .*broken\.py:1(?s:.*)nowhere_to_be_found"),
-        ("import sys\nsys.exit(3)\n", r"SystemExit at .*broken\.py:2"),
-        ("import wfe\n\n@wfe.task\ndef f(*a): ...\n", r"GraphError at .*broken\.py:3"),
+        ("x = 1\nraise ValueError('boom')\n", r"broken\.py:2: ValueError: boom\nTraceback (?s:.*)boom"),
+        ("def f(:\n", r"broken\.py:1: SyntaxError: [^\n]+$"),
+        ("import nowhere_to_be_found\n", r"broken\.py:1: ModuleNotFoundError: .*nowhere_to_be_found.*install[^\n]+$"),
+        ("from os import nothing_like_it\n", r"broken\.py:1: ImportError: .*nothing_like_it[^\n]+$"),
+        ("import sys\nsys.exit(3)\n", r"broken\.py:2: SystemExit: 3"),
+        ("import wfe\n\n@wfe.task\ndef f(*a): ...\n", r"broken\.py:3: @wfe\.task on f: [^\n]+$"),
+        ("import wfe\nf = wfe.task(lambda x: x)\n", r"broken\.py:2: @wfe\.task on <lambda>: .*write a `def`[^\n]+$"),
+        (
+            "import wfe\n@wfe.task(retry=3)\ndef f(): ...\n",
+            r"broken\.py:2: .*takes wfe\.Retry\(\.\.\.\).*max_attempts=3\)$",
+        ),
+        (
+            "import wfe\n@wfe.workflow\ndef w(wf: wfe.Durable, n: int): ...\n",
+            r"broken\.py:2: @wfe\.workflow on w: .*write async in front$",
+        ),
+        (
+            "import wfe\n@wfe.workflow\ndef w(): ...\n",
+            r"broken\.py:2: @wfe\.workflow on w: .*def w\(wf: wfe\.Graph\)[^\n]+$",
+        ),
     ],
 )
 def test_a_failing_import_names_file_and_line(tmp_path: Path, source: str, words: str) -> None:
     spec = write(tmp_path / "broken.py", source)
-    with pytest.raises(wfe.AppError, match=words):
+    with pytest.raises(wfe.AppError, match=rf"^\S+{words}") as raised:
         load_app(spec)
+    assert raised.value.file == spec
+    for other in ("authoring", "importlib"):
+        assert other not in str(raised.value)
     assert "broken" not in sys.modules
     with pytest.raises(wfe.AppError, match="broken"):
         load_app("broken")
+
+
+def test_of_an_exception_only_the_authors_own_frames_are_shown(tmp_path: Path) -> None:
+    inner = write(tmp_path / "app_inner.py", "import json\n\ndef read():\n    return json.loads('{')\n\nread()\n")
+    outer = write(tmp_path / "app_outer.py", "import app_inner\n")
+    with pytest.raises(wfe.AppError, match=r"app_inner\.py:4: JSONDecodeError: ") as raised:
+        load_app(outer)
+    files = [line.split('"')[1] for line in str(raised.value).splitlines() if line.startswith("  File ")]
+    assert files == [outer, inner, inner]
 
 
 @pytest.mark.parametrize(
