@@ -17,21 +17,34 @@ _TEXTS = ("by", "comment")
 _FIELDS = ("approved", *_TEXTS, "data")
 
 
-def check_decision(approval: Approval, definition: Definition, payload: Raw) -> None:
-    """InvalidInput when a signal's payload is no decision, or its data does not fit the form."""
+def check_decision(
+    approval: Approval, definition: Definition, payload: Raw, *, named: str = "", base: str = "$"
+) -> None:
+    """InvalidInput when a value is no decision, or its data does not fit the form. ``named``: what it is called in
+    messages, else the approval's signal; ``base``: the path of the value."""
     said = decode(payload)
-    named = f"signal {approval.approval!r}"
+    named = named or f"signal {approval.approval!r}"
     if not isinstance(said, dict) or not isinstance(said.get("approved"), bool):
-        raise InvalidInput(f"{named} decides an approval: {{approved: true or false, by, comment, data}}", "$.approved")
+        wanted = f"{named} decides an approval: {{approved: true or false, by, comment, data}}"
+        raise InvalidInput(wanted, f"{base}.approved")
     for field, value in said.items():
         if field not in _FIELDS:
-            raise InvalidInput(f"{named} has a field {field!r}: known are {', '.join(_FIELDS)}", "$")
+            raise InvalidInput(f"{named} has a field {field!r}: known are {', '.join(_FIELDS)}", base)
         if field in _TEXTS and not (value is None or isinstance(value, str)):
-            raise InvalidInput(f"{named}: {field} is text", f"$.{field}")
+            raise InvalidInput(f"{named}: {field} is text", f"{base}.{field}")
     if approval.form is not None and (said["approved"] or said.get("data") is not None):
         found = compile_schema(approval.form, definition.types).check(said.get("data"))
         if found is not None:
-            raise InvalidInput(f"{named}: {found[1]}", "$.data" + found[0].removeprefix("$"))
+            raise InvalidInput(f"{named}: {found[1]}", f"{base}.data" + found[0].removeprefix("$"))
+
+
+def decided_by_skip(approval: Approval, definition: Definition, value: Raw) -> Raw:
+    """The value of an approval that is skipped with this decision, all fields filled in. InvalidInput when it is none.
+
+    A refusal is a value, too: whoever skips says what the node comes to, and does not make it fail.
+    """
+    check_decision(approval, definition, value, named=f"the output for {approval.id!r}", base="output")
+    return outcome_of(approval, decode(value))[0]
 
 
 def outcome_of(approval: Approval, said: dict[str, Any]) -> tuple[Raw, ErrorInfo | None]:

@@ -13,18 +13,21 @@ import msgspec
 from msgspec import Raw
 
 from wfe.core.advance import advance
+from wfe.core.decisions import decided_by_skip
 from wfe.core.durable import rounds as durable
 from wfe.core.evolve import book, new_run
 from wfe.core.faults import withdrawing
 from wfe.core.nets.play import wake
 from wfe.core.places import drop_enabled, enter, withdraw
-from wfe.core.plan import Op, Plan
+from wfe.core.plan import Op, Plan, PlanNode
+from wfe.core.schemas import compile_schema
 from wfe.core.signals import hand_over
 from wfe.core.turn import Turn
-from wfe.core.values import encode_value
-from wfe.errors import DataCorrupt, InvalidInput, RunClosed
+from wfe.core.values import decode, encode_value, evaluate_raw
+from wfe.errors import DataCorrupt, ExpressionError, InvalidInput, RunClosed
 from wfe.model import event as ev
 from wfe.model.blob import expand
+from wfe.model.definition import Approval, WaitSignal
 from wfe.model.event_kinds import CompensationBegan, CompensationDone
 from wfe.model.event_nets import BoundaryArmed, BoundaryReached, FiringReleased, FiringsOpened
 from wfe.model.event_rounds import NodeSkipped, RunRestored
@@ -209,8 +212,34 @@ def skip(turn: Turn, node_id: str, value: Raw, act: int | None = None) -> None:
         attempt = run.open.get(key) or run.retrying.get(key, 1)
         withdrawing(turn, CompensationDone(index, acts[0], attempt))
     else:
-        withdrawing(turn, NodeSkipped(index, acts[0], value, turn.now_ms))
+        withdrawing(turn, NodeSkipped(index, acts[0], _fitting(turn, plan.nodes[index], acts[0], value), turn.now_ms))
     advance(turn)
+
+
+def _fitting(turn: Turn, place: PlanNode, act: int, value: Raw) -> Raw:
+    """The value that a skipped node ends with. InvalidInput when it is none that the node could have come to."""
+    node, types = place.node, turn.plan.definition.types
+    if isinstance(node, Approval):
+        return decided_by_skip(node, turn.plan.definition, value)
+    found = None
+    if place.returns is not None:
+        found = place.returns.misfit(value)
+    elif isinstance(node, WaitSignal) and node.schema is not None and not _is_default(turn, place, act, value):
+        found = compile_schema(node.schema, types).check(decode(value))
+    if found is not None:
+        path, message = found
+        raise InvalidInput(f"the output for {place.id!r} does not fit its schema: {message}", f"output{path[1:]}")
+    return value
+
+
+def _is_default(turn: Turn, place: PlanNode, act: int, value: Raw) -> bool:
+    """Whether this is what a wait comes to when no signal is in time."""
+    if place.template is None:
+        return False
+    try:
+        return evaluate_raw(turn.run, turn.plan, place.scope, act, place.template, turn.now_ms) == value
+    except ExpressionError:
+        return False
 
 
 # ---- how a state becomes one that can go on -------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from msgspec import Raw
 
 from support.durable import (
     DurableDriver,
+    approval,
     child,
     continue_with,
     decode,
@@ -220,6 +221,14 @@ def test_an_open_call_is_skipped_with_a_value(driver: DurableDriver) -> None:
     with pytest.raises(InvalidInput, match="nothing to skip"):
         driver.command(lambda t: rounds.skip(t, "ship", value))
     assert FAILED not in [status for _, status, _ in driver.given]
+
+
+def test_an_open_approval_is_skipped_only_with_a_decision(driver: DurableDriver) -> None:
+    driver.turn(approval(0, "boss"))
+    with pytest.raises(InvalidInput, match="the output for 'boss' decides an approval"):
+        driver.command(lambda t: rounds.skip(t, "boss", raw({"approved": "maybe"})))
+    driver.command(lambda t: rounds.skip(t, "boss", raw({"approved": True})))
+    assert driver.given == [(0, DONE, {"approved": True, "by": "", "comment": "", "data": None})]
 
 
 @pytest.mark.parametrize("cut", [3, 4, 5])

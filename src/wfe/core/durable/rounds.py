@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from msgspec import Raw
 from msgspec.msgpack import Encoder
 
-from wfe.core.durable.calls import ask_again, begin_wait, end_call
+from wfe.core.decisions import decided_by_skip
+from wfe.core.durable.calls import approval_of, ask_again, begin_wait, end_call
 from wfe.core.durable.places import MAIN, call_at, key_of, shown_name, state_of
 from wfe.core.evolve import replay
 from wfe.core.plan import Plan
@@ -186,4 +187,6 @@ def skip_call(turn: Turn, name: str, value: Raw, act: int | None) -> None:
     if len(places) > 1:
         known = ", ".join(str(key // plan.stride) for key in places[:10])
         raise InvalidInput(f"call {name!r} is open {len(places)} times: name one activation ({known})", "activation")
+    if places[0] in run.approvals:
+        value = decided_by_skip(approval_of(call_at(run, plan, places[0])), plan.definition, value)
     end_call(turn, places[0], DONE, value, withdraw=True)
