@@ -18,11 +18,11 @@ from litestar.types import Message, Scope
 
 from wfe.gateway import access, catalogue, commands, definitions, hooks, metrics, operations, pages, runs, streams
 from wfe.gateway.problems import problem_response
+from wfe.gateway.requests import API, OPENAPI, ApiRequest, check_request
 from wfe.gateway.sessions import COOKIE
 from wfe.gateway.state import Gateway
 from wfe.limits import HTTP_BODY_BYTES_MAX
 
-API = "/api/v1"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -65,6 +65,8 @@ def make_app(gateway: Gateway, static: Path | None = None) -> Litestar:
         lifespan=[connected],
         openapi_config=_openapi(),
         request_max_body_size=HTTP_BODY_BYTES_MAX,
+        request_class=ApiRequest,
+        before_request=check_request,
         before_send=[_add_headers],
         cors_config=CORSConfig(allow_origins=gateway.options.cors) if gateway.options.cors else None,
         state=State({"gateway": gateway}),
@@ -93,6 +95,6 @@ def _openapi() -> OpenAPIConfig:
         use_handler_docstrings=True,
         components=Components(security_schemes={"token": bearer, "session": cookie}),
         security=security,
-        path=f"{API}/openapi",
+        path=OPENAPI,
         render_plugins=pages.OPENAPI_PAGES,
     )

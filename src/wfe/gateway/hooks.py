@@ -22,6 +22,7 @@ from wfe.config import read_secret
 from wfe.core.expressions import ExpressionError, compile_template
 from wfe.errors import ConfigError, UnknownRun, UnknownWorkflow
 from wfe.gateway.problems import BadRequest
+from wfe.gateway.requests import TOO_DEEP
 from wfe.gateway.signatures import BadSignature, message_id, verify
 from wfe.gateway.state import Gateway
 from wfe.gateway.triggers import triggered_by
@@ -137,6 +138,8 @@ def _decoded(raw: bytes, content_type: str) -> Any:
     is_json = "json" in content_type.lower()
     try:
         return msgspec.json.decode(raw)
+    except RecursionError:
+        raise BadRequest(400, TOO_DEEP, pointer="#") from None
     except MALFORMED as error:
         if is_json:
             raise BadRequest(400, f"the body is not JSON: {error}", pointer="#") from error

@@ -109,11 +109,8 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
 
 
 def pointer_of(path: str, base: str = "") -> str:
-    """A JSON pointer as a URI fragment from a path such as ``$.items[3].price``."""
-    if path.startswith("$"):
-        parts = [name or index for name, index in _SEGMENT.findall(path)]
-    else:
-        parts = [part for part in path.split(".") if part]
+    """A JSON pointer as a URI fragment from a path such as ``$.items[3].price`` or ``output.items[3]``."""
+    parts = [name or index for name, index in _SEGMENT.findall(path if path.startswith("$") else f".{path}")]
     escaped = (part.replace("~", "~0").replace("/", "~1") for part in parts)
     return "#" + base + "".join(f"/{part}" for part in escaped)
 

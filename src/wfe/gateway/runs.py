@@ -36,7 +36,8 @@ class StartRequest(Struct, forbid_unknown_fields=True):
     """Starts a run. ``version`` 0: the current one.
 
     ``input``: the value of the only parameter, or an object by name for several. ``args``: always an object by name.
-    ``key``: (workflow, key) names one run; without it the header Idempotency-Key is the key.
+    ``key``: (workflow, key) names one run; without it, or with an empty one, the header Idempotency-Key
+    is the key. Both may be given when they are equal.
     """
 
     workflow: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]
@@ -69,6 +70,8 @@ async def start_run(
     """Starts a run; the answer comes once the start is durable."""
     if data.input is not UNSET and data.args is not UNSET:
         raise BadRequest(422, "give the input either as `input` or by name as `args`", pointer="#/args")
+    if data.key and idempotency_key and data.key != idempotency_key:
+        raise BadRequest(422, "`key` and the header Idempotency-Key differ: give one of the two", pointer="#/key")
     named = data.args is not UNSET
     value = data.args if named else None if data.input is UNSET else data.input
     run = StartRun(

@@ -1,0 +1,122 @@
+"""Requests that are refused before anything happens: bodies that are none, keys that differ, unknown parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.http import HttpEnv
+
+YAML = """
+workflow: patient
+nodes: [{signal: go, id: go}]
+output: "${go}"
+---
+workflow: asking
+nodes: [{approval: boss, id: boss, to: ada}]
+output: "${boss.approved}"
+"""
+DEEP = 100_000
+JSON_ROUTES = (
+    "runs", "runs/bulk", "signals", "session", "runs/x/signal", "runs/x/skip", "runs/x/fork", "runs/x/cancel",
+    "approvals/x/y", "definitions/w/tag",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[HttpEnv]:
+    with HttpEnv(unsigned_hooks=["open"]) as http:
+        http.post("/api/v1/definitions", body=YAML.encode(), headers={"content-type": "application/yaml"})
+        yield http
+
+
+def start(http: HttpEnv, workflow: str) -> str:
+    return http.post("/api/v1/runs", {"workflow": workflow}).json()["id"]
+
+
+@pytest.mark.parametrize("path", [*(f"/api/v1/{route}" for route in JSON_ROUTES), "/hooks/open"])
+@pytest.mark.parametrize("body", [b"[" * DEEP, b'{"workflow":"patient","input":' + b"[" * DEEP + b"]" * DEEP + b"}"])
+def test_a_body_that_is_nested_without_end_is_no_defect(http: HttpEnv, path: str, body: bytes) -> None:
+    answer = http.post(path, body=body)
+    assert answer.status == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"] == "the body is nested too deeply"
+    assert answer.json()["errors"][0]["pointer"] == "#"
+
+
+@pytest.mark.parametrize("route", ["definitions", "definitions/validate", "definitions/check"])
+@pytest.mark.parametrize("kind", ["application/json", "application/yaml"])
+@pytest.mark.parametrize("body", [b"[" * DEEP, b'{"workflow":"w","nodes":' + b"[" * DEEP + b"]" * DEEP + b"}"])
+def test_definitions_that_are_nested_without_end_are_findings(
+    http: HttpEnv, route: str, kind: str, body: bytes
+) -> None:
+    answer = http.post(f"/api/v1/{route}", body=body, headers={"content-type": kind})
+    assert answer.status == (200 if route == "definitions/validate" else 422)
+    assert "nested deeper than" in answer.text
+
+
+@pytest.mark.parametrize("route", [route for route in JSON_ROUTES if route != "runs/x/cancel"])
+def test_an_empty_body_is_called_so(http: HttpEnv, route: str) -> None:
+    answer = http.post(f"/api/v1/{route}")
+    assert answer.status == 400
+    assert answer.json()["detail"] == "a JSON object is wanted, but the body is empty"
+    assert answer.json()["errors"][0]["pointer"] == "#"
+
+
+def test_a_body_that_may_be_left_out_may_be_empty(http: HttpEnv) -> None:
+    assert http.post(f"/api/v1/runs/{start(http, 'patient')}/cancel").status == 200
+
+
+def test_two_keys_that_differ_are_refused(http: HttpEnv) -> None:
+    wanted = {"workflow": "patient", "key": "a"}
+    answer = http.post("/api/v1/runs", wanted, headers={"Idempotency-Key": "b"})
+    assert answer.status == 422
+    assert answer.json()["errors"][0]["pointer"] == "#/key"
+    made = http.post("/api/v1/runs", wanted, headers={"Idempotency-Key": "a"})
+    assert (made.status, made.json()["key"]) == (201, "a")
+
+
+def test_an_empty_key_is_none(http: HttpEnv) -> None:
+    wanted = {"workflow": "patient", "key": ""}
+    first, second = (http.post("/api/v1/runs", wanted) for _ in range(2))
+    assert (first.status, second.status) == (201, 201)
+    named = http.post("/api/v1/runs", wanted, headers={"Idempotency-Key": "c"})
+    assert named.json()["key"] == "c"
+
+
+def test_an_unknown_query_parameter_is_refused_and_the_known_ones_are_named(http: HttpEnv) -> None:
+    answer = http.get("/api/v1/runs", query={"bogus": 1})
+    assert answer.status == 400
+    problem = answer.json()
+    assert problem["errors"][0]["parameter"] == "bogus"
+    assert "'bogus': it takes status, workflow, key, tag, limit, cursor" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/server", "/api/v1/session", "/api/v1/events", "/api/v1/definitions", "/api/v1/runs/x/graph"]
+)
+def test_every_route_knows_its_parameters(http: HttpEnv, path: str) -> None:
+    answer = http.get(path, query={"workflwo": "w"})
+    assert answer.status == 400
+    assert "'workflwo'" in answer.json()["detail"]
+
+
+def test_who_is_not_let_in_hears_nothing_of_parameters(http: HttpEnv) -> None:
+    assert http.get("/api/v1/runs", query={"bogus": 1}, token=None).status == 401
+
+
+def test_senders_of_webhooks_and_probes_may_add_parameters(http: HttpEnv) -> None:
+    assert http.get("/healthz", query={"probe": 1}).status == 200
+    run = start(http, "patient")
+    assert "query parameter" not in http.post(f"/hooks/open/{run}", {}, query={"sender": "shop"}).text
+
+
+def test_an_approval_is_skipped_only_with_a_decision(http: HttpEnv) -> None:
+    path = f"/api/v1/runs/{start(http, 'asking')}"
+    answer = http.post(f"{path}/skip", {"node": "boss", "output": {"approved": "maybe"}})
+    assert answer.status == 422
+    assert answer.json()["errors"][0]["pointer"] == "#/output/approved"
+    assert http.get(path).json()["status"] == "waiting"
+    assert http.post(f"{path}/skip", {"node": "boss", "output": {"approved": True}}).status == 200
+    assert http.get(path).json()["output"] is True
