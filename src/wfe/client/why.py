@@ -16,15 +16,18 @@ from wfe.client.views import rfc3339, run_document
 from wfe.errors import WfeError
 from wfe.model.ids import is_run_id, lock_address, partition_of
 from wfe.wire.frames import Kind
-from wfe.wire.messages import GetRun, RunView
+from wfe.wire.messages import GetRun, HistoryPage, HistoryQuery, RunView
 from wfe.wire.why import Cause, LockQuery, LockQueue, RunWhy
 
 DEPTH_MAX = 5
 """Children of children that are looked at."""
 CHILDREN_MAX = 20
 LOCK_TIMEOUT_S = 5.0
+TAIL_EVENTS = 500
+"""Of a failed run's history, read at once from its end."""
 
 _decode_why = decoder_of(RunWhy)
+_decode_page = decoder_of(HistoryPage)
 _decode_queue = decoder_of(LockQueue)
 
 
@@ -92,7 +95,34 @@ class Explaining:
                     child,
                 )
             )
-        return Explanation(why.view, blockers, _summary(why.view, blockers))
+        undone = why.view.status == "failed" and await self._compensated(why.view)
+        return Explanation(why.view, blockers, _summary(why.view, blockers, undone))
+
+    async def _compensated(self, view: RunView) -> bool:
+        """Whether the last round of a failed run has been undone: it cannot be retried then."""
+        before, undone = view.events, False
+        while before > 0 and not undone:
+            after = max(0, before - TAIL_EVENTS)
+            begun, undone = await self._marks(view.id, after, before)
+            if begun:
+                break
+            before = after
+        return undone
+
+    async def _marks(self, run_id: str, after: int, last: int) -> tuple[bool, bool]:
+        """Of these events: whether a round began among them, and whether one of the last round's undid it."""
+        begun = undone = False
+        while after < last:
+            query = HistoryQuery(run_id, after, last - after)
+            page = _decode_page(await self._open().ask(Kind.HISTORY, query, partition=partition_of(run_id)))
+            for event in page.events:
+                if event.type == "RunRestored":
+                    begun, undone = True, False
+                undone = undone or event.type == "CompensationBegan"
+            if not page.events:
+                break
+            after = page.events[-1].seq
+        return begun, undone
 
     async def _child(self, run_id: str, depth: int) -> Explanation | None:
         try:
@@ -147,6 +177,8 @@ def sentence(cause: Cause) -> str:  # noqa: PLR0911 - one line per kind
             return f"{where} waits as a join: {cause.detail}"
         case "paused":
             return "the run is paused: `wfe resume RUN` lets it go on"
+        case "incident" if cause.reason == "changed":
+            return f"the run is paused because the function's code has changed: {cause.detail}: `wfe resume RUN`"
         case "incident":
             return f"the run was set aside because of a defect: {cause.detail}; `wfe resume RUN` tries again"
         case "compensation":
@@ -196,18 +228,28 @@ def _run_of(place: str) -> str:
     return place.partition("/")[0]
 
 
-def _summary(view: RunView, blockers: list[Blocker]) -> str:
+def _summary(view: RunView, blockers: list[Blocker], undone: bool) -> str:
     if view.status == "completed":
         return f"it has completed at {rfc3339(view.ended_at)}"
     if view.status in ("failed", "cancelled"):
         error = f": {view.error.type}: {view.error.message}" if view.error is not None else ""
         where = f" at node {view.error.node!r}" if view.error is not None and view.error.node else ""
-        again = "; `wfe retry RUN` lets it go on from there" if view.status == "failed" else ""
-        return f"it has {view.status}{where}{error}{again}" if view.status == "failed" else f"it was cancelled{error}"
+        if view.status == "cancelled":
+            return f"it was cancelled{error}"
+        return f"it has failed{where}{error}; {_way_on(view, undone)}"
     if not blockers:
         return "it waits for nothing: it goes on"
     more = f" (and {len(blockers) - 1} more)" if len(blockers) > 1 else ""
     return blockers[0].text + more
+
+
+def _way_on(view: RunView, undone: bool) -> str:
+    """How a failed run is gone on with: what `retry` would refuse is not advised."""
+    if view.parent:
+        return f"it is a sub-workflow of run {view.parent}, which has been told: `wfe why {view.parent}`"
+    if undone:
+        return "what it did is undone (compensated): `wfe fork RUN --from NODE` begins a new run from there"
+    return "`wfe retry RUN` lets it go on from there"
 
 
 def why_document(found: Explanation) -> dict[str, Any]:

@@ -78,7 +78,9 @@ def waiting_for(run: RunState, plan: Plan, leases: dict[int, Lease]) -> list[Wai
         return []
     found: list[Waiting] = []
     if run.status == PAUSED:
-        found.append(Waiting("incident" if run.incident else "paused", detail=run.incident))
+        if run.incident:  # nothing else would help: whatever is open is not given out before the resume
+            return [Waiting("incident", detail=run.incident)]
+        found.append(Waiting("paused"))
     for parts in (_cancellation, _compensation, _tasks, _messages, _approvals, _locks, _joins, _children, _timers):
         for wait in parts(run, plan, leases):
             found.append(wait)
@@ -120,6 +122,8 @@ def _tasks(run: RunState, plan: Plan, leases: dict[int, Lease]) -> Iterator[Wait
         if run.durable is not None:
             name = durable.task_words(run, plan, key) + durable.where_words(run, plan, key)
         if lease is None:
+            if run.status == PAUSED:  # no worker is what it lacks
+                continue
             yield Waiting("worker", _place(run, plan, key), name, attempt=attempt)
         else:
             detail = f"{name} on {lease.worker}"

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from wfe.core.durable.records import kind_of
+from wfe.core.durable.turns import by_changed_code
 from wfe.core.plan import Plan
 from wfe.errors import UnknownRun
 from wfe.limits import LOSSES_SUSPECT
@@ -72,6 +73,8 @@ class Explainer:
                 self._explain_task(cause, entry, key)
             elif wait.kind == "lock" and (key := next(locks, None)) is not None:
                 _explain_lock(cause, entry, key)
+            elif wait.kind == "incident" and run.durable is not None and by_changed_code(run.incident):
+                cause.reason = "changed"
             found.append(cause)
         return found
 

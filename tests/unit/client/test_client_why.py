@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+import wfe
 from wfe.client.why import Explanation, sentence, why_document
-from wfe.errors import UnknownRun
+from wfe.errors import RunClosed, UnknownRun
 from wfe.model.definition import (
     Approval,
+    CompensateWith,
     Definition,
     Fail,
     Lock,
@@ -122,6 +124,68 @@ def test_runs_that_have_ended_say_how(env: Env) -> None:
     assert explain(env, waiting).blockers == []
 
 
+@wfe.task
+def undo(what: int) -> None: ...
+
+
+def test_a_failed_run_that_has_been_compensated_is_forked_not_retried(env: Env, monkeypatch: Any) -> None:
+    env.mock(undo)
+    for name, tail in (("short", 500), ("long", 2)):
+        monkeypatch.setattr("wfe.client.why.TAIL_EVENTS", tail)
+        fail = Fail(id="no", error="Refused", message="not today")
+        found = why(
+            env, *(CompensateWith(id=f"u{n}", task="undo", with_={"what": n}) for n in range(5)), fail, name=name
+        )
+        assert found.view.status == "failed"
+        with pytest.raises(RunClosed, match="fork"):
+            env.get(found.view.id).retry()
+        assert "wfe fork" in found.summary
+        assert "wfe retry" not in found.summary
+
+
+def test_a_child_that_failed_points_to_its_parent_which_alone_can_be_retried(env: Env) -> None:
+    env.deploy(Definition("inner", nodes=(Fail(id="no", error="Refused"),)))
+    parent = why(env, SubWorkflow(id="sub", workflow="inner"), name="outer").view.id
+    (child,) = (run for run in env.list(workflow="inner"))
+    summary = explain(env, child.id).summary
+    assert f"wfe why {parent}" in summary
+    assert "wfe retry" not in summary
+
+
+def test_a_paused_run_does_not_wait_for_a_worker_as_well(env: Env) -> None:
+    run = why(env, Task(id="pay", task="charge", task_version=2)).view.id
+    env.get(run).pause()
+    assert [blocker.kind for blocker in explain(env, run).blockers] == ["paused"]
+    env.get(run).resume()
+    assert [blocker.kind for blocker in explain(env, run).blockers] == ["worker"]
+
+
+MODE = {"signal": "go"}
+
+
+@wfe.workflow
+async def fickle(wf: wfe.Durable) -> None:
+    await wf.wait_signal(MODE["signal"])
+    await wf.wait_signal("end")
+
+
+def test_a_function_whose_code_changed_waits_for_nothing_but_the_right_code(env: Env, monkeypatch: Any) -> None:
+    run = env.start(fickle)
+    monkeypatch.setitem(MODE, "signal", "halt")
+    run.signal("go")
+    found = explain(env, run.id)
+    (blocker,) = found.blockers
+    assert (blocker.kind, blocker.reason) == ("incident", "changed")
+    assert "code has changed" in blocker.text
+    assert "defect" not in blocker.text
+    assert "wfe resume RUN" in blocker.text
+    assert [wait.kind for wait in run.describe().waiting_for] == ["incident"]
+    monkeypatch.setitem(MODE, "signal", "go")
+    run.resume()
+    (blocker,) = explain(env, run.id).blockers
+    assert (blocker.kind, blocker.detail.split()[0]) == ("signal", "end")
+
+
 def test_the_document_has_the_keys_of_a_run_and_a_text_for_each_wait(env: Env) -> None:
     document = why_document(why(env, WaitSignal(id="wait", signal="go")))
     assert {"id", "workflow", "version", "key", "status", "summary", "waiting_for"} <= document.keys()
@@ -151,6 +215,7 @@ def test_an_unknown_run_is_refused(env: Env) -> None:
         (Cause("lock", "a", "key", reason="unknown"), "not being served"),
         (Cause("join", "a", "2 of 3"), "as a join"),
         (Cause("incident", detail="a defect"), "wfe resume RUN"),
+        (Cause("incident", detail="f: other call", reason="changed"), "code has changed: f: other call"),
         (Cause("compensation", detail="2 more"), "undoing"),
         (Cause("something_new", "a", "x"), "something_new x"),
     ],

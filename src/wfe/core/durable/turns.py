@@ -43,6 +43,7 @@ from wfe.model.policy import ErrorInfo
 from wfe.model.state import CANCELLED, COMPLETED, DEADLINE, ENDED, FAILED, PAUSED
 
 _decode_turn = Decoder(DurableTurn).decode
+_NOTHING_COUNTS, _DISAGREE = ". Nothing of this turn counts", "; wfe's worker and server do not agree"
 _WAY_OUT = "deploy the code that it began with (or start a worker that has it), then resume the run"
 
 
@@ -71,7 +72,7 @@ def task_ended(
         return
     done = _read(turn, did)
     if isinstance(done, str):
-        _refuse(turn, attempt, f"{done}; wfe's worker and server do not agree")
+        _refuse(turn, attempt, done + _DISAGREE)
         return
     _book(turn, attempt, done)
     if turn.run.status in ENDED:
@@ -165,8 +166,13 @@ def _continue(turn: Turn, attempt: int, arguments: Raw) -> None:
 
 
 def _refuse(turn: Turn, attempt: int, problem: str) -> None:
-    message = f"{problem}. Nothing of this turn counts: {_WAY_OUT}"
+    message = f"{problem}{_NOTHING_COUNTS}: {_WAY_OUT}"
     turn.emit(TurnRefused(0, 0, attempt, message[:ERROR_MESSAGE_CHARS_MAX], turn.now_ms))
+
+
+def by_changed_code(incident: str) -> bool:
+    """Whether an incident is the function's: its code did not do again what is recorded."""
+    return _NOTHING_COUNTS in incident and _DISAGREE not in incident
 
 
 def _error(turn: Turn, kind: str, message: str) -> ErrorInfo:
