@@ -16,11 +16,12 @@ from wfe.wire import payload
 class DurableFunction:
     """One registered function. A function whose annotations cannot be compiled fails each run with the reason."""
 
-    __slots__ = ("_decode", "_face", "_function", "name")
+    __slots__ = ("_decode", "_face", "_function", "module", "name")
 
     def __init__(self, registered: RegisteredWorkflow) -> None:
         assert registered.face is not None, "only durable functions come here"
         self.name = registered.name
+        self.module: str = registered.function.__module__
         self._function, self._face = registered.function, registered.face
         self._decode = _decoder(registered)
 

@@ -44,6 +44,7 @@ from wfe.wire.durable import (
 from wfe.wire.messages import NULL
 from wfe.worker.durable import places
 from wfe.worker.durable.differences import describe, difference
+from wfe.worker.durable.failures import home_of
 from wfe.worker.durable.functions import DurableFunction
 from wfe.worker.durable.loop import DurableLoop, Restless, Timer
 from wfe.worker.durable.outcomes import Answer, ContinueWith, Halted, decoded, failure_of
@@ -62,6 +63,7 @@ class Instance:
         self.round, self.taken = record.round, 0
         self._seed = f"{record.seed or run_id}:{record.round}:"
         self._input = record.input
+        self._home = home_of(function.module, record.calls)
         self._loop = DurableLoop(self)  # type: ignore[abstract]  # what it refuses is put in by name
         self._loop.time_ms = record.started_ms
         self._context = Context()
@@ -292,7 +294,7 @@ class Instance:
             return decoded(call, completion.value, where)
         if completion.status == TIMED_OUT and call.default is not MISSING:
             return call.default
-        raise failure_of(call, completion, where)
+        raise failure_of(call, completion, where, self._home)
 
     # ---- timers (of the loop) ----------------------------------------------------------------------------------------
 

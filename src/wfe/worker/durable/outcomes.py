@@ -12,7 +12,7 @@ from wfe.model.policy import ErrorInfo
 from wfe.wire import payload
 from wfe.wire.durable import TIMED_OUT, DurableCommand, DurableCompletion
 from wfe.wire.messages import NULL
-from wfe.worker.durable.failures import exception_of
+from wfe.worker.durable.failures import Home, exception_of
 
 
 class Answer(Struct):
@@ -46,10 +46,10 @@ def decoded(call: Call, value: Raw, where: str) -> Any:
         raise InvalidInput(f"{what} is recorded as {found} and cannot be read as {wanted}: {error}") from error
 
 
-def failure_of(call: Call, completion: DurableCompletion, where: str) -> Exception:
+def failure_of(call: Call, completion: DurableCompletion, where: str, home: Home) -> Exception:
     """What a call raises that did not end well."""
     if completion.error is not None:
-        return exception_of(completion.error)
+        return exception_of(completion.error, home)
     what = f"{call.name or 'the call'} (at {where})"
     if completion.status == TIMED_OUT:
         return TimedOut(f"{what} took longer than it may")
