@@ -24,7 +24,8 @@ def replay_command(
 ) -> int:
     """Re-run RUNs of durable functions from their histories with the code of APP. No task is called.
 
-    Exit code 1 if the code does not do what is recorded of some run; both sequences are printed.
+    Exit code 1 if the code does not do what is recorded of some run (both sequences are printed), or if a run that is
+    named could not be judged; with --live, if there are runs and none could be.
     """
     from wfe.authoring.apps import load_app
     from wfe.bootstrap.replay import replay, replay_live
@@ -38,7 +39,9 @@ def replay_command(
         print_json([document(each) for each in found])
     else:
         show(found)
-    return EXIT_FAILED if any(each.outcome == "differs" for each in found) else 0
+    outcomes = {each.outcome for each in found}
+    unjudged = "skipped" in outcomes and (not live or outcomes == {"skipped"})
+    return EXIT_FAILED if unjudged or "differs" in outcomes else 0
 
 
 def document(replayed: Replayed) -> dict[str, Any]:
@@ -55,7 +58,9 @@ def show(found: list[Replayed]) -> None:
         elif each.outcome == "skipped":
             complain(f"run {each.run_id} ({each.workflow}) is not judged: {each.reason}")
     same = sum(each.outcome == "same" for each in found)
-    if found:
+    if found and all(each.outcome == "skipped" for each in found):
+        complain("nothing was judged: name runs of durable functions that the app of --app has")
+    elif found:
         click.echo(f"{same} of {len(found)} runs are re-run as they are recorded")
     else:
         click.echo("there are no such runs")
