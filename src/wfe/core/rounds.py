@@ -7,6 +7,8 @@ Pure. Rejections are errors of `wfe.errors` and leave the state untouched.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,6 +27,7 @@ from wfe.core.signals import hand_over
 from wfe.core.turn import Turn
 from wfe.core.values import decode, encode_value, evaluate_raw
 from wfe.errors import DataCorrupt, ExpressionError, InvalidInput, RunClosed
+from wfe.limits import NAME_CHARS_MAX
 from wfe.model import event as ev
 from wfe.model.blob import expand
 from wfe.model.definition import Approval, WaitSignal
@@ -34,6 +37,7 @@ from wfe.model.event_rounds import NodeSkipped, RunRestored
 from wfe.model.state import ENDED, FAILED, RUN_DEADLINE, RUNNING, RunState
 
 _encode = msgspec.msgpack.Encoder().encode
+_NEAR_MAX, _NEAR_AMONG_MAX = 10, 500
 _decode_any = msgspec.msgpack.Decoder().decode
 
 
@@ -138,7 +142,7 @@ def fork_point(plan: Plan, events: Sequence[ev.RunEvent], *, node: str = "", eve
     elif node:
         index = plan.by_id.get(node)
         if index is None:
-            raise InvalidInput(f"the workflow has no node {node!r}", "from")
+            raise InvalidInput(f"the workflow has no node {node!r}; {_those_near(plan, node)}", "from")
         cut = next((n for n, found in enumerate(events) if _opens(found, index)), 0)
         if not cut:
             raise InvalidInput(f"the run never came to node {node!r}", "from")
@@ -152,6 +156,15 @@ def fork_point(plan: Plan, events: Sequence[ev.RunEvent], *, node: str = "", eve
     if point.run.status in ENDED:
         raise InvalidInput(f"the run has ended by event {cut}: fork from an earlier one, or from a node", "from")
     return point, cut
+
+
+def _those_near(plan: Plan, name: str) -> str:
+    """The ids that there are, those that look alike first, and not too many."""
+    known = list(islice(plan.by_id, _NEAR_AMONG_MAX))
+    near = get_close_matches(name[:NAME_CHARS_MAX], known, n=_NEAR_MAX, cutoff=0.5)
+    shown = [*near, *(each for each in known if each not in near)][:_NEAR_MAX]
+    more = f" and {len(plan.by_id) - len(shown)} more" if len(plan.by_id) > len(shown) else ""
+    return f"it has: {', '.join(shown)}{more}" if shown else "it has none"
 
 
 def set_value(plan: Plan, run: RunState, path: str, value: Any) -> None:
@@ -198,7 +211,7 @@ def skip(turn: Turn, node_id: str, value: Raw, act: int | None = None) -> None:
         return
     index = plan.by_id.get(node_id)
     if index is None:
-        raise InvalidInput(f"the workflow has no node {node_id!r}", "node")
+        raise InvalidInput(f"the workflow has no node {node_id!r}; {_those_near(plan, node_id)}", "node")
     acts = sorted(_open_activations(run, plan, index))
     if act is not None:
         acts = [found for found in acts if found == act]

@@ -101,7 +101,7 @@ def decode_input(driver: RunDriver) -> Any:
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ({"node": "nope"}, "no node"),
+        ({"node": "nope"}, "no node .nope.; it has: "),
         ({"node": "never"}, "never came"),
         ({"event": 0}, "events 1 to"),
         ({"event": 10_000}, "events 1 to"),
@@ -291,3 +291,10 @@ def test_one_of_several_activations_is_named() -> None:
     driver.ready = [key for key in driver.ready if key in driver.run.open]
     driver.finish()
     assert driver.output == [1, 9]
+
+
+def test_an_unknown_node_is_answered_with_those_that_there_are_nearest_first() -> None:
+    nodes = tuple(task(name, x=1) for name in [*(f"other_{n}" for n in range(20)), "charge"])
+    driver = RunDriver(Definition("w", nodes=nodes, output=None), None, TASKS)
+    with pytest.raises(InvalidInput, match=r"no node 'chrage'; it has: charge, other_0, .* and 11 more"):
+        skipped(driver, "chrage", 1)
