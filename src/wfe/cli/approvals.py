@@ -35,7 +35,7 @@ def approvals_command(to: str | None, workflow: str | None, limit: int, address:
 @click.option("--reject", is_flag=True, help="Refuse instead.")
 @click.option("--comment", metavar="TEXT", help="Why.")
 @click.option("--by", metavar="WHO", help="Who decides [default: the user's login name].")
-@click.option("--data", type=JsonInput(), metavar="JSON", help="What the approval's form asks for.")
+@click.option("--data", type=JsonInput("--data "), metavar="JSON", help="What the approval's form asks for.")
 @click.option("--id", "event_id", metavar="EVENT", help="Decisions with the same id count once.")
 @address_option
 def approve_command(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from wfe.cli.output import command, note, print_json
-from wfe.cli.params import Given, address_option, connected, input_option, run_argument, the_run
+from wfe.cli.params import Given, address_option, connected, payload_option, run_argument, the_run
 
 
 @command("cancel", short_help="Cancel a run.")
@@ -45,7 +47,8 @@ def resume_command(run_id: str, key: str | None, address: str | None, as_json: b
 @command("signal", short_help="Send a signal to a run.")
 @run_argument
 @click.argument("name")
-@input_option
+@click.argument("extra", nargs=-1, metavar="", type=click.UNPROCESSED)
+@payload_option
 @click.option("--id", "event_id", metavar="EVENT", help="Signals with the same id count once.")
 @click.option("--correlation", default="", metavar="TEXT", help="Only a wait that correlates with TEXT takes it.")
 @address_option
@@ -53,6 +56,7 @@ def signal_command(
     run_id: str,
     key: str | None,
     name: str,
+    extra: tuple[str, ...],
     given: Given | None,
     event_id: str | None,
     correlation: str,
@@ -60,6 +64,8 @@ def signal_command(
     as_json: bool,
 ) -> None:
     """Send a signal with -i as its payload; one that comes before the run waits for it is queued."""
+    if extra:
+        raise click.UsageError(f"the payload is given with -i: wfe signal RUN {name} -i {shlex.quote(extra[0])}")
     with connected(address) as client:
         run = the_run(client, run_id, key)
         payload = None if given is None else given.value

@@ -28,9 +28,12 @@ class Given:
 
 
 class JsonInput(click.ParamType):  # type: ignore[type-arg]
-    """A JSON text, ``@file`` with one, or ``-`` for standard input. Becomes a `Given`."""
+    """A JSON text, ``@file`` with one, or ``-`` for standard input. Becomes a `Given`. ``option``: it is given with."""
 
     name = "json"
+
+    def __init__(self, option: str = "-i ") -> None:
+        self._option = option
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, Given):
@@ -43,7 +46,7 @@ class JsonInput(click.ParamType):  # type: ignore[type-arg]
         try:
             return Given(msgspec.json.decode(text))
         except MALFORMED as error:
-            hint = "" if value[:1] in "@-" else " (text needs quotes of its own: -i '\"hello\"')"
+            hint = "" if value[:1] in "@-" else f" (text needs quotes of its own: {self._option}'\"hello\"')"
             self.fail(f"{source} is not JSON: {error}{hint}", param, ctx)
 
     def _read(self, value: str) -> tuple[bytes, str]:
@@ -98,12 +101,27 @@ class Change(click.ParamType):  # type: ignore[type-arg]
         path, equals, text = value.partition("=")
         if not equals or not path:
             self.fail(f"{value!r} changes nothing: write PATH=JSON, as in input.amount=5", param, ctx)
-        return path, JsonInput().convert(text, param, ctx).value
+        return path, JsonInput(f"--set {path}=").convert(text, param, ctx).value
+
+
+class WholeNumber(click.IntRange):
+    """A range whose mistakes are told in plain words."""
+
+    name = "whole number"
 
 
 def input_option(function: F) -> F:
     """``-i``: parameter ``given``, None when there is none."""
-    text = "The input: a JSON text, @file, or - for standard input."
+    return _given_option("input", function)
+
+
+def payload_option(function: F) -> F:
+    """The same for a signal."""
+    return _given_option("payload", function)
+
+
+def _given_option(what: str, function: F) -> F:
+    text = f"The {what}: a JSON text, @file, or - for standard input."
     return click.option("-i", "--input", "given", type=JsonInput(), metavar="JSON", help=text)(function)
 
 

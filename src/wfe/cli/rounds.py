@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wfe.cli.output import command, note, print_json
-from wfe.cli.params import Change, Given, JsonInput, address_option, connected
+from wfe.cli.params import Change, Given, JsonInput, WholeNumber, address_option, connected
 
 if TYPE_CHECKING:
     from wfe.client.sync_runs import Run
@@ -26,8 +26,10 @@ def retry_command(run_id: str, address: str | None, as_json: bool) -> None:
 @command("skip", short_help="End an open node of a run with a value.")
 @click.argument("run_id", metavar="RUN")
 @click.argument("node")
-@click.option("--output", type=JsonInput(), metavar="JSON", help="The node's value: a JSON text, @file or - [null].")
-@click.option("--activation", type=click.IntRange(min=0), metavar="N", help="Which one, if it is open several times.")
+@click.option(
+    "--output", type=JsonInput("--output "), metavar="JSON", help="The node's value: a JSON text, @file or - [null]."
+)
+@click.option("--activation", type=WholeNumber(min=0), metavar="N", help="Which one, if it is open several times.")
 @address_option
 def skip_command(
     run_id: str, node: str, output: Given | None, activation: int | None, address: str | None, as_json: bool

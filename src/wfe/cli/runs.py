@@ -23,6 +23,7 @@ from wfe.cli.params import (
     Duration,
     Given,
     Tag,
+    WholeNumber,
     address_option,
     connected,
     input_args,
@@ -194,7 +195,7 @@ def list_command(
 
 @command("history", short_help="Show the events of a run.")
 @run_argument
-@click.option("--at", type=click.IntRange(min=1), metavar="N", help="The run's whole state as of event N.")
+@click.option("--at", type=WholeNumber(min=1), metavar="N", help="The run's whole state as of event N.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended, one line per event.")
 @address_option
 def history_command(
