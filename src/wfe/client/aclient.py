@@ -17,7 +17,7 @@ from wfe.client.catalogue import Cataloguing
 from wfe.client.checks import Checking
 from wfe.client.connection import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, Connection, LinkFactory
 from wfe.client.feed import Feeding
-from wfe.client.labels import given_key, key_of, priority_of, tags_of
+from wfe.client.labels import checked_text, given_key, key_of, priority_of, tags_of
 from wfe.client.listing import RunList, list_runs
 from wfe.client.operating import Operating
 from wfe.client.replies import decoder_of
@@ -28,7 +28,7 @@ from wfe.client.typed import TypedWorkflow
 from wfe.client.views import run_info
 from wfe.client.why import Explaining
 from wfe.config import DEFAULT_ADDRESS, find_token
-from wfe.errors import Disconnected, UnknownRun
+from wfe.errors import Disconnected, InvalidInput, UnknownRun
 from wfe.limits import LIST_LIMIT_DEFAULT
 from wfe.model.ids import partition_of_key
 from wfe.wire.frames import Kind
@@ -48,6 +48,8 @@ Many = list
 """``list`` where the method of that name hides it."""
 
 NAMESPACE = "default"
+ADDRESS_CHARS_MAX = 10_000
+"""Of an address or a token."""
 
 _decode_view = decoder_of(RunView)
 
@@ -355,6 +357,9 @@ def aconnect_with(
 
     The token: the argument, WFE_TOKEN, or what a server of this user left, which is looked up at every hello.
     """
+    for name, text in (("address", address), ("token", token)):
+        if text is not None:
+            checked_text(text, f"the {name} of a server", name, ADDRESS_CHARS_MAX)
     where = address or os.environ.get("WFE_ADDRESS", "").strip() or DEFAULT_ADDRESS
     fixed = token if token is not None else os.environ.get("WFE_TOKEN", "").strip() or None
     return AsyncClient(

@@ -53,6 +53,8 @@ class Env:
     _world_class = TestWorld
 
     def __init__(self, *apps: str, seed: int = 0, rerun: bool = True) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise InvalidInput(f"Env(seed={seed!r:.100}): a seed is a whole number")
         observe.configure("error")  # a crash that a test asks for is no news
         self._world = self._world_class(seed, rerun=rerun)
         self._closed = False
@@ -227,6 +229,10 @@ class Env:
         A commit is one step of a run on disk: between two of them there is nothing that a crash could tear. Tasks may
         run again, as they may after any crash: mocks with ``times=`` count attempts.
         """
+        if not callable(scenario):
+            raise InvalidInput(
+                f"crash_everywhere({scenario!r:.100}): the scenario is a function that takes an Env and gives a value"
+            )
         expected, points = _scene(scenario, tuple(apps), seed, -1)
         for at in range(points):
             found, _ = _scene(scenario, tuple(apps), seed, at)

@@ -56,6 +56,11 @@ class Mock:
 
     def raises(self, error: BaseException | type[BaseException], *, times: int | None = None) -> Mock:
         """Every call (the next ``times`` calls) raises this; afterwards the rest of the plan, or the task itself."""
+        kind = error if isinstance(error, type) else type(error)
+        if not issubclass(kind, BaseException):
+            raise InvalidInput(
+                f"raises({error!r:.100}): an exception or a class of them, as in raises(ValueError('no'))"
+            )
 
         def fail(*_: Any, **__: Any) -> Any:
             raise error
@@ -64,10 +69,12 @@ class Mock:
 
     def does(self, function: Callable[..., Any], *, times: int | None = None) -> Mock:
         """Every call (the next ``times`` calls) is handed to this function, which may be async."""
+        if not callable(function):
+            raise InvalidInput(f"does({function!r:.100}): a function that takes the task's arguments (or returns(...))")
         return self._then(function, times)
 
     def _then(self, function: Callable[..., Any], times: int | None) -> Mock:
-        if times is not None and (isinstance(times, bool) or times < 1):
+        if times is not None and (isinstance(times, bool) or not isinstance(times, int) or times < 1):
             raise InvalidInput(f"times={times!r}: a number of at least 1, or None for every call from now on")
         if self._plan and self._plan[-1][0] is None:
             self._plan.pop()
