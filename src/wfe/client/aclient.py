@@ -28,7 +28,7 @@ from wfe.client.typed import TypedWorkflow
 from wfe.client.views import run_info
 from wfe.client.why import Explaining
 from wfe.config import DEFAULT_ADDRESS, find_token
-from wfe.errors import Disconnected, InvalidInput, UnknownRun
+from wfe.errors import Disconnected, UnknownRun
 from wfe.limits import LIST_LIMIT_DEFAULT
 from wfe.model.ids import partition_of_key
 from wfe.wire.frames import Kind
