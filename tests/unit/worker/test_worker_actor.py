@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import msgspec
 from msgspec import Raw
 
 from support.worker_engine import Engine, result, spec
 from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, HEARTBEAT_MS, LEASE_MS, MIB
-from wfe.model.durable import NEED_ALL
 from wfe.wire.frames import Kind
 from wfe.wire.messages import TaskBeat, TaskRef
 from wfe.worker.actor import COORDINATOR
@@ -396,13 +394,3 @@ def test_a_retiring_worker_still_ends_its_presentation_after_a_hello():
     engine.take(Kind.CREDIT)
     engine.welcome_from(0)
     assert [(credit.tasks, credit.bytes) for credit in engine.take(Kind.CREDIT)] == [(0, 0)]
-
-
-def test_that_a_turn_has_no_coroutine_is_not_presented_anew():
-    engine = Engine().join()
-    engine.dispatch(0, 1, spec("a"), spec("b"))
-    engine.end(msgspec.structs.replace(result("a"), status=NEED_ALL), result("b"))
-    engine.take(Kind.RESULTS)
-    engine.receive(0, Kind.REJECT)
-    (presented,) = engine.take(Kind.RESULTS)
-    assert [each.run_id for each in presented.results] == ["b"]
