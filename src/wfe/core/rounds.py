@@ -6,7 +6,7 @@ Pure. Rejections are errors of `wfe.errors` and leave the state untouched.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any, NamedTuple
@@ -138,11 +138,13 @@ def fork_point(plan: Plan, events: Sequence[ev.RunEvent], *, node: str = "", eve
     if node and plan.durable and node not in plan.by_id:
         cut = durable.place_of_call(events, node)
         if not cut:
-            raise InvalidInput(f"the function never made a call {node!r}", "from")
+            raise InvalidInput(
+                f"the function never made a call {node!r}; {_those_near(durable.names_of_calls(events), node)}", "from"
+            )
     elif node:
         index = plan.by_id.get(node)
         if index is None:
-            raise InvalidInput(f"the workflow has no node {node!r}; {_those_near(plan, node)}", "from")
+            raise InvalidInput(f"the workflow has no node {node!r}; {_those_near(plan.by_id, node)}", "from")
         cut = next((n for n, found in enumerate(events) if _opens(found, index)), 0)
         if not cut:
             raise InvalidInput(f"the run never came to node {node!r}", "from")
@@ -158,12 +160,12 @@ def fork_point(plan: Plan, events: Sequence[ev.RunEvent], *, node: str = "", eve
     return point, cut
 
 
-def _those_near(plan: Plan, name: str) -> str:
+def _those_near(there: Collection[str], name: str) -> str:
     """The ids that there are, those that look alike first, and not too many."""
-    known = list(islice(plan.by_id, _NEAR_AMONG_MAX))
+    known = list(islice(there, _NEAR_AMONG_MAX))
     near = get_close_matches(name[:NAME_CHARS_MAX], known, n=_NEAR_MAX, cutoff=0.5)
     shown = [*near, *(each for each in known if each not in near)][:_NEAR_MAX]
-    more = f" and {len(plan.by_id) - len(shown)} more" if len(plan.by_id) > len(shown) else ""
+    more = f" and {len(there) - len(shown)} more" if len(there) > len(shown) else ""
     return f"it has: {', '.join(shown)}{more}" if shown else "it has none"
 
 
@@ -211,7 +213,7 @@ def skip(turn: Turn, node_id: str, value: Raw, act: int | None = None) -> None:
         return
     index = plan.by_id.get(node_id)
     if index is None:
-        raise InvalidInput(f"the workflow has no node {node_id!r}; {_those_near(plan, node_id)}", "node")
+        raise InvalidInput(f"the workflow has no node {node_id!r}; {_those_near(plan.by_id, node_id)}", "node")
     acts = sorted(_open_activations(run, plan, index))
     if act is not None:
         acts = [found for found in acts if found == act]

@@ -220,6 +220,8 @@ def test_an_open_call_is_skipped_with_a_value(driver: DurableDriver) -> None:
     assert driver.mail[-1][1] == ChildControl(driver.mail[0][1].run_id, "cancel")
     with pytest.raises(InvalidInput, match="nothing to skip"):
         driver.command(lambda t: rounds.skip(t, "ship", value))
+    with pytest.raises(InvalidInput, match="never made a call 'shap'; it has: ship, charge"):
+        fork(driver, node="shap")
     assert FAILED not in [status for _, status, _ in driver.given]
 
 

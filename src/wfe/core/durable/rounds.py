@@ -167,6 +167,12 @@ def place_of_call(events: Sequence[ev.RunEvent], name: str) -> int:
     return 0
 
 
+def names_of_calls(events: Sequence[ev.RunEvent]) -> list[str]:
+    """What the calls that the function made are called, each once."""
+    made = (shown_name(call) for event in events if isinstance(event, TurnTaken) for call in event.calls)
+    return list(dict.fromkeys(made))
+
+
 def recorded_value(run: RunState, name: str) -> DurableCompletion | None:
     """The last recorded end of a call of this name."""
     state = state_of(run)
@@ -183,7 +189,8 @@ def skip_call(turn: Turn, name: str, value: Raw, act: int | None) -> None:
     if act is not None:
         places = [key for key in places if key // plan.stride == act]
     if not places:
-        raise InvalidInput(f"no call {name!r} of the function is open now: nothing to skip", "node")
+        names = ", ".join(list(dict.fromkeys(shown_name(call) for _, call in open_calls))[:10]) or "none"
+        raise InvalidInput(f"no call {name!r} of the function is open now: nothing to skip (open: {names})", "node")
     if len(places) > 1:
         known = ", ".join(str(key // plan.stride) for key in places[:10])
         raise InvalidInput(f"call {name!r} is open {len(places)} times: name one activation ({known})", "activation")
