@@ -21,7 +21,7 @@ def import_failure(spec: str, error: BaseException) -> BaseException:
     if isinstance(error, WfeError):
         message = error.message if isinstance(error, (AppError, GraphError)) else str(error)
     elif isinstance(error, SyntaxError):
-        message = f"{type(error).__name__}: {error.msg}"
+        message = named  # its text ends with the file's name and the line, as Python's own does
     elif isinstance(error, ModuleNotFoundError):
         message = f"{named}; correct the name, or install what has it into the environment that wfe runs in"
     elif isinstance(error, ImportError):
