@@ -120,7 +120,15 @@ class Carrying:
         if digest not in self._loader.definitions:
             if stored.body is None:
                 raise DataCorrupt("the definition of a run is not in its store", f"definitions/{digest}")
-            self._loader.compile(digest, stored.body)
+            try:
+                self._loader.compile(digest, stored.body)
+            except DataCorrupt:
+                raise
+            except Exception as error:  # noqa: BLE001  as in `_verdict`: a question must not stop the shard
+                _log.exception("the definition of a run does not compile", definition=digest)
+                reason = f"its own definition does not compile here ({type(error).__name__}): see the log"
+                row = stored.row
+                return CarryVerdict(row.run_id, row.version, row.status, row.key, [Obstacle("", reason)])
         run = decode_state(stored.snapshot, stored.blobs)
         return _verdict(carrier, run, self._loader.definitions[digest].plan, stored.row.status)
 

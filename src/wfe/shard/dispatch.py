@@ -97,10 +97,10 @@ class Dispatcher:
             whole = added = len(spec.input)
             if run.blobs:
                 whole, added = cargo.weigh(spec.input, run.blobs)
-            if whole > TASK_INPUT_BYTES_MAX:
+            added += len(spec.recorded)
+            if whole + len(spec.recorded) > TASK_INPUT_BYTES_MAX:
                 self.oversize.append((entry, key, attempt))
                 continue
-            added += len(spec.recorded)
             if filled + added > TASK_INPUT_BYTES_MAX:
                 self._put_back(items[position:])
                 break

@@ -6,6 +6,7 @@ and every command that waits for it goes on in the order in which it came.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -89,6 +90,10 @@ class Loader:
         self._asked_ms: dict[NameWanted, int] = {}
         self._names: dict[tuple[str, int], str] = {}
         self.definitions: dict[str, Compiled] = {}
+        self.pins: Counter[tuple[int, str]] = Counter()
+        """Runs (partition, id) whose rows somebody is about to go on from: they stay."""
+        self.leaving: frozenset[tuple[int, str]] = frozenset()
+        """Runs whose rows are being removed from their store."""
         self._numbers = 0
 
     # ---- stores -----------------------------------------------------------------------------------------------------
@@ -105,8 +110,14 @@ class Loader:
         self._read(wanted, then, lambda: _read_run(store, run_id, known))
 
     def is_wanted(self, partition: int, run_id: str) -> bool:
-        """Whether commands wait for this run to be looked up."""
-        return RunWanted(partition, run_id) in self._waiting
+        """Whether commands wait for this run to be looked up, or are about to go on from what was found."""
+        return RunWanted(partition, run_id) in self._waiting or (partition, run_id) in self.pins
+
+    def unpin(self, run: tuple[int, str]) -> None:
+        """One of those who pinned a run needs it no longer."""
+        self.pins[run] -= 1
+        if not self.pins[run]:
+            del self.pins[run]
 
     def key(self, partition: Partition, namespace: str, workflow: str, key: str, then: Then, now_ms: int) -> None:
         """Go on with ``(run id, input digest)`` that the key names, or None."""

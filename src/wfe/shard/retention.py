@@ -74,6 +74,7 @@ class Retention:
         if error is not None:
             raise error
         self.is_busy = False
+        self._loader.leaving = frozenset()
         self._core.counters["runs_expired"] += step.runs
 
     def _known(self, digest: str) -> int | None:
@@ -103,18 +104,19 @@ class Retention:
         if now_ms - read_ms > SWEEP_AGE_MS_MAX:
             return  # a run may have been reopened, written and evicted since: the same page is read again
         ops: list[Op] = []
-        runs = 0
+        runs = []
         for run_id, removal in swept.runs:
             left_alone = run_id in partition.entries or run_id in partition.evicted
             if not (left_alone or self._loader.is_wanted(partition.number, run_id)):
                 ops += removal
-                runs += 1
+                runs.append((partition.number, run_id))
         self._go_on(swept.cursor, now_ms)
         if not ops or self._checkpoints.held or self._core.draining:
             return
         self.is_busy = True
+        self._loader.leaving = frozenset(runs)
         ops += swept_ops(self._core.settings.epoch)
-        self._core.disk.writer.submit(partition.number, ops, SweepStep(partition.number, runs))
+        self._core.disk.writer.submit(partition.number, ops, SweepStep(partition.number, len(runs)))
 
     def _go_on(self, cursor: str, now_ms: int) -> None:
         """To the next page at once, or, when this partition has no more, to the next one after a while."""

@@ -35,6 +35,7 @@ from wfe.wire.payload import decode_any
 from wfe.wire.rounds import ForkRun, RetryRun, SkipNode, StateQuery
 
 PAGE_CHUNKS = 1_000
+EXPIRING_RETRY_S = 0.5
 
 
 class Past(NamedTuple):
@@ -89,9 +90,15 @@ class Rounds:
         if not is_run_id(run_id) or self._core.partition_for(run_id) is not partition:
             raise UnknownRun(f"{run_id!r} is no id of a run in partition {partition.number}")
         store = self._core.disk.stores[partition.number]
+        pin = (partition.number, run_id)
+        if pin in self._loader.leaving:
+            raise Busy(f"run {run_id} has expired and is being removed", retry_after_s=EXPIRING_RETRY_S)
+        # What is acknowledged here goes on from rows of the store: they must not expire in between.
+        self._loader.pins[pin] += 1
 
         def with_run(found: Found, later_ms: int) -> None:
             if found is None:
+                self._loader.unpin(pin)
                 self._core.refuse(client, header.request, UnknownRun(f"no run {run_id} is kept"))
                 return
             run = found.run if isinstance(found, Entry) else found
@@ -100,6 +107,7 @@ class Rounds:
 
         def with_plan(found: Found, run: RunState, compiled: Definition, later_ms: int) -> None:
             if not isinstance(compiled, Compiled):
+                self._loader.unpin(pin)
                 unknown = UnknownWorkflow(f"definition {run.definition} is not registered")
                 self._core.refuse(client, header.request, compiled or unknown)
                 return
@@ -107,6 +115,7 @@ class Rounds:
             self._loader.read(read, partial(with_history, found, run, compiled.plan))
 
         def with_history(found: Found, run: RunState, plan: Plan, read: _Read, later_ms: int) -> None:
+            self._loader.unpin(pin)  # from here on it is in memory, or nothing came of it
             # What the run did since the question was asked counts: memory is newer than what was read.
             entry = partition.entries.get(run_id)
             if entry is not None:

@@ -299,3 +299,20 @@ def test_a_worker_that_says_again_that_it_needs_all_takes_no_turn_from_another_o
     host.results([host.scripted.run(again)], b"w2")
     host.settle()
     assert host.get(run_id).status == "waiting"
+
+
+def test_a_record_that_fits_into_no_frame_ends_its_run_and_holds_up_nobody(
+    host: DurableHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.hello()
+    large = host.start("agent", 1).run_id
+    host.settle()
+    host.pass_time(1_000)
+    monkeypatch.setattr("wfe.shard.dispatch.TASK_INPUT_BYTES_MAX", 20)
+    host.signal_go(large)
+    host.settle()
+    assert host.outcomes[large].status == "failed"
+    assert host.outcomes[large].error.type == "PayloadTooLarge"  # type: ignore[union-attr]
+    plain = host.start("plain", 1).run_id
+    host.settle()
+    assert host.output(plain) == 6

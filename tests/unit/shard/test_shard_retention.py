@@ -14,6 +14,7 @@ from wfe.journal.verify_store import SWEPT
 from wfe.limits import RETENTION_MS_MIN, SWEEP_MS
 from wfe.wire import messages as m
 from wfe.wire.frames import Kind
+from wfe.wire.rounds import RunPast, StateQuery
 
 KEPT_MS = 10 * RETENTION_MS_MIN
 
@@ -130,3 +131,31 @@ def test_a_run_that_is_tried_again_meanwhile_is_left_alone():
     shard.turn()
     shard.turn()
     assert rows(shard)["ended"] == 1
+
+
+def test_a_run_that_a_command_is_about_to_go_on_from_stays_until_that_has_ended():
+    shard = short_lived()
+    run_id = shard.start("chain", 1).run_id
+    shard.settle()
+    shard.checkpoint()
+    pin = (0, run_id)
+    shard.shard.loader.pins[pin] += 1
+    pass_time(shard, KEPT_MS)
+    assert shard.get(run_id).status == "completed"
+    shard.shard.loader.unpin(pin)
+    assert not shard.shard.loader.pins
+    pass_time(shard, 0)
+    assert is_gone(shard, run_id)
+
+
+def test_a_run_whose_rows_are_being_removed_takes_no_command_that_goes_on_from_them():
+    shard = short_lived()
+    run_id = shard.start("chain", 1).run_id
+    shard.settle()
+    shard.checkpoint()
+    shard.shard.loader.leaving = frozenset({(0, run_id)})
+    answer = shard.ask(Kind.STATE, 0, StateQuery(run_id, 1))
+    assert answer.code == "busy"
+    shard.shard.loader.leaving = frozenset()
+    assert shard.ask(Kind.STATE, 0, StateQuery(run_id, 1), RunPast).status
+    assert not shard.shard.loader.pins
