@@ -47,6 +47,9 @@ class Outcome:
 
 async def drive(server: Server, service: FlakyService, orders: list[dict[str, object]], report: Path) -> Outcome:
     """Starts everything at the same time, kills in the middle, waits for all of it."""
+    crashes = {"shard": ("/reserve", len(orders) // 2), "worker": ("/charge", len(orders) // 4)}
+    for path, enough in crashes.values():
+        service.hold(path, enough)  # or a quick machine would be done before the blow falls
     async with wfe.aconnect(server.address) as client:
         with Display() as display:
             started = time.monotonic()
@@ -58,7 +61,7 @@ async def drive(server: Server, service: FlakyService, orders: list[dict[str, ob
             census_end = asyncio.ensure_future(census_run.result(TIMEOUT_S))
             counted = asyncio.ensure_future(count_modules(census_run, display))
             everything = asyncio.gather(census_end, *ends)
-            crashes = asyncio.ensure_future(crash_twice(client, server, service, len(orders), everything, display))
+            crashing = asyncio.ensure_future(crash_twice(client, server, service, crashes, everything, display))
             try:
                 while not everything.done():
                     display.update("orders", sum(end.done() for end in ends), len(ends))
@@ -66,10 +69,10 @@ async def drive(server: Server, service: FlakyService, orders: list[dict[str, ob
                 census, *results = await everything
                 seconds = time.monotonic() - started
                 display.update("orders", len(ends), len(ends))
-                recoveries = await crashes
+                recoveries = await crashing
             finally:
                 counted.cancel()
-                crashes.cancel()
+                crashing.cancel()
     return Outcome(census, results, seconds, recoveries)
 
 
@@ -92,13 +95,13 @@ async def crash_twice(
     client: Any,
     server: Server,
     service: FlakyService,
-    orders: int,
+    crashes: dict[str, tuple[str, int]],
     everything: asyncio.Future[object],
     display: Display,
 ) -> dict[str, float]:
-    """SIGKILL for a shard when half of the orders are reserved, for a worker when a quarter of them is charged."""
+    """SIGKILL for a shard and a worker when their path was applied often enough: what comes later is held till then."""
     recoveries: dict[str, float] = {}
-    for what, path, enough in (("shard", "/reserve", orders // 2), ("worker", "/charge", orders // 4)):
+    for what, (path, enough) in crashes.items():
         while service.applied(path) < enough and not everything.done():
             await asyncio.sleep(0.02)
         if everything.done():
@@ -106,6 +109,7 @@ async def crash_twice(
         victims = server.status()[f"{what}s"]
         victim = random.choice([v for v in victims if v["pid"]])
         os.kill(victim["pid"], signal.SIGKILL)
+        service.release(path)
         killed = time.monotonic()
         display.say(f"kill -9 {victim['pid']}: {what} {victim.get('index', victim.get('id'))} is dead, work goes on")
         await replaced(client, what, {v["pid"] for v in victims})

@@ -23,11 +23,14 @@ class FlakyService:
         self._tries: Counter[str] = Counter()
         self._answers: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._holds: dict[str, tuple[int, threading.Event]] = {}
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, name="service", daemon=True).start()
 
     def close(self) -> None:
+        for path in list(self._holds):
+            self.release(path)
         self._server.shutdown()
         self._server.server_close()
 
@@ -35,6 +38,23 @@ class FlakyService:
         """How many orders this path has been applied to."""
         with self._lock:
             return sum(1 for where, _ in self.ledger if where == path)
+
+    def hold(self, path: str, enough: int) -> None:
+        """Calls that come once this path was applied ``enough`` times are answered after `release`: work is under way."""
+        with self._lock:
+            self._holds[path] = enough, threading.Event()
+
+    def release(self, path: str) -> None:
+        with self._lock:
+            _, released = self._holds.pop(path)
+        released.set()
+
+    def wait_if_held(self, path: str) -> None:
+        with self._lock:
+            enough, released = self._holds.get(path, (0, None))
+            held = released is not None and sum(1 for where, _ in self.ledger if where == path) >= enough
+        if held and released is not None:
+            released.wait()
 
     def serve(self, path: str, key: str, body: dict[str, object]) -> str | None:
         """The answer; None: refuse with 503. ConnectionAbortedError: hang up, after having done it."""
@@ -75,6 +95,7 @@ def _handler(service: FlakyService) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            service.wait_if_held(self.path)
             try:
                 answer = service.serve(self.path, self.headers["Idempotency-Key"], body)
             except ConnectionAbortedError:
