@@ -40,7 +40,7 @@ class FlakyService:
             return sum(1 for where, _ in self.ledger if where == path)
 
     def hold(self, path: str, enough: int) -> None:
-        """Calls that come once this path was applied ``enough`` times are answered after `release`: work is under way."""
+        """Calls that come once this path was applied ``enough`` times are answered after `release`."""
         with self._lock:
             self._holds[path] = enough, threading.Event()
 
