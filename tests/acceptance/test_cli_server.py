@@ -154,6 +154,7 @@ def test_run_needs_no_server(app: Path, tmp_path: Path) -> None:
     "arguments",
     [
         ("chain", "--chains", "5", "--length", "3", "--runs", "20"),
+        ("chain", "--rate", "200", "--length", "2", "--runs", "20"),
         ("fanout", "--width", "5", "--runs", "4", "--async"),
         ("latency", "--runs", "5", "--commit-delay-ms", "1"),
         ("payload", "--bytes", "100000", "--runs", "5"),
@@ -169,7 +170,9 @@ def test_bench_prints_its_numbers(tmp_path: Path, arguments: tuple[str, ...]) ->
     report = json.loads(done.stdout)
     assert report["failed"] == 0
     assert all(report[name] > 0 for name in ("tasks_per_s", "p50_ms", "p99_ms", "rss_mb"))
-    assert report["cpu_s_per_1000_tasks"] >= 0
+    assert {"cpu_s_per_1000_tasks", "memory_mb", "written_bytes_per_task", "syncs_per_task"} <= set(report)
+    assert {"admission", "decide", "commit", "queue", "execution", "result"} <= set(report["stages"])
+    assert report["stages"]["admission"]["p50_ms"] > 0 < report["stages"]["decide"]["p50_ms"]
 
 
 def test_a_plan_says_what_a_load_needs(tmp_path: Path) -> None:
@@ -215,6 +218,8 @@ def test_a_trace_is_replayed_in_the_order_of_its_graph(tmp_path: Path) -> None:
     report = json.loads(done.stdout)
     assert (report["tasks"], report["started_too_early"]) == (4, [])
     assert report["makespan_s"] >= report["critical_path_s"]
+    assert report["cpu_s_per_1000_tasks"] >= 0 < report["written_bytes_per_task"]
+    assert report["stages"]["admission"]["p50_ms"] > 0
 
 
 def test_serve_with_json_says_where_it_serves_in_one_document(tmp_path: Path) -> None:

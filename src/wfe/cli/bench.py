@@ -27,21 +27,47 @@ def bench_command() -> None:
 @click.option("--chains", type=click.IntRange(1), default=200, show_default=True, help="Runs in flight.")
 @click.option("--length", type=click.IntRange(1), default=10, show_default=True, help="Tasks per run.")
 @click.option("--runs", type=click.IntRange(1), default=10_000, show_default=True, help="Runs in all.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Runs per second, however many are in flight.")
+@click.option("--load", "load_percent", type=click.FloatRange(0, 100, min_open=True), help="Percent of the maximum.")
 @task_options
 @round_options
 @server_options
-def chain_command(chains: int, length: int, runs: int, as_json: bool, **given: Any) -> int:
-    """Keep CHAINS runs of LENGTH tasks in flight until RUNS are done."""
-    from wfe.client.bench import workloads
+def chain_command(
+    chains: int,
+    length: int,
+    runs: int,
+    rate: float | None,
+    load_percent: float | None,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Keep CHAINS runs of LENGTH tasks in flight until RUNS are done.
+
+    With --rate, runs come at that rate instead; with --load, at that share of what was found to be the maximum.
+    """
+    from wfe.client.bench import paced, workloads
 
     kind = kind_of(given)
+    if rate is None and load_percent is None:
+        return measure(
+            lambda client, options: workloads.chain(
+                client, chains=chains, length=length, runs=runs, kind=kind, options=options
+            ),
+            as_json,
+            **given,
+        )
+    if rate is not None and load_percent is not None:
+        raise click.UsageError("--rate and --load both say how much comes: give one of them")
+    if given["floor"] or given["rounds"]:
+        raise click.UsageError("--floor and --rounds are for runs in flight, not for --rate and --load")
     return measure(
-        lambda client, options: workloads.chain(
-            client, chains=chains, length=length, runs=runs, kind=kind, options=options
+        lambda client, options: paced.chain(
+            client, rate=rate, load_percent=load_percent, chains=chains, length=length, runs=runs, kind=kind,
+            options=options,
         ),
         as_json,
         **given,
-    )
+    )  # fmt: skip
 
 
 @command("fanout", short_help="W2: one task, many at once, one task.")

@@ -181,7 +181,8 @@ def readable(document: dict[str, Any]) -> list[tuple[str, str]]:
         label = name.replace("_", " ")
         if name == "stages":
             for stage, latency in value.items():
-                lines.append((f"stage {stage}", f"p50 {latency['p50_ms']} ms, p99 {latency['p99_ms']} ms"))
+                shown = f"p50 {latency['p50_ms']} ms, p99 {latency['p99_ms']} ms" if latency else "nothing measured"
+                lines.append((f"stage {stage}", shown))
         elif isinstance(value, dict):
             lines.append((label, ", ".join(f"{key} {each}" for key, each in value.items())))
         elif isinstance(value, list) and value and isinstance(value[0], dict):

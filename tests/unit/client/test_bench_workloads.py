@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -12,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from support.fake_front import FakeFront
+from support.fake_front import FakeFront, FakeLink
 from wfe.client import AsyncClient, aconnect_with
-from wfe.client.bench import definitions, rates, replay, waits, workloads
+from wfe.client.bench import definitions, paced, rates, replay, waits, workloads
 from wfe.client.bench.definitions import Kind as TaskKind
 from wfe.client.bench.report import Report, percentile
 from wfe.core.validate import validate
@@ -85,6 +86,42 @@ async def test_a_chain_counts_runs_and_tasks(front: FakeFront, client: AsyncClie
     assert 0 < report.p50_ms <= report.p99_ms
     assert len(front.views) == 40 + 5
     assert {"tasks_per_s", "p50_ms", "p99_ms"} <= set(report.document(await client.status()))
+
+
+async def test_runs_come_at_a_rate_and_none_waits_for_another(front: FakeFront) -> None:
+    front.run = lambda name, value: None
+    links: list[FakeLink] = []
+
+    def link(address: str, on_frames: Any) -> FakeLink:
+        links.append(front.link(address, on_frames))
+        return links[-1]
+
+    async with aconnect_with(link, "tcp://fake", "secret") as client:
+        load = workloads.Load("chain", "hello", {}, [1], 1)
+        offering = asyncio.ensure_future(paced.offer(client, load, 30, rate=1_000))
+        while len(front.waiting) < 30:
+            await asyncio.sleep(0)
+        for number, run_id in enumerate(list(front.views)):
+            error = ErrorInfo("Boom") if number == 0 else None
+            links[0].deliver(front.end(run_id, "failed" if error else "completed", error=error))
+        found = await offering
+    assert (found.runs, found.failed, len(found.admissions_ms)) == (30, 1, 30)
+    assert min(found.latencies_ms) > 0 <= min(found.admissions_ms)
+
+
+async def test_a_share_of_the_maximum_is_offered(client: AsyncClient) -> None:
+    report = await paced.chain(client, load_percent=50, chains=4, length=2, runs=10, peak_s=0.05, window_s=0.05)
+    more = report.more
+    assert more["offered_tasks_per_s"] == pytest.approx(more["peak_tasks_per_s"] / 2, rel=0.01)
+    assert report.tasks == report.runs * 2 >= 20
+    assert report.ok
+
+
+async def test_a_load_is_a_rate_or_a_share(client: AsyncClient) -> None:
+    with pytest.raises(InvalidInput, match="a rate or a share"):
+        await paced.chain(client)
+    with pytest.raises(InvalidInput, match="a rate or a share"):
+        await paced.chain(client, rate=1, load_percent=1)
 
 
 async def test_failed_runs_make_a_report_that_is_not_ok(front: FakeFront, client: AsyncClient) -> None:

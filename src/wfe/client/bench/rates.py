@@ -41,11 +41,12 @@ async def starts(
     meter = Meter(client)
     await meter.begin()
     latencies: list[float] = []
+    admissions = latencies if single else []
     started = time.perf_counter()
     if single:
         handles = await _one_by_one(client, name, runs, clients, latencies, options)
     else:
-        handles = await start_all(client, name, [{}] * runs, options)
+        handles = await start_all(client, name, [{}] * runs, options, admissions)
     seconds = time.perf_counter() - started
     failed = 0
     for handle in handles:
@@ -63,7 +64,7 @@ async def starts(
         "tasks_per_run": length,
         "until_all_ended_s": round(until_ended_s, 3),
         **costs(meter.spent, meter.memory(), runs),
-        "stages": stages(meter.status, latencies if single else []),
+        "stages": stages(meter.status, admissions),
     }
     return Report("starts", runs, runs, seconds, percentile(latencies, 50), percentile(latencies, 99), failed, more)
 

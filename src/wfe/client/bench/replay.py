@@ -16,7 +16,8 @@ import msgspec
 
 from wfe.client.aclient import AsyncClient
 from wfe.client.bench import definitions
-from wfe.client.bench.report import Report
+from wfe.client.bench.report import Report, costs, stages
+from wfe.client.bench.usage import Meter
 from wfe.errors import InvalidInput
 from wfe.limits import DURATION_MAX_MS
 from wfe.model.malformed import MALFORMED
@@ -115,10 +116,15 @@ async def replay(client: AsyncClient, trace: Trace, *, time_scale: float, file: 
     warm_up = definitions.dag("bench-replay-warm-up", trace.parents, dict.fromkeys(trace.parents, 0.0))
     await client.deploy(definition, warm_up)
     await (await client.start(warm_up.workflow)).result()
+    meter = Meter(client)
+    await meter.begin()
     started = time.perf_counter()
     run = await client.start(definition.workflow)
+    admission_s = time.perf_counter() - started
     times: dict[str, Any] = await run.result()
     makespan_s = time.perf_counter() - started
+    await meter.end()
+    assert meter.status is not None, "the meter has begun and ended"
     critical_s = trace.critical_path_s() * time_scale
     early = _early(trace, times)
     more = {
@@ -130,6 +136,8 @@ async def replay(client: AsyncClient, trace: Trace, *, time_scale: float, file: 
         "ratio": round(makespan_s / critical_s, 3) if critical_s else None,
         "total_work_s": round(sum(scaled.values()), 3),
         "started_too_early": early,
+        **costs(meter.spent, meter.memory(), len(trace.parents)),
+        "stages": stages(meter.status, [admission_s * 1000]),
     }
     return Report("replay", 1, len(trace.parents), makespan_s, makespan_s * 1000, makespan_s * 1000, len(early), more)
 

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from wfe.client.bench.usage import Memory, Use, stages_ms
 from wfe.wire.messages import ServerStatus
 
+STAGES = ("admission", "decide", "commit", "queue", "execution", "result")
+
 
 class FloorFigures(Protocol):
     """What one measurement of the floor (`bootstrap.floor`) gave."""
@@ -100,9 +102,15 @@ def costs(spent: Use, memory: Memory, tasks: int) -> dict[str, Any]:
     return found
 
 
-def stages(status: ServerStatus, admissions_ms: Sequence[float]) -> dict[str, Any]:
-    """Latencies by stage: admission as the client sees it (until a start is durable), the others at the shard."""
-    return {"admission": percentiles(admissions_ms), **stages_ms(status)}
+def stages(status: ServerStatus, admissions_ms: Sequence[float]) -> dict[str, dict[str, float] | None]:
+    """Latencies by stage: admission as the client sees it (until a start is durable), the others at the shard.
+
+    Every stage is named in every report; None: no task went through it, or none that was followed.
+    """
+    found: dict[str, dict[str, float] | None] = dict.fromkeys(STAGES)
+    if admissions_ms:
+        found["admission"] = percentiles(admissions_ms)
+    return found | stages_ms(status)
 
 
 def floor_fields(ours: Sequence[float], floors: Sequence[FloorFigures]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from wfe.client.bench import definitions
 from wfe.client.bench.report import Report, costs, percentile, stages
 from wfe.client.bench.usage import Meter
 from wfe.client.bench.workloads import DEFAULT, Options
+from wfe.client.runs import AsyncRun
 from wfe.errors import RunCancelled, RunFailed
 
 CHAIN, WIDTH, ITEMS = 10, 50, 10
@@ -31,6 +32,7 @@ class _Books:
     tasks: int = 0
     failed: int = 0
     latencies_ms: list[float] = field(default_factory=list)
+    admissions_ms: list[float] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -51,21 +53,27 @@ class _Mix:
 
     async def chain(self) -> bool:
         self._books.tasks += CHAIN
-        run = await self._client.start(definitions.chain(CHAIN).workflow)
+        run = await self._start(definitions.chain(CHAIN).workflow)
         return await run.result() is None
 
     async def fanout(self) -> bool:
         self._books.tasks += WIDTH + 2
-        run = await self._client.start(definitions.fanout(WIDTH).workflow, list(range(WIDTH)))
+        run = await self._start(definitions.fanout(WIDTH).workflow, list(range(WIDTH)))
         return bool(await run.result() == WIDTH)
 
     async def mixed(self) -> bool:
         self._books.tasks += ITEMS + 3
         number = next(self._numbers)
         key = f"{self._session}-{number}" if number % 2 else None
-        run = await self._client.start("bench-mixed", list(range(ITEMS)), key=key)
+        run = await self._start("bench-mixed", list(range(ITEMS)), key=key)
         await run.signal("go", number)
         return bool(await run.result() == 2 * ITEMS + number)
+
+    async def _start(self, workflow: str, *given: Any, key: str | None = None) -> AsyncRun[Any]:
+        begun = time.perf_counter()
+        run: AsyncRun[Any] = await self._client.start(workflow, *given, key=key)
+        self._books.admissions_ms.append((time.perf_counter() - begun) * 1000)
+        return run
 
 
 async def soak(client: AsyncClient, *, seconds: float = 60.0, at_once: int = 100, options: Options = DEFAULT) -> Report:
@@ -87,8 +95,9 @@ async def soak(client: AsyncClient, *, seconds: float = 60.0, at_once: int = 100
             books.failed += not right
             books.runs += 1
             books.latencies_ms.append((time.perf_counter() - begun) * 1000)
-            if len(books.latencies_ms) > 2 * KEPT_LATENCIES:
-                del books.latencies_ms[:KEPT_LATENCIES]
+            for kept in (books.latencies_ms, books.admissions_ms):
+                if len(kept) > 2 * KEPT_LATENCIES:
+                    del kept[:KEPT_LATENCIES]
 
     async with asyncio.TaskGroup() as group:
         lanes = [group.create_task(lane()) for _ in range(at_once)]
@@ -104,7 +113,7 @@ async def soak(client: AsyncClient, *, seconds: float = 60.0, at_once: int = 100
         "samples": books.samples,
         "memory_growth_percent": _growth(books.samples),
         **costs(meter.spent, meter.memory(), max(books.tasks, 1)),
-        "stages": stages(meter.status, []),
+        "stages": stages(meter.status, books.admissions_ms),
     }
     return Report(
         "soak", books.runs, books.tasks, took, percentile(latencies, 50), percentile(latencies, 99), books.failed, more

@@ -22,9 +22,16 @@ LEAD_S = 2.0
 
 
 async def start_all(
-    client: AsyncClient, workflow: str, items: list[Any], options: Options = DEFAULT
+    client: AsyncClient,
+    workflow: str,
+    items: list[Any],
+    options: Options = DEFAULT,
+    admissions_ms: list[float] | None = None,
 ) -> list[AsyncRun[Any]]:
-    """Starts a run per item, a few batches at a time; the handles in the order of the items."""
+    """Starts a run per item, a few batches at a time; the handles in the order of the items.
+
+    ``admissions_ms`` is given the time that each batch took to become durable.
+    """
     batches = [items[first : first + START_BATCH] for first in range(0, len(items), START_BATCH)]
     found: list[list[AsyncRun[Any]]] = [[] for _ in batches]
     places = iter(range(len(batches)))
@@ -33,7 +40,10 @@ async def start_all(
     async def lane() -> None:
         nonlocal started
         for place in places:
+            before = time.perf_counter()
             found[place] = await client.start_many(workflow, batches[place])
+            if admissions_ms is not None:
+                admissions_ms.append((time.perf_counter() - before) * 1000)
             started += len(batches[place])
             options.progress(started, 2 * len(items))
 
@@ -63,7 +73,8 @@ async def timers(
     dice = random.Random(runs)
     due = [first_ms + dice.random() * within_s * 1000 for _ in range(runs)]
     before = time.perf_counter()
-    started = await start_all(client, definition.workflow, due, options)
+    admissions: list[float] = []
+    started = await start_all(client, definition.workflow, due, options, admissions)
     starting_s = time.perf_counter() - before
     early_s = first_ms / 1000 - time.time()
     memory = meter.memory()
@@ -87,7 +98,7 @@ async def timers(
         "woken_early": sum(value < -1.0 for value in late),
         "max_ms": round(max(late, default=0.0), 3),
         **costs(meter.spent, memory, runs),
-        "stages": stages(meter.status, []),
+        "stages": stages(meter.status, admissions),
     }
     bad = failed + more["woken_early"]
     return Report("timers", runs, runs, seconds, percentile(late, 50), percentile(late, 99), bad, more)
@@ -105,6 +116,7 @@ async def signals(
     left = runs
     latencies: list[float] = []
     whole: list[float] = []
+    admissions: list[float] = []
     failed = 0
 
     async def lane() -> None:
@@ -113,6 +125,7 @@ async def signals(
             left -= 1
             begun = time.perf_counter()
             run: AsyncRun[Any] = await client.start(definition.workflow)
+            admissions.append((time.perf_counter() - begun) * 1000)
             for number in range(each):
                 sent = time.perf_counter()
                 await run.signal("go", number)
@@ -137,6 +150,6 @@ async def signals(
         "signals_per_run": each,
         "run": percentiles(whole),
         **costs(meter.spent, meter.memory(), count),
-        "stages": stages(meter.status, []),
+        "stages": stages(meter.status, admissions),
     }
     return Report("signals", runs, count, seconds, percentile(latencies, 50), percentile(latencies, 99), failed, more)

@@ -79,7 +79,7 @@ async def chain(
     """W1: ``chains`` runs of ``length`` tasks in flight until ``runs`` of them are done."""
     definition = definitions.chain(length, kind)
     await client.deploy(definition)
-    load = Load("chain", definition.workflow, _given(kind), [1] * length, chains, _payload(kind))
+    load = Load("chain", definition.workflow, given(kind), [1] * length, chains, _payload(kind))
     return await measure(client, load, runs, options)
 
 
@@ -96,8 +96,8 @@ async def fanout(
     """W2, and with a great width W4: ``at_once`` runs of 1 -> ``width`` -> 1 tasks in flight, ``runs`` in all."""
     definition = definitions.fanout(width, kind)
     await client.deploy(definition)
-    given = {"numbers": list(range(width)), **_given(kind)}
-    load = Load(workload, definition.workflow, given, [1, width, 1], at_once, _payload(kind))
+    arguments = {"numbers": list(range(width)), **given(kind)}
+    load = Load(workload, definition.workflow, arguments, [1, width, 1], at_once, _payload(kind))
     return await measure(client, load, runs, options)
 
 
@@ -105,7 +105,7 @@ async def latency(client: AsyncClient, *, runs: int = 1_000, kind: Kind = NOOP, 
     """W3: one run of one task at a time."""
     definition = definitions.chain(1, kind)
     await client.deploy(definition)
-    load = Load("latency", definition.workflow, _given(kind), [1], 1, _payload(kind))
+    load = Load("latency", definition.workflow, given(kind), [1], 1, _payload(kind))
     return await measure(client, load, runs, options)
 
 
@@ -123,13 +123,14 @@ async def payload(
     definition = definitions.chain(length, kind)
     await client.deploy(definition)
     moved = {"payload_bytes": size_bytes}
-    load = Load("payload", definition.workflow, _given(kind), [1] * length, at_once, _payload(kind), moved)
+    load = Load("payload", definition.workflow, given(kind), [1] * length, at_once, _payload(kind), moved)
     report = await measure(client, load, runs, options)
     report.more["payload_mib_per_s"] = round(report.tasks_per_s * size_bytes / MIB, 1)
     return report
 
 
-def _given(kind: Kind) -> dict[str, Any]:
+def given(kind: Kind) -> dict[str, Any]:
+    """The arguments of a workflow of such tasks, by name."""
     return {"data": kind.text} if kind.payload_bytes else {}
 
 
@@ -148,6 +149,10 @@ class Slice:
     latencies_ms: list[float] = field(default_factory=list)
     admissions_ms: list[float] = field(default_factory=list)
     failed: int = 0
+
+    @property
+    def runs(self) -> int:
+        return len(self.latencies_ms)
 
 
 async def measure(client: AsyncClient, load: Load, runs: int, options: Options) -> Report:
