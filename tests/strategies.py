@@ -211,6 +211,8 @@ class _Generator:
                 "redeliver": draw(st.booleans()),
                 "priority": draw(st.integers(-5, 5)),
                 "task_version": draw(st.integers(1, 3)),
+                "labels": draw(st.sampled_from([(), ("gpu",), ("cheap", "zone=eu")])),
+                "resources": draw(st.sampled_from([{}, {"gpu": 0.5}, {"cpu": 2, "memory": 512 * 1024**2}])),
             }
         if typed:
             options["returns"] = {"type": "integer"}

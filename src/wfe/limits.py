@@ -45,6 +45,10 @@ REGEX_BYTES_MAX: Final = MIB
 NAME_CHARS_MAX: Final = 200
 KEY_CHARS_MAX: Final = 400
 LOCK_CAPACITY_MAX: Final = 10_000
+LABELS_MAX: Final = 20
+"""Labels, and resources, that one task asks for."""
+RESOURCE_AMOUNT_MAX: Final = 1_000_000_000_000_000
+"""Of one resource; a size is its bytes."""
 NET_CHECK_STEPS_MAX: Final = 5_000_000
 """Nodes and edges that validation passes while it looks for joins that wait in vain; larger nets are judged in part."""
 TAGS_MAX: Final = 20
@@ -174,6 +178,9 @@ BACKUP_COPY_MS: Final = 6 * 3_600_000
 """Copying takes at most this long; then a disk or a shard is taken to be stuck."""
 BACKUP_RESEND_MS: Final = 500
 BACKUP_OUTCOMES_MAX: Final = 16
+MOVE_RESEND_MS: Final = 500
+"""After which an order to move a partition is said again."""
+REBALANCE_OUTCOMES_MAX: Final = 16
 """Outcomes of backups that the coordinator remembers, for clients that ask again."""
 RESTORE_EPOCHS: Final = 1_000_000
 """A restore raises the epoch by this much: more than the engine that it comes from can have given out since."""
@@ -249,7 +256,31 @@ FEED_ANSWERS: Final = 2
 FEED_DATA_BYTES_MAX: Final = 4 * KIB
 """An event's data; larger ones are left out."""
 FEED_READERS_MAX: Final = 100
+TRACES_KEPT_MAX: Final = 10_000
+"""Ends of traced runs that a shard keeps for whoever exports them."""
+TRACES_PAGE: Final = 500
 """Questions that wait at once; whoever asked first is let go, and asks again."""
+
+# What tasks print and log
+LOG_LINE_CHARS_MAX: Final = 10_000
+"""Longer lines are cut."""
+LOG_ATTEMPT_BYTES: Final = 256 * KIB
+"""Lines of one attempt that wait in its worker to be sent; beyond it the oldest go."""
+LOG_WORKER_BYTES: Final = MIB
+"""Lines of all attempts that wait in their worker."""
+LOG_SEND_BYTES: Final = 128 * KIB
+"""What a worker sends of them per tick of 100 ms; what it did not use it may send later, up to LOG_ATTEMPT_BYTES."""
+LOG_RUN_BYTES: Final = MIB
+"""Lines that are kept of one run; beyond it the oldest go."""
+LOG_RUN_LINES: Final = 10_000
+LOG_PENDING_BYTES: Final = 8 * MIB
+"""Lines in a shard's memory that are not in a store yet; beyond it new ones are dropped, and counted."""
+LOG_FLUSH_MS: Final = 200
+"""A shard writes the lines of one partition, then waits for so long: their syncs must not compete with commits."""
+LOG_WORKERS_MAX: Final = 10_000
+"""Workers whose frames a shard knows to have come before."""
+LOG_DISK_BYTES: Final = 1024 * MIB
+"""What the lines of all runs of a server take on disk by default; beyond it those of the oldest runs go."""
 
 # HTTP gateway
 HTTP_BODY_BYTES_MAX: Final = PAYLOAD_BYTES_MAX + MIB
@@ -293,4 +324,6 @@ assert SOCKET_LINGER_MS <= 2_000, "longer than that looks like a hang at shutdow
 assert HOOK_BODY_BYTES_MAX <= HTTP_BODY_BYTES_MAX
 assert DEFINITION_BYTES_MAX <= HTTP_BODY_BYTES_MAX
 assert STREAM_BEAT_S < STREAM_STALL_S
+assert LOG_SEND_BYTES <= LOG_ATTEMPT_BYTES <= LOG_WORKER_BYTES < FRAME_BYTES_MAX - MIB
+assert 2 * LOG_RUN_BYTES < LOG_PENDING_BYTES < FRAME_BYTES_MAX, "a run's lines are read in one answer"
 assert 2 * FEED_PAGE_EVENTS * (FEED_DATA_BYTES_MAX + KIB) < FRAME_BYTES_MAX

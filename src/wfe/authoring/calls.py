@@ -83,6 +83,8 @@ def call_task(
             redeliver=task.redeliver,
             priority=options.priority or 0,
             returns=canvas.schema_of(signature.returns, f"what {task.name}() returns"),
+            labels=task.labels,
+            resources=task.resources,
         )
     )
     return canvas.value_of(node_id, signature.returns)

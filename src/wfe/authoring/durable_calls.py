@@ -24,6 +24,7 @@ from wfe.model.durable import (
     ChildBody,
     TaskBody,
 )
+from wfe.model.needs import needs_of
 from wfe.model.policy import RetryPolicy
 from wfe.model.registered import RegisteredTask, RegisteredWorkflow
 from wfe.wire import payload
@@ -66,6 +67,7 @@ def call_task(
     """A recorded call of a task."""
     named = bound(task.name, signature.params, args, kwargs)
     retry, timeout_ms, priority = task.retry, task.timeout_ms, 0
+    needs = needs_of(task.labels, task.resources) if task.labels or task.resources else None
     if options is not None:
         _check_options(options)
         retry, timeout_ms = options.retry or retry, options.timeout_ms or timeout_ms
@@ -73,7 +75,7 @@ def call_task(
 
     def body() -> Raw:
         arguments = payload.encode_value(named)
-        return Raw(_encode(TaskBody(arguments, retry, task.heartbeat_ms or 0, task.redeliver, priority)))
+        return Raw(_encode(TaskBody(arguments, retry, task.heartbeat_ms or 0, task.redeliver, priority, needs)))
 
     return caller.call(
         Call(

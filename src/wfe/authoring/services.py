@@ -108,6 +108,8 @@ class Services:
                 with_=with_,
                 retry=options.retry or registered.retry,
                 timeout_ms=options.timeout_ms or registered.timeout_ms,
+                labels=registered.labels,
+                resources=registered.resources,
             )
         )
 

@@ -1,7 +1,7 @@
 """What a task node in YAML takes from the Python task it names, so that Python and YAML give the same definition.
 
-Retry, timeout, heartbeat, redeliver, version and the type of the result come from the task where the node does not set
-them; the arguments are checked against the function's parameters.
+Retry, timeout, heartbeat, redeliver, labels, resources, version and the type of the result come from the task where the
+node does not set them; the arguments are checked against the function's parameters.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class TaskDefaults:
             "timeout_ms": task.timeout_ms,
             "heartbeat_ms": task.heartbeat_ms,
             "redeliver": task.redeliver,
+            "labels": task.labels,
+            "resources": task.resources,
         }
         if "returns" not in fields:
             defaults["returns"] = self._returns(task, own_types)
@@ -62,7 +64,14 @@ class TaskDefaults:
         if task is None:
             return fields
         self._check_arguments(task, fields.get("with_", {}), tree, report)
-        return {"task_version": task.version, "retry": task.retry, "timeout_ms": task.timeout_ms, **fields}
+        defaults: dict[str, Any] = {
+            "task_version": task.version,
+            "retry": task.retry,
+            "timeout_ms": task.timeout_ms,
+            "labels": task.labels,
+            "resources": task.resources,
+        }
+        return {**defaults, **fields}
 
     def _find(self, fields: dict[str, Any], tree: MappingTree, report: Reporter) -> RegisteredTask | None:
         name = fields["task"]

@@ -5,7 +5,7 @@ function a recorded call, elsewhere the plain function.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import update_wrapper
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
@@ -15,6 +15,7 @@ from wfe.authoring.places import Place
 from wfe.authoring.retry import Duration, Retry, mistake, optional_ms, policy_of
 from wfe.errors import GraphError
 from wfe.model.calling import CALLER
+from wfe.model.needs import Amount, check_needs
 from wfe.model.registered import RegisteredTask, RunIn
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ def task(
     run_in: RunIn = "thread",
     redeliver: bool = True,
     limits: Iterable[str] = (),
+    labels: Iterable[str] = (),
+    resources: Mapping[str, Amount | str] | None = None,
 ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 def task(
     function: Callable[..., Any] | None = None,
@@ -148,12 +151,19 @@ def task(
     run_in: RunIn = "thread",
     redeliver: bool = True,
     limits: Iterable[str] = (),
+    labels: Iterable[str] = (),
+    resources: Mapping[str, Amount | str] | None = None,
 ) -> Any:
-    """Makes a task of a module-level ``def`` or ``async def``. ``retry=None``: one attempt. Bare or with options."""
+    """Makes a task of a module-level ``def`` or ``async def``. ``retry=None``: one attempt. Bare or with options.
+
+    Only a worker that has these ``labels`` (``["gpu"]``), and that much of its ``resources`` to spare
+    (``{"gpu": 1, "memory": "2GB"}``), is given it: see ``wfe worker --label`` and ``--resource``.
+    """
     policy = policy_of(retry, "@wfe.task(retry=...)")
     timeout_ms = optional_ms(timeout, "@wfe.task(timeout=...)")
     heartbeat_ms = optional_ms(heartbeat, "@wfe.task(heartbeat=...)")
     refuse_later(limits=tuple(limits))
+    named, amounts = _needs(labels, resources)
     if run_in not in ("thread", "process"):
         raise mistake(f"@wfe.task(run_in={run_in!r}): 'thread' or 'process'")
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
@@ -178,6 +188,8 @@ def task(
                 heartbeat_ms=heartbeat_ms,
                 run_in=run_in,
                 redeliver=redeliver,
+                labels=named,
+                resources=amounts,
             )
         )
 
@@ -216,6 +228,17 @@ def refuse_later(**options: object) -> None:
     for name, value in options.items():
         if value is not None and value != ():
             raise mistake(f"{name}= comes in a later version of wfe; leave it out")
+
+
+def _needs(labels: object, resources: object) -> tuple[tuple[str, ...], dict[str, Amount]]:
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        raise mistake(f'@wfe.task(labels={labels!r}): a list of labels, as in labels=["gpu"]')
+    if resources is not None and not isinstance(resources, Mapping):
+        raise mistake(f'@wfe.task(resources={resources!r}): amounts by name, as in resources={{"gpu": 1}}')
+    try:
+        return check_needs(labels, resources or {})
+    except ValueError as error:
+        raise mistake(f"@wfe.task: {error}") from error
 
 
 def _priority(priority: int | None) -> int | None:

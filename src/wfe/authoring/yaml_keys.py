@@ -29,6 +29,7 @@ from wfe.authoring.yaml_forms import (
     optional,
     whole,
 )
+from wfe.authoring.yaml_needs import AMOUNTS, LABEL_LIST
 from wfe.authoring.yaml_tree import Mapping, Scalar, Tree
 from wfe.model.definition import Node
 
@@ -125,6 +126,8 @@ WITH = key("with_", TEMPLATES, {})
 VERSION = key("version", optional(whole("version", 1)), None)
 TIMEOUT = key("timeout_ms", optional(DURATION), None)
 RETRIES = key("retry", optional(RETRY), None)
+LABELS = key("labels", LABEL_LIST, ())
+RESOURCES = key("resources", AMOUNTS, {})
 PARAMS = key("params", SCHEMAS, {})
 RETURNS = key("returns", optional(SCHEMA), None)
 KEY = key("key", TEMPLATE, None)

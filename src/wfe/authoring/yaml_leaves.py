@@ -25,7 +25,9 @@ from wfe.authoring.yaml_forms import (
 )
 from wfe.authoring.yaml_keys import (
     KEY,
+    LABELS,
     PARAMS,
+    RESOURCES,
     RETRIES,
     RETURNS,
     TIMEOUT,
@@ -190,6 +192,8 @@ LEAVES: dict[str, Kind] = {
             "heartbeat": key("heartbeat_ms", optional(DURATION), None),
             "redeliver": key("redeliver", FLAG, True),
             "priority": key("priority", whole("priority"), 0),
+            "labels": LABELS,
+            "resources": RESOURCES,
             "params": PARAMS,
             "returns": RETURNS,
         },
@@ -305,6 +309,8 @@ LEAVES: dict[str, Kind] = {
             "with": WITH,
             "retry": RETRIES,
             "timeout": TIMEOUT,
+            "labels": LABELS,
+            "resources": RESOURCES,
         },
     ),
     "compensate": Kind(

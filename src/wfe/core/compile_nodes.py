@@ -46,6 +46,7 @@ from wfe.model.definition import (
     walk,
 )
 from wfe.model.durable import TASK_PREFIX
+from wfe.model.needs import needs_of
 
 Compiled = Expression | Template
 OPS: Mapping[type, Op] = {
@@ -125,6 +126,7 @@ def fill(plan_node: PlanNode) -> None:
     match node:
         case Task() | CompensateWith():
             plan_node.task, plan_node.task_version = node.task, node.task_version
+            plan_node.needs = needs_of(node.labels, node.resources)
             if isinstance(node, Task):
                 plan_node.redeliver, plan_node.heartbeat_ms = node.redeliver, node.heartbeat_ms or 0
         case Map():

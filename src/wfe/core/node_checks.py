@@ -36,6 +36,7 @@ from wfe.model.definition import (
     WaitSignal,
     When,
 )
+from wfe.model.needs import check_needs
 
 _PRIORITY_MAX = 1_000_000
 _COUNT_MAX = 10_000
@@ -219,6 +220,8 @@ class NodeChecker(FieldChecker):
                 self._http(node, where)
             case _:
                 pass
+        if isinstance(node, (Task, CompensateWith)):
+            self._needs(node, where)
         if isinstance(node, (Task, SubWorkflow, Http, Custom, DurableCall)):
             self._schema(node.id, f"{where}.returns", node.returns)
         if isinstance(node, (Task, Custom)):
@@ -231,6 +234,13 @@ class NodeChecker(FieldChecker):
             self._duration(node.id, f"{where}.timeout", node.timeout_ms, positive=True)
         if isinstance(node, (Task, Http, Custom, CompensateWith)) and node.retry is not None:
             self._retry(node.id, f"{where}.retry", node.retry)
+
+    def _needs(self, node: Task | CompensateWith, where: str) -> None:
+        try:
+            check_needs(node.labels, node.resources)
+        except ValueError as error:
+            field = "resources" if node.resources else "labels"
+            self._findings.error(node.id, f"{where}.{field}", str(error))
 
     def _http(self, node: Http, where: str) -> None:
         if node.method not in _METHODS:

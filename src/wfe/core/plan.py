@@ -19,6 +19,7 @@ from wfe.core.expressions import Expression, Template
 from wfe.core.nets.shape import Net
 from wfe.core.value_checks import ValueCheck
 from wfe.model.definition import Definition, Node
+from wfe.model.needs import Needs
 from wfe.model.policy import RetryPolicy
 
 
@@ -160,6 +161,8 @@ class PlanNode:
     heartbeat_ms: int = 0
     watched: bool = False
     """MAP: it may end with any of its items, not only with the last."""
+    needs: Needs | None = None
+    """TASK, COMPENSATE_WITH: what the worker must have."""
 
 
 @dataclass(slots=True)

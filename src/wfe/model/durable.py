@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from msgspec import Raw, Struct
 
+from wfe.model.needs import Needs
 from wfe.model.policy import ErrorInfo, RetryPolicy
 
 NULL = Raw(b"\xc0")
@@ -56,6 +57,7 @@ class TaskBody(Struct, array_like=True, frozen=True):
     heartbeat_ms: int = 0
     redeliver: bool = True
     priority: int = 0
+    needs: Needs | None = None
 
 
 class ChildBody(Struct, array_like=True, frozen=True):
@@ -114,6 +116,24 @@ class DurableTurn(Struct, array_like=True):
     taken: int = 0
 
 
+class TurnAhead(Struct, array_like=True):
+    """A turn that a worker ran ahead, in `TaskResult.turn` of a task that the function called: on the task's result,
+    before that was recorded. It counts only if the task's end is the next thing that is recorded (`core.durable.ahead`).
+
+    ``attempt``: of the turn before it; ``made``: calls made before it; ``at_ms``: when the task ended, as the function
+    saw it. ``status``, ``value``, ``error``: as of a turn's `TaskResult`.
+    """
+
+    attempt: int
+    made: int
+    at_ms: int
+    status: int
+    turn: DurableTurn
+    value: Raw = NULL
+    error: ErrorInfo | None = None
+    round: int = 0
+
+
 class DurableCompletion(Struct, array_like=True, gc=False):
     """The end of a call (or `RUN_CANCELLED`). ``at_ms`` is what ``wf.now()`` says from then on."""
 
@@ -158,6 +178,8 @@ class DurableRecord(Struct, array_like=True):
     partial: bool = False
     key: str = ""
     seed: str = ""
+    base: int = 1
+    """The activation of call 0 of this round."""
 
 
 class DurableState(Struct, array_like=True):

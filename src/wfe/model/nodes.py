@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
+from wfe.model.needs import Amount
 from wfe.model.net import Boundary, Escalation, Join
 from wfe.model.policy import RetryPolicy
 
@@ -38,7 +39,8 @@ class NodeBase(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unk
 class Task(NodeBase, frozen=True, kw_only=True, tag="task"):
     """Calls a registered task. None means: what the task's own registration says.
 
-    ``params``: schemas of arguments by name, which are checked when the node begins.
+    ``params``: schemas of arguments by name, which are checked when the node begins. ``labels`` and ``resources``: what
+    a worker must have to be given it (`model.needs`).
     """
 
     task: str
@@ -51,6 +53,8 @@ class Task(NodeBase, frozen=True, kw_only=True, tag="task"):
     priority: int = 0
     returns: Schema | None = None
     params: dict[str, Schema] = {}
+    labels: tuple[str, ...] = ()
+    resources: dict[str, Amount] = {}
 
 
 class Set(NodeBase, frozen=True, kw_only=True, tag="set"):
@@ -236,6 +240,8 @@ class CompensateWith(NodeBase, frozen=True, kw_only=True, tag="compensate_with")
     with_: dict[str, Template] = {}
     retry: RetryPolicy | None = None
     timeout_ms: int | None = None
+    labels: tuple[str, ...] = ()
+    resources: dict[str, Amount] = {}
 
 
 class Compensate(NodeBase, frozen=True, kw_only=True, tag="compensate"):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from wfe.model.calling import Caller
+from wfe.model.needs import Amount
 from wfe.model.net import Trigger
 from wfe.model.policy import RetryPolicy
 
@@ -39,6 +40,9 @@ class RegisteredTask:
     limits: tuple[str, ...] = ()
     workflow: RegisteredWorkflow | None = None
     """The durable function that a worker offers as this task."""
+    labels: tuple[str, ...] = ()
+    resources: dict[str, Amount] = field(default_factory=dict, hash=False)
+    """What a worker must have to be given it: `model.needs`."""
 
 
 @dataclass(frozen=True, slots=True)

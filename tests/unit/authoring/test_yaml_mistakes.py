@@ -160,6 +160,15 @@ MISTAKES: dict[str, tuple[str, str]] = {
         HEAD + "- {task: a, redeliver: yes}",
         "f.yaml:4:24: redeliver: true or false is wanted, not the text 'yes'",
     ),
+    "label": (HEAD + "- {task: a, labels: [a b]}", "f.yaml:4:22: labels: 'a b' is no label: write \"gpu\" or"),
+    "resource": (
+        HEAD + "- {task: a, resources: {gpu: 2XB}}",
+        "f.yaml:4:30: resources: gpu: '2XB' is no size: write for example",
+    ),
+    "memory without a unit": (
+        HEAD + "- {task: a, resources: {memory: 8}}",
+        "f.yaml:4:33: resources: memory is counted in bytes, and 8 is hardly any",
+    ),
     "priority": (HEAD + "- {task: a, priority: 1.5}", "f.yaml:4:23: priority: priority is a whole number"),
     "tolerate": (
         HEAD + "- {map: '[n]', tolerate: some, do: [{task: a}]}",

@@ -54,6 +54,15 @@ MEANINGS: list[tuple[str, Node]] = [
         "- {task: a, heartbeat: 5s, redeliver: false, returns: {type: string}, if: n > 1, after: []}",
         Task(id="a", task="a", heartbeat_ms=5_000, redeliver=False, returns={"type": "string"}, if_="n > 1", after=()),
     ),
+    (
+        "- {task: a, labels: [zone=eu, gpu], resources: {gpu: 0.5, memory: 2GB, cpu: 2}}",
+        Task(
+            id="a",
+            task="a",
+            labels=("gpu", "zone=eu"),
+            resources={"cpu": 2, "gpu": 0.5, "memory": 2_000_000_000},
+        ),
+    ),
     ("- {task: a-b.c}", Task(id="a_b_c", task="a-b.c")),
     ("- {task: order}", Task(id="order_2", task="order")),
     (

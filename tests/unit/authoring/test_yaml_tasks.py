@@ -35,6 +35,8 @@ REGISTERED = RegisteredTask(
     timeout_ms=5_000,
     heartbeat_ms=1_000,
     redeliver=False,
+    labels=("gpu",),
+    resources={"gpu": 1},
 )
 RECEIPT = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
 
@@ -59,13 +61,16 @@ def test_a_node_takes_from_its_task_what_it_does_not_set():
             heartbeat_ms=1_000,
             redeliver=False,
             returns={"$ref": "#/types/Receipt"},
+            labels=("gpu",),
+            resources={"gpu": 1},
         ),
     )
 
 
 def test_what_a_node_sets_wins_even_when_it_sets_nothing():
     (node,) = read_with_tasks(
-        "- {task: charge, with: {order: {}}, retry: null, timeout: 1s, heartbeat: null, redeliver: true, returns: null}"
+        "- {task: charge, with: {order: {}}, retry: null, timeout: 1s, heartbeat: null, redeliver: true, returns: null,"
+        " labels: [], resources: {}}"
     ).nodes
     assert node == Task(id="charge", task="charge", task_version=3, with_={"order": {}}, timeout_ms=1_000)
 
