@@ -84,6 +84,8 @@ class ShardOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     token: str = ""
     durability: Durability = "sync"
     lease_ms: int = LEASE_MS
+    trace_share: float = -1.0
+    """Of runs without a caller's trace that get one of their own; below 0: nobody takes traces."""
     recovery_grace_ms: int = RECOVERY_GRACE_MS
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"

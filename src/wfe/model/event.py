@@ -27,7 +27,7 @@ NULL = Raw(b"\xc0")
 
 class RunStarted(Event, frozen=True, array_like=True, tag=1):
     """First event. ``due_ms``: when the run times out (0: never). ``parent_*``: the awaiting sub-workflow node, if
-    any."""
+    any. ``trace``: see `model.trace`."""
 
     run_id: str
     workflow: str
@@ -45,6 +45,7 @@ class RunStarted(Event, frozen=True, array_like=True, tag=1):
     parent_node: int = 0
     parent_act: int = 0
     depth: int = 0
+    trace: str = ""
 
 
 class TasksOpened(Event, frozen=True, array_like=True, tag=2):

@@ -30,6 +30,7 @@ class ChildStart(Struct, frozen=True, array_like=True, tag=1):
     parent_act: int = 0
     depth: int = 0
     detached: bool = False
+    trace: str = ""
 
 
 class ChildEnded(Struct, frozen=True, array_like=True, tag=2):

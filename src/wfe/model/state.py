@@ -186,6 +186,8 @@ class RunState(Struct, array_like=True):
 def channel_of(name: str, correlation: str) -> str:
     """Signals and waits meet by name and correlation (rule R11): this text holds both."""
     return f"{name}\x1f{correlation}" if correlation else name
+    trace: str = ""
+    """The trace context that it started with (`model.trace`)."""
 
 
 def channel_name(channel: str) -> str:

@@ -47,6 +47,7 @@ def run_view(run: RunState, plan: Plan | None, leases: dict[int, Lease], *, payl
         events=run.seq,
         definition=run.definition,
         namespace=run.namespace,
+        trace=run.trace,
     )
 
 

@@ -33,6 +33,8 @@ from wfe.shard.recovery import Recovery
 from wfe.shard.requests import Requests
 from wfe.shard.retention import Retention, SweepStep
 from wfe.shard.starts import Starts
+from wfe.shard.task_logs import LogStep, TaskLogs
+from wfe.shard.traces import TraceReader, Traces
 from wfe.shard.usage import Usages
 from wfe.shard.workers import Workers
 from wfe.wire.backups import CopiedFile
@@ -60,7 +62,7 @@ class Shard:
         random: Any,
         now_ms: int,
     ) -> None:
-        core = self.core = ShardCore(settings, disk, back, workers, random)
+        core = self.core = ShardCore(settings, disk, back, workers, random, traces=Traces(settings.trace_share))
         for number in partitions:
             core.partitions[number] = Partition(number, settings.epoch)
         self.checkpoints = Checkpoints(core)
@@ -71,6 +73,8 @@ class Shard:
         self.requests = Requests(core, self.loader, turns, self.starts)
         self.feed = Feed(core)
         self.requests.kinds |= self.feed.kinds()
+        self.traces = TraceReader(core)
+        self.requests.kinds |= self.traces.kinds()
         self.requests.kinds |= Explainer(core, self.loader, turns, self.workers.links).kinds()
         self.usages = Usages(core, self.loader)
         self.mailroom = Mailroom(core, self.loader, turns, self.starts)
@@ -203,6 +207,7 @@ class Shard:
         self.checkpoints.step(idle=idle, now_ms=now_ms)
         self.retention.on_tick(now_ms)
         self.budget.on_tick(now_ms)
+        self.traces.tick()
         self._report(now_ms)
         if self._drain_asked and not self.drained and self.checkpoints.clean and not self.has_work:
             self.drained = core.back.send(b"", [header(Kind.DRAINED), encode(None)])

@@ -24,6 +24,7 @@ from wfe.partition.timers import TimerHeap
 from wfe.shard.askers import Askers
 from wfe.shard.stages import Stages
 from wfe.shard.tally import Tallies
+from wfe.shard.traces import Traces
 from wfe.wire.frames import Kind, header
 from wfe.wire.messages import ErrorReply, Mail, MailAck, RunOutcome
 
@@ -57,6 +58,10 @@ class Settings:
     """What its log and stores may hold before new runs are refused; 0: whatever the disk has."""
     tail_bytes: int = TAIL_BYTES
     """While the load is high, runs get this much of the log's length to end before they are written."""
+    task_logs_bytes: int = LOG_DISK_BYTES
+    """What all partitions of the server may keep of the lines that tasks print and log; 0: nothing is kept."""
+    trace_share: float = -1.0
+    """Of runs without a caller's trace that get one of their own; below 0: nobody takes traces."""
 
 
 @dataclass(slots=True)
@@ -107,6 +112,7 @@ class ShardCore:
     open_runs: int = 0
     """Runs that have not ended, those that left memory included."""
     tallies: Tallies = field(default_factory=Tallies)
+    traces: Traces = field(default_factory=Traces)
     host: dict[str, int] = field(default_factory=dict)
     """Gauges of the process and its disk, which it puts here."""
     stages: Stages | None = None

@@ -98,6 +98,8 @@ class Dispatcher:
             if run.blobs:
                 whole, added = cargo.weigh(spec.input, run.blobs)
             added += len(spec.recorded)
+            if run.trace:
+                spec.trace = self._core.traces.of_task(run, key, now_ms)
             if whole + len(spec.recorded) > TASK_INPUT_BYTES_MAX:
                 self.oversize.append((entry, key, attempt))
                 continue

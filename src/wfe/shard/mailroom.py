@@ -196,7 +196,7 @@ class Mailroom:
         origin = Origin(b"", body.principal, parent, body.parent_node, body.parent_act, body.depth, by_mail=True)
         start = StartRun(
             body.run_id, Raw(bytes(body.input)), body.key, body.priority,
-            resent=True, namespace=body.namespace, named=True,
+            resent=True, namespace=body.namespace, named=True, trace=body.trace,
         )  # fmt: skip
         self._starts.start(partition, found, start, origin, told, now_ms)
 

@@ -149,6 +149,7 @@ class ShardProcess:
             options.token,
             options.lease_ms,
             options.recovery_grace_ms,
+            trace_share=options.trace_share,
             retention_ms=options.retention_ms,
             disk_budget_bytes=options.disk_budget_bytes,
         )

@@ -226,7 +226,7 @@ class Rounds:
         event = RunStarted(
             wanted.new_run_id, run.workflow, run.version, run.definition, given, now_ms, run.namespace,
             priority=run.priority, tags={**run.tags, **wanted.tags}, principal=run.principal, due_ms=due_ms,
-            depth=run.depth,
+            depth=run.depth, trace=self._core.traces.context_of(wanted.new_run_id),
         )  # fmt: skip
         entry = Entry(partition.number, decide.start(plan, event), plan)
 

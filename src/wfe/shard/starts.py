@@ -34,6 +34,7 @@ from wfe.model.event import KeyBound, RunStarted
 from wfe.model.ids import is_run_id, partition_of, partition_of_key, time_of
 from wfe.model.malformed import MALFORMED
 from wfe.model.state import ENDED, NULL, RunState
+from wfe.model.trace import parse
 from wfe.partition.entry import Entry
 from wfe.partition.partition import Partition
 from wfe.partition.views import outcome
@@ -217,6 +218,7 @@ class Starts:
             parent_node=origin.parent_node,
             parent_act=origin.parent_act,
             depth=origin.depth,
+            trace=self._trace(wanted, origin),
         )
         run = decide.start(plan, event)
         if plan.tags:
@@ -235,6 +237,11 @@ class Starts:
             core.watchers.ask(run.id, origin.client, None, now_ms)
         self._turns.run(entry, now_ms, lambda turn: decide.begin(turn, event), Begin())
         told(StartOutcome(wanted.run_id, True))
+
+    def _trace(self, wanted: StartRun, origin: Origin) -> str:
+        """The trace that the run belongs to: its caller's or parent's; one of its own only without them."""
+        given = parse(wanted.trace) if wanted.trace else ""
+        return given if given or origin.by_mail else self._core.traces.context_of(wanted.run_id)
 
     def _admit(self, origin: Origin) -> None:
         """Only starts from outside are throttled; sub-workflows' room was reserved when their parent was admitted."""

@@ -116,6 +116,8 @@ class Turns:
             return
         if turn.ready and run.status != PAUSED:
             self.enqueue(entry, turn.ready)
+            if run.trace:
+                core.traces.ready(run, turn.ready, turn.now_ms)
         for due_ms, timer in turn.armed:
             core.timers.arm(due_ms, run.id, timer)
         for key, _attempt in turn.withdrawn:
@@ -159,6 +161,8 @@ class Turns:
         run = entry.run
         core.counters[f"runs_{run.status}"] += 1
         core.tallies.run_ended(run)
+        if run.trace:
+            core.traces.run_ended(run)
         core.open_runs -= 1
         if run.id in core.watchers:
             told = outcome(run)

@@ -95,6 +95,20 @@ class Kind(IntEnum):
     USED = 82  # Usage ->
     CARRY = 83  # CarryQuery, client -> coordinator -> shard, answered by REPLY CarryPage
 
+    # rebalance (bodies in wire.rebalance): client -> coordinator, then coordinator <-> shard
+    REBALANCE = 100  # Rebalance ->, answered by REPLY RebalanceReport; asked again until it says done
+    YIELD = 101  # <- Yield: write a partition into its store, close that, say HANDED
+    HANDED = 102  # Handed ->
+    ADOPT = 103  # <- Adopt: open a partition's store, serve it, say ADOPTED
+    ADOPTED = 104  # Adopted ->
+
+    # traces (bodies in wire.traces)
+    TRACES = 115  # TracesQuery, client -> coordinator -> shard, answered by REPLY TracesPage once there are any
+
+    # what tasks print and log (bodies in wire.task_logs)
+    TASK_LOGS = 110  # LogFrame, worker -> shard; not answered
+    LOGS = 111  # LogQuery, client -> coordinator -> shard, answered by REPLY LogPage
+
 
 class Header(Struct, array_like=True, frozen=True):
     """``request`` pairs an answer with its question. ``definition`` is filled in by the coordinator on START.

@@ -28,6 +28,7 @@ from wfe.wire.runs import (
     Waiting,
 )
 from wfe.wire.stats import RunTally, TaskTally
+from wfe.wire.traces import TaskTrace
 
 # This module is the index: what it only passes on is named here, what it defines is public anyway.
 __all__ = [
@@ -298,6 +299,7 @@ class TaskSpec(Struct, array_like=True, gc=False):
     blobs: dict[bytes, Raw] | None = None
     """Filled in by the worker: what its input refers to."""
 
+    trace: TaskTrace | None = None
 
 class TaskResult(Struct, array_like=True, gc=False):
     """The end of an attempt. ``status`` 0: done, 1: failed, 2: cancelled by the engine, 3 to 5: of a turn of a durable

@@ -23,7 +23,8 @@ class StartRun(Struct, array_like=True):
     """Starts a run; idempotent by ``run_id`` and by (namespace, workflow, key). The frame's header names the workflow.
 
     ``watch``: send a `RunOutcome` to this client when the run has ended. ``resent``: may have arrived before.
-    ``named``: the input is an object of arguments by name, whatever the number of parameters.
+    ``named``: the input is an object of arguments by name, whatever the number of parameters. ``trace``: the caller's
+    context (`model.trace`).
     """
 
     run_id: str
@@ -35,6 +36,7 @@ class StartRun(Struct, array_like=True):
     resent: bool = False
     namespace: str = "default"
     named: bool = False
+    trace: str = ""
 
 
 class StartOutcome(Struct, array_like=True):
@@ -96,6 +98,7 @@ class RunView(Struct, array_like=True):
     events: int = 0
     definition: str = ""
     namespace: str = "default"
+    trace: str = ""
 
 
 class ListRuns(Struct, array_like=True):

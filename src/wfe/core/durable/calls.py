@@ -54,6 +54,7 @@ from wfe.model.mail import ChildControl, ChildStart
 from wfe.model.policy import ErrorInfo
 from wfe.model.state import COMPLETED, DEADLINE, WAKE, RunState
 from wfe.model.state import FAILED as FAILED_RUN
+from wfe.model.trace import of_child
 
 decode_task = Decoder(TaskBody).decode
 decode_child = Decoder(ChildBody).decode
@@ -148,7 +149,7 @@ def _send_start(turn: Turn, key: int, child: str, body: ChildBody, *, awaited: b
     start = ChildStart(
         child, call.name, call.version, body.input, run.namespace, key=body.key, priority=run.priority,
         principal=run.principal, parent=run.id, parent_node=0, parent_act=key // turn.plan.stride,
-        depth=run.depth + 1 if awaited else 0, detached=not awaited,
+        depth=run.depth + 1 if awaited else 0, detached=not awaited, trace=of_child(run.trace, run.id),
     )  # fmt: skip
     turn.mail.append((child, start))
 

@@ -13,6 +13,7 @@ from wfe.model.event import ChildOpened
 from wfe.model.ids import child_run_id, partition_of_key
 from wfe.model.mail import ChildControl, ChildStart
 from wfe.model.state import DEADLINE
+from wfe.model.trace import of_child
 
 
 def open_workflow(turn: Turn, act: int, node: PlanNode) -> None:
@@ -36,7 +37,7 @@ def open_workflow(turn: Turn, act: int, node: PlanNode) -> None:
         turn.arm(due_ms, (act * plan.stride + node.index) * 2 + DEADLINE)
     start = ChildStart(
         child, call.workflow, call.version or 0, made, run.namespace, priority=run.priority, principal=run.principal,
-        parent=run.id, parent_node=node.index, parent_act=act, depth=run.depth + 1,
+        parent=run.id, parent_node=node.index, parent_act=act, depth=run.depth + 1, trace=of_child(run.trace, run.id),
     )  # fmt: skip
     turn.mail.append((child, start))
 
@@ -66,6 +67,7 @@ def open_start(turn: Turn, act: int, node: PlanNode) -> None:
     start = ChildStart(
         child, call.workflow, call.version or 0, made, run.namespace, key=key, priority=run.priority,
         principal=run.principal, parent=run.id, parent_node=node.index, parent_act=act, detached=True,
+        trace=of_child(run.trace, run.id),
     )  # fmt: skip
     turn.emit(ChildOpened(node.index, act, child))
     turn.mail.append((child, start))
