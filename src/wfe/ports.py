@@ -116,6 +116,10 @@ class Store(Protocol):
 
     def size_bytes(self) -> int: ...
 
+    def table_bytes(self, table: int) -> int:
+        """Pages that hold rows of one table."""
+        ...
+
     def used_bytes(self) -> int:
         """Bytes that hold something: what was freed inside of the file is used again, and does not count."""
         ...

@@ -33,6 +33,12 @@ _LEVELS = click.Choice(["debug", "info", "warning", "error"])
     metavar="SIZE",
     help="Refuse new runs when log and stores hold so much, e.g. 20GiB [default: whatever the disk has].",
 )
+@click.option(
+    "--task-logs",
+    "task_logs_bytes",
+    metavar="SIZE",
+    help="Keep so much of what tasks print and log; 0B: nothing [default: 1GiB].",
+)
 @click.option("--log-level", type=_LEVELS, help="[default: info]")
 @click.option("--config", "file", metavar="FILE", help="A TOML file with these options; flags win.")
 def serve_command(file: str | None, as_json: bool, **flags: Any) -> int:

@@ -288,6 +288,7 @@ class Coordinator:
             disk_budget_bytes=self.options.disk_budget_bytes
             * len(self.topology.shards[child.index].partitions)
             // self.topology.partitions,
+            task_logs_bytes=self.options.task_logs_bytes,
             log_level=self.options.log_level,
             log_format=self.options.log_format,
         )

@@ -17,13 +17,14 @@ from msgspec import Struct
 from wfe.errors import DataCorrupt, DataFormat
 from wfe.limits import KIB
 from wfe.model.blob import NAME_BYTES as BLOB_NAME_BYTES
+from wfe.model.ids import RUN_ID_CHARS
 from wfe.wire.approvals import OpenApproval
 
 FORMAT_VERSION: Final = 1
 """Of the data directory as a whole; a newer one is refused with `DataFormat`."""
 ROW_VERSION: Final = 1
 
-# Tables of a partition's store. Never reuse a number. Next free: 10.
+# Tables of a partition's store. Never reuse a number. Next free: 11.
 META: Final = 1
 OPEN: Final = 2
 SNAPSHOTS: Final = 3
@@ -33,7 +34,8 @@ KEYS: Final = 6
 RECORD: Final = 7
 DEFINITIONS: Final = 8
 BLOBS: Final = 9
-PARTITION_TABLES: Final = (META, OPEN, SNAPSHOTS, HISTORY, ENDED, KEYS, RECORD, DEFINITIONS, BLOBS)
+TASK_LOGS: Final = 10
+PARTITION_TABLES: Final = (META, OPEN, SNAPSHOTS, HISTORY, ENDED, KEYS, RECORD, DEFINITIONS, BLOBS, TASK_LOGS)
 
 # Tables of the catalogue's store. Never reuse a number. Next free: 105.
 CATALOGUE_META: Final = 101
@@ -52,6 +54,7 @@ TABLE_NAMES: Final = {
     RECORD: "record",
     DEFINITIONS: "definitions",
     BLOBS: "blobs",
+    TASK_LOGS: "task_logs",
     CATALOGUE_META: "catalogue_meta",
     CATALOGUE_DEFINITIONS: "catalogue_definitions",
     CATALOGUE_WORKFLOWS: "catalogue_workflows",
@@ -68,6 +71,9 @@ SWEPT_KEY: Final = b"swept"
 """In RECORD: a row whose ``seq`` is the epoch in which ended runs were last removed. Chunks in the log up to that epoch
 may be of a run that is in no store any more."""
 
+TENURE_KEY: Final = b"tenure"
+"""In META: a `TenureRow`, once the partition has moved between shards."""
+
 SEAL_BYTES: Final = 5
 
 
@@ -77,6 +83,17 @@ class MetaRow(Struct, array_like=True):
     format: int
     partition: int
     partitions: int
+
+
+class TenureRow(Struct, array_like=True):
+    """Which shard took the partition over, under which epoch; of its log, what lies behind ``position`` counts.
+
+    What is up to there, and all of the logs of other shards, was in this store when it changed hands.
+    """
+
+    shard: int
+    position: int
+    epoch: int
 
 
 class OpenRow(Struct, array_like=True):
@@ -153,6 +170,14 @@ class SnapshotRow(Struct, array_like=True):
     state: bytes
 
 
+class LogCountRow(Struct, array_like=True):
+    """What is kept of a run's task logs: ``dropped`` lines made room for newer ones."""
+
+    bytes: int
+    lines: int
+    dropped: int = 0
+
+
 class KeyRow(Struct, array_like=True):
     """An idempotency key: which run it names, and the digest of that run's input."""
 
@@ -192,7 +217,7 @@ def unseal(table: int, key: bytes, value: bytes) -> bytes:
 def name_of(table: int, key: bytes) -> str:
     """How errors and `wfe verify` name a record: the table, and the key as people can read it."""
     text = TABLE_NAMES.get(table, str(table))
-    if table == HISTORY and len(key) > 8:
+    if (table == HISTORY and len(key) > 8) or (table == TASK_LOGS and len(key) > RUN_ID_CHARS):
         return f"{text}/{key[:-8].decode('ascii', 'replace')}/{int.from_bytes(key[-8:], 'big')}"
     if table == BLOBS and len(key) > BLOB_NAME_BYTES:
         return f"{text}/{key[:-BLOB_NAME_BYTES].decode('ascii', 'replace')}/{key[-BLOB_NAME_BYTES:].hex()}"
@@ -213,6 +238,11 @@ def history_key(run_id: str, first_seq: int) -> bytes:
 def blob_key(run_id: str, name: bytes) -> bytes:
     """Blobs of one run lie together."""
     return run_id.encode() + name
+
+
+def log_key(run_id: str, number: int) -> bytes:
+    """Lines of one run lie together, in order, behind the row that counts them (whose key is the run's id)."""
+    return run_id.encode() + number.to_bytes(8, "big")
 
 
 def after_prefix(prefix: bytes) -> bytes:

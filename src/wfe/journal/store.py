@@ -7,13 +7,13 @@ of a new store. Every method may raise `DataCorrupt` (naming the record), `DataF
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.msgpack import Decoder, Encoder
 
-from wfe.errors import DataError, DataFormat
-from wfe.journal import schema
+from wfe.errors import DataError, DataFormat, Fenced
+from wfe.journal import schema, task_logs
 from wfe.journal.chunks import last_seq
 from wfe.journal.rows import definition_ops, ended_run_ops, key_digest, key_ops, open_run_ops, record_ops
 from wfe.journal.schema import (
@@ -23,6 +23,7 @@ from wfe.journal.schema import (
     MetaRow,
     OpenRow,
     SnapshotRow,
+    TenureRow,
     after_prefix,
     history_key,
     seal,
@@ -30,6 +31,7 @@ from wfe.journal.schema import (
 )
 from wfe.journal.tables import PAGE_ROWS, Tables, decode_row
 from wfe.ports import Op, Store
+from wfe.wire.task_logs import StoredBatch
 
 __all__ = [
     "EndedRow",
@@ -44,6 +46,7 @@ __all__ = [
 ]
 
 _meta = Decoder(MetaRow)
+_tenure = Decoder(TenureRow)
 _open = Decoder(OpenRow)
 _snapshot = Decoder(SnapshotRow)
 _ended = Decoder(EndedRow)
@@ -83,6 +86,22 @@ class PartitionStore:
                 f"this is the store of partition {meta.partition} of {meta.partitions}, not of {partition} of "
                 f"{partitions}; directories under partitions/ must keep their names"
             )
+
+    def tenure(self) -> TenureRow | None:
+        """Who took the partition over, and from where on that shard's log counts; None: it has never moved."""
+        return self._tables.row(_tenure, schema.META, schema.TENURE_KEY)
+
+    def take_over(self, shard: int, position: int, epoch: int) -> None:
+        """A shard begins with what is here: its log counts from behind this position on. Durable when it returns.
+
+        To be called before that shard appends anything of this partition, while nobody else writes. `Fenced` when a
+        higher epoch has it.
+        """
+        found = self.tenure()
+        if found is not None and found.epoch > epoch:
+            raise Fenced(f"epoch {found.epoch} has taken over partition {self.partition}; {epoch} is late")
+        payload = Encoder().encode(TenureRow(shard, position, epoch))
+        self._store.commit([Op(schema.META, schema.TENURE_KEY, seal(schema.META, schema.TENURE_KEY, payload))])
 
     def open_runs(self) -> Iterator[OpenRow]:
         """Every open run, oldest first."""
@@ -150,6 +169,7 @@ class PartitionStore:
             ops.append(Op(schema.SNAPSHOTS, key, None))
         for table in (schema.HISTORY, schema.BLOBS) if row.spilled else (schema.BLOBS,):
             ops.extend(Op(table, one, None) for one, _ in self._tables.sealed(table, key, after_prefix(key)))
+        ops += task_logs.removal_ops(self._store, row.run_id)
         if row.key:
             name = (row.namespace, row.workflow, row.key)
             if (bound := self.key(*name)) is not None and bound[0] == row.run_id:
@@ -200,6 +220,14 @@ class PartitionStore:
         """Rows by kind: open, ended, keys, definitions, history (chunks)."""
         tables = (schema.OPEN, schema.ENDED, schema.KEYS, schema.DEFINITIONS, schema.HISTORY)
         return {schema.TABLE_NAMES[table]: self._store.count(table) for table in tables}
+
+    def task_log(self, run_id: str, after: int = 0) -> task_logs.StoredLog:
+        """What is kept of the lines that a run's tasks printed and logged, behind the place ``after``."""
+        return task_logs.read_log(self._store, run_id, after)
+
+    def task_log_ops(self, runs: Mapping[str, Sequence[StoredBatch]], bytes_max: int) -> list[Op]:
+        """What writes further lines of runs, with what makes room for them."""
+        return task_logs.plan_flush(self._store, runs, bytes_max)
 
     def size_bytes(self) -> int:
         """Bytes in use on disk."""

@@ -18,11 +18,11 @@ from wfe.journal import schema
 from wfe.journal.catalogue import SERVER_KEY, OwnerRow, WorkflowRow
 from wfe.journal.chunks import last_seq
 from wfe.journal.rows import key_digest
-from wfe.journal.schema import EndedRow, KeyRow, MetaRow, OpenRow, SnapshotRow, name_of, unseal
+from wfe.journal.schema import EndedRow, KeyRow, MetaRow, OpenRow, SnapshotRow, TenureRow, name_of, unseal
 from wfe.journal.tables import Tables, decode_row
 from wfe.model.blob import NAME_BYTES, names_in, references_in
 from wfe.model.blob import name_of as name_of_blob
-from wfe.model.ids import is_run_id, partition_of
+from wfe.model.ids import RUN_ID_CHARS, is_run_id, partition_of
 from wfe.model.malformed import MALFORMED
 from wfe.ports import Store
 
@@ -133,20 +133,32 @@ class _StoreCheck(_Reader):
         for key, record in self.rows(Decoder(SnapshotRow), schema.RECORD):
             self._held[self._partition, SWEPT if key == schema.SWEPT_KEY else ""] = record.seq
         self.keys(schema.DEFINITIONS)
+        for key, _ in self.payloads(schema.TASK_LOGS):
+            self._check_log_key(key)
         return self.findings
 
     def _check_meta(self) -> None:
-        rows = list(self.rows(Decoder(MetaRow), schema.META))
-        if not rows:
+        for key, payload in self.payloads(schema.META):
+            try:
+                if key == schema.TENURE_KEY:
+                    Decoder(TenureRow).decode(payload)
+                else:
+                    self._partition = Decoder(MetaRow).decode(payload).partition
+            except MALFORMED as error:
+                self.add(schema.META, key, f"a stored record does not decode: {error}")
+        if self._partition < 0:
             self.add(schema.META, schema.META_KEY, "the store does not say which partition it is")
-        for _, row in rows:
-            self._partition = row.partition
 
     def _check_place(self, table: int, key: bytes, run_id: str) -> None:
         if key != run_id.encode():
             self.add(table, key, f"the row of another run, {run_id}")
         elif not is_run_id(run_id) or (self._partition >= 0 and partition_of(run_id) != self._partition):
             self.add(table, key, f"the run is none of partition {self._partition}")
+
+    def _check_log_key(self, key: bytes) -> None:
+        run_id = key[:RUN_ID_CHARS].decode("ascii", "replace")
+        if not is_run_id(run_id) or (self._partition >= 0 and partition_of(run_id) != self._partition):
+            self.add(schema.TASK_LOGS, key, f"the run is none of partition {self._partition}")
 
     def _check_open(self) -> None:
         for key, row in self.rows(Decoder(OpenRow), schema.OPEN):

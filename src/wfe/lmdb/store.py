@@ -119,6 +119,14 @@ class LmdbStore:
         with translated(self._path, "read"):
             return (int(self._env.info()["last_pgno"]) + 1) * int(self._env.stat()["psize"])
 
+    def table_bytes(self, table: int) -> int:
+        """Pages that hold rows of one table."""
+        if table not in self._tables:
+            return 0
+        with translated(self._path, "read"), self._env.begin() as txn:
+            stat = txn.stat(self._tables[table])
+        return int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * int(stat["psize"])
+
     def used_bytes(self) -> int:
         """Pages that hold rows of any table."""
         with translated(self._path, "read"), self._env.begin() as txn:

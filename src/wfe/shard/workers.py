@@ -25,7 +25,7 @@ from wfe.observe import get_logger
 from wfe.partition.entry import Entry, Lease
 from wfe.shard.core import ShardCore, encode, error_reply
 from wfe.shard.dispatch import Dispatcher
-from wfe.shard.durable import lease_timeout_ms, needs_all, runs_once, turn_over
+from wfe.shard.durable import lease_timeout_ms, needs_all, runs_once
 from wfe.shard.links import NOWHERE, Link, detached, place_of
 from wfe.shard.loading import Loader
 from wfe.shard.turns import Turns
@@ -68,7 +68,7 @@ class Workers:
         self._tick_ms = 0
         self.hellos: set[str] = set()
         """Workers that presented all they had since this shard's start: hello, then results, then credit."""
-        self._kinds: dict[int, tuple[Any, Callable[[Link, Any, int], None]]] = {
+        self.kinds: dict[int, tuple[Any, Callable[[Link, Any, int], None]]] = {
             Kind.CREDIT: (msgspec.msgpack.Decoder(Credit).decode, self._on_credit),
             Kind.RESULTS: (msgspec.msgpack.Decoder(Results).decode, self._on_results),
             Kind.HEARTBEAT: (msgspec.msgpack.Decoder(WorkerHeartbeat).decode, self._on_heartbeat),
@@ -94,9 +94,9 @@ class Workers:
             if link is None:
                 send(peer, [header(Kind.REJECT), encode(None)])
                 return
-            if kind not in self._kinds:
+            if kind not in self.kinds:
                 raise ProtocolError(f"a shard takes no frame of kind {kind} from a worker")
-            decode, handler = self._kinds[kind]
+            decode, handler = self.kinds[kind]
             message = decode(parts[1])
         except MALFORMED as error:
             self._complain(peer, ProtocolError(f"malformed body: {error}"))
@@ -277,15 +277,15 @@ class Workers:
         before = len(entry.events)
         turn = self.turns.begin(entry, now_ms)
         value = result.value if status == _DONE else NULL
-        error, did = result.error, result.turn
+        error, did = result.error, result.turn if not key or entry.home == link.worker else NULL
         try:
             counted = decide.task_result(turn, key, result.attempt, status, value, error, previous, did)
         except Exception:  # noqa: BLE001  a defect must cost one run, not a shard
             kept = TaskEnded(key, result.attempt, result.status, value.copy(), error, previous, did.copy())
             self.turns.recover(entry, before, now_ms, kept)
             return False
-        if entry.run.durable is not None and turn_over(entry, key, result, link.worker, counted=counted):
-            self._core.counters["turns_taken"] += 1
+        durable = entry.run.durable is not None
+        if durable and self.turns.homes.turn_over(entry, key, result, link.worker, entry.events[before:]):
             self.turns.file(entry, turn)
             return False
         done = counted and status == _DONE

@@ -340,6 +340,9 @@ class SimStore(Handle):
     def size_bytes(self) -> int:
         return self._file.size
 
+    def table_bytes(self, table: int) -> int:
+        return sum(len(key) + len(value) for key, value in self._file.rows.get(table, {}).items())
+
     def used_bytes(self) -> int:
         return sum(len(key) + len(value) for rows in self._file.rows.values() for key, value in rows.items())
 
