@@ -49,7 +49,7 @@ def _cancelled_calls_stay(taken: Any, run: Any, plan: Any, event: Any, enabled: 
     kept = dict(run.timers)
     taken(run, plan, event, enabled)
     if event.cancels:
-        run.timers |= kept
+        run.timers = {**run.timers, **kept}
 
 
 def _round_forgets_nothing(began: Any, run: Any, plan: Any, event: Any, enabled: Any) -> None:

@@ -47,7 +47,7 @@ def _race_goes_on(won: Any, run: Any, plan: Any, event: Any, enabled: Any) -> No
     kept, timers = dict(run.open), dict(run.timers)
     won(run, plan, event, enabled)
     run.open |= kept
-    run.timers |= timers
+    run.timers = {**run.timers, **timers}
 
 
 def _last_wins(settle: Any, turn: Any, act: int, node: Any) -> None:

@@ -42,6 +42,7 @@ from wfe.errors import DataCorrupt
 from wfe.limits import COMMANDS_REMEMBERED_MAX
 from wfe.model import event as ev
 from wfe.model.state import DEADLINE, NULL, PAUSED, RUN_DEADLINE, RUNNING, WAKE, RunState, channel_of
+from wfe.model.tables import NO_ITEMS, NOTHING, add, put
 
 _INCIDENTS = frozenset({"stuck", "LoopLimit"})
 """Types of errors that say that the workflow itself is wrong: somebody has to look at it."""
@@ -59,7 +60,7 @@ def new_run(event: ev.RunStarted, plan: Plan) -> RunState:
         namespace=event.namespace,
         key=event.key,
         priority=event.priority,
-        tags=event.tags,
+        tags=event.tags or NOTHING,
         principal=event.principal,
         parent=event.parent,
         parent_node=event.parent_node,
@@ -72,7 +73,7 @@ def new_run(event: ev.RunStarted, plan: Plan) -> RunState:
     run.frames[0] = new_frame(plan, 0, -1, -1, 0)
     enter(run, plan, 0, plan.stride - 1, plan.scopes[0].arm, [])
     if event.due_ms:
-        run.timers[RUN_DEADLINE] = event.due_ms
+        run.timers = put(run.timers, RUN_DEADLINE, event.due_ms)
     if plan.durable:
         run.durable = new_state(event.time_ms)
     return run
@@ -81,7 +82,11 @@ def new_run(event: ev.RunStarted, plan: Plan) -> RunState:
 def book(run: RunState, plan: Plan, event: ev.RunEvent, enabled: Enabled) -> None:
     """Book one event. What it enables is for the caller to follow up, or is held while the run is paused."""
     run.seq += 1
-    EVOLVE[type(event)](run, plan, event, run.held if run.status == PAUSED else enabled)
+    if run.status == PAUSED:
+        if run.held is NO_ITEMS:
+            run.held = []
+        enabled = run.held
+    EVOLVE[type(event)](run, plan, event, enabled)
 
 
 def replay(run: RunState | None, plan: Plan, events: Iterable[ev.RunEvent]) -> RunState:
@@ -110,7 +115,7 @@ def _tasks_opened(run: RunState, plan: Plan, event: ev.TasksOpened, enabled: Ena
 def _task_opened_with(run: RunState, plan: Plan, event: ev.TaskOpenedWith, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
     run.open[key] = 1
-    run.inputs[key] = keep(run, event.input)
+    run.inputs = put(run.inputs, key, keep(run, event.input))
 
 
 def _task_done(run: RunState, plan: Plan, event: ev.TaskDone, enabled: Enabled) -> None:
@@ -124,22 +129,22 @@ def _task_failed(run: RunState, plan: Plan, event: ev.TaskFailed, enabled: Enabl
     key = event.act * plan.stride + event.node
     del run.open[key]
     if event.retry_ms:
-        run.failures[key] = run.failures.get(key, 0) + 1
-        run.retrying[key] = event.attempt + 1
-        run.timers[key * 2 + WAKE] = event.retry_ms
+        run.failures = put(run.failures, key, run.failures.get(key, 0) + 1)
+        run.retrying = put(run.retrying, key, event.attempt + 1)
+        run.timers = put(run.timers, key * 2 + WAKE, event.retry_ms)
         if event.previous != NULL:
-            run.previous[key] = event.previous.copy()
+            run.previous = put(run.previous, key, event.previous.copy())
         return
     forget(run, key)
-    run.faults.append((key, event.error))
+    run.faults = add(run.faults, (key, event.error))
 
 
 def _task_reopened(run: RunState, plan: Plan, event: ev.TaskReopened, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
     if event.lost:
-        run.losses[key] = run.losses.get(key, 0) + 1
+        run.losses = put(run.losses, key, run.losses.get(key, 0) + 1)
         if event.previous != NULL:
-            run.previous[key] = event.previous.copy()
+            run.previous = put(run.previous, key, event.previous.copy())
     else:
         run.retrying.pop(key, None)
         run.timers.pop(key * 2 + WAKE, None)
@@ -173,20 +178,24 @@ def _block_opened(run: RunState, plan: Plan, event: ev.BlockOpened, enabled: Ena
 
 
 def _sleep_opened(run: RunState, plan: Plan, event: ev.SleepOpened, enabled: Enabled) -> None:
-    run.timers[(event.act * plan.stride + event.node) * 2 + WAKE] = event.due_ms
+    run.timers = put(run.timers, (event.act * plan.stride + event.node) * 2 + WAKE, event.due_ms)
 
 
 def _signal_awaited(run: RunState, plan: Plan, event: ev.SignalAwaited, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
     node = plan.nodes[event.node].node
-    run.waits[key] = channel_of(node.signal, event.correlation)  # type: ignore[union-attr]
+    run.waits = put(run.waits, key, channel_of(node.signal, event.correlation))  # type: ignore[union-attr]
     if event.due_ms:
-        run.timers[key * 2 + DEADLINE] = event.due_ms
+        run.timers = put(run.timers, key * 2 + DEADLINE, event.due_ms)
 
 
 def _signal_arrived(run: RunState, plan: Plan, event: ev.SignalArrived, enabled: Enabled) -> None:
     channel = channel_of(event.name, event.correlation)
-    run.signals.setdefault(channel, []).append((event.event_id, keep(run, event.payload)))
+    signal = (event.event_id, keep(run, event.payload))
+    if channel in run.signals:
+        run.signals[channel].append(signal)
+    else:
+        run.signals = put(run.signals, channel, [signal])
 
 
 def _signal_taken(run: RunState, plan: Plan, event: ev.SignalTaken, enabled: Enabled) -> None:
@@ -201,10 +210,11 @@ def _signal_taken(run: RunState, plan: Plan, event: ev.SignalTaken, enabled: Ena
 def _map_opened(run: RunState, plan: Plan, event: ev.MapOpened, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
     node = plan.nodes[event.node].node
-    group = run.groups[key] = new_group(run, event)
+    group = new_group(run, event)
+    run.groups = put(run.groups, key, group)
     run.next_act = event.base + (event.reserved or total_of(group))
     if event.reserved:
-        run.waits[key] = channel_of(node.grow or "", "")  # type: ignore[union-attr]
+        run.waits = put(run.waits, key, channel_of(node.grow or "", ""))  # type: ignore[union-attr]
     enabled.append(~key)
 
 
@@ -220,7 +230,7 @@ def _items_opened(run: RunState, plan: Plan, event: ev.ItemsOpened, enabled: Ena
             enter(run, plan, act, plan.stride - 1, scope.arm, enabled)
             continue
         if event.act:
-            run.homes[act] = key
+            run.homes = put(run.homes, act, key)
         task = act * plan.stride + scope.start
         if plan.nodes[scope.start].input.template is None:
             run.open[task] = 1
@@ -264,9 +274,9 @@ def _map_done(run: RunState, plan: Plan, event: ev.MapDone, enabled: Enabled) ->
 
 def _child_opened(run: RunState, plan: Plan, event: ev.ChildOpened, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
-    run.children[key] = event.child
+    run.children = put(run.children, key, event.child)
     if event.due_ms:
-        run.timers[key * 2 + DEADLINE] = event.due_ms
+        run.timers = put(run.timers, key * 2 + DEADLINE, event.due_ms)
 
 
 def _fault_raised(run: RunState, plan: Plan, event: ev.FaultRaised, enabled: Enabled) -> None:
@@ -275,7 +285,7 @@ def _fault_raised(run: RunState, plan: Plan, event: ev.FaultRaised, enabled: Ena
     run.waits.pop(key, None)
     run.approvals.pop(key, None)
     run.children.pop(key, None)
-    run.faults.append((key, event.error))
+    run.faults = add(run.faults, (key, event.error))
 
 
 def _fault_caught(run: RunState, plan: Plan, event: ev.FaultCaught, enabled: Enabled) -> None:
@@ -313,7 +323,7 @@ def _run_resumed(run: RunState, plan: Plan, event: ev.RunResumed, enabled: Enabl
     run.held.clear()
     run.deferred.clear()
     for timer in run.expired:
-        run.timers[timer] = event.time_ms
+        run.timers = put(run.timers, timer, event.time_ms)
     run.expired.clear()
 
 
@@ -323,21 +333,21 @@ def _run_quarantined(run: RunState, plan: Plan, event: ev.RunQuarantined, enable
 
 
 def _command_deferred(run: RunState, plan: Plan, event: ev.CommandDeferred, enabled: Enabled) -> None:
-    run.deferred.append(event.command.copy())
+    run.deferred = add(run.deferred, event.command.copy())
 
 
 def _task_handed_out(run: RunState, plan: Plan, event: ev.TaskHandedOut, enabled: Enabled) -> None:
-    run.handed_out[event.act * plan.stride + event.node] = event.attempt
+    run.handed_out = put(run.handed_out, event.act * plan.stride + event.node, event.attempt)
 
 
 def _command_applied(run: RunState, plan: Plan, event: ev.CommandApplied, enabled: Enabled) -> None:
-    run.commands.append((event.command_id, event.code))
+    run.commands = add(run.commands, (event.command_id, event.code))
     del run.commands[:-COMMANDS_REMEMBERED_MAX]
 
 
 def _timer_expired(run: RunState, plan: Plan, event: ev.TimerExpired, enabled: Enabled) -> None:
     run.timers.pop(event.timer, None)
-    run.expired.append(event.timer)
+    run.expired = add(run.expired, event.timer)
 
 
 EVOLVE: dict[type, Evolve] = {

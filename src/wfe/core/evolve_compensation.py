@@ -11,10 +11,11 @@ from wfe.core.places import Enabled, Evolve, clear_open, complete, disarm, forge
 from wfe.core.plan import Plan
 from wfe.model import event_kinds as ev
 from wfe.model.state import NULL, RUNNING, WAKE, Compensating, Registered, RunState
+from wfe.model.tables import add, put
 
 
 def _registered(run: RunState, plan: Plan, event: ev.CompensationRegistered, enabled: Enabled) -> None:
-    run.compensations.append(Registered(event.act * plan.stride + event.node, keep(run, event.input)))
+    run.compensations = add(run.compensations, Registered(event.act * plan.stride + event.node, keep(run, event.input)))
     complete(run, plan, event.act, event.node, NULL, enabled)
 
 
@@ -30,19 +31,19 @@ def _began(run: RunState, plan: Plan, event: ev.CompensationBegan, enabled: Enab
     key = compensating.current
     wake = key * 2 + WAKE
     if wake in run.expired:
-        run.timers[wake] = event.time_ms
+        run.timers = put(run.timers, wake, event.time_ms)
     due_ms = run.timers.get(wake)
-    tables: tuple[dict[int, Any], ...] = (
+    tables: tuple[Any, ...] = (
         run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous,
     )  # fmt: skip
     kept = [table.get(key) for table in tables]
     clear_open(run)
     run.compensations.clear()
     for table, value in zip(tables, kept, strict=True):
-        if value is not None:
+        if value is not None:  # so it is a table of the run's own
             table[key] = value
     if due_ms is not None:
-        run.timers[wake] = due_ms
+        run.timers = put(run.timers, wake, due_ms)
 
 
 def _compensate_opened(run: RunState, plan: Plan, event: ev.CompensateOpened, enabled: Enabled) -> None:
@@ -58,7 +59,7 @@ def _handler_opened(run: RunState, plan: Plan, event: ev.CompensationOpened, ena
     handler = compensating.todo.pop()
     compensating.current = handler.key
     run.open[handler.key] = 1
-    run.inputs[handler.key] = handler.input
+    run.inputs = put(run.inputs, handler.key, handler.input)
 
 
 def _handler_done(run: RunState, plan: Plan, event: ev.CompensationDone, enabled: Enabled) -> None:

@@ -14,13 +14,14 @@ from wfe.core.values import encode
 from wfe.model import event_kinds as ev
 from wfe.model.definition import Map, Race
 from wfe.model.state import DEADLINE, NULL, WAKE, Asked, RunState, channel_of
+from wfe.model.tables import add, put
 
 # ---- loops ----------------------------------------------------------------------------------------------------------
 
 
 def _loop_opened(run: RunState, plan: Plan, event: ev.LoopOpened, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
-    run.loops[key] = new_loop(run, event.items)
+    run.loops = put(run.loops, key, new_loop(run, event.items))
     enabled.append(~key)
 
 
@@ -56,7 +57,7 @@ def _loop_done(run: RunState, plan: Plan, event: ev.LoopDone, enabled: Enabled) 
 
 
 def _loop_rested(run: RunState, plan: Plan, event: ev.LoopRested, enabled: Enabled) -> None:
-    run.timers[(event.act * plan.stride + event.node) * 2 + WAKE] = event.due_ms
+    run.timers = put(run.timers, (event.act * plan.stride + event.node) * 2 + WAKE, event.due_ms)
 
 
 # ---- races and states -----------------------------------------------------------------------------------------------
@@ -96,20 +97,20 @@ def _event_emitted(run: RunState, plan: Plan, event: ev.EventEmitted, enabled: E
 
 def _approval_asked(run: RunState, plan: Plan, event: ev.ApprovalAsked, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
-    run.waits[key] = plan.nodes[event.node].node.approval  # type: ignore[union-attr]
-    run.approvals[key] = Asked(event.to.copy())
+    run.waits = put(run.waits, key, plan.nodes[event.node].node.approval)  # type: ignore[union-attr]
+    run.approvals = put(run.approvals, key, Asked(event.to.copy()))
     if event.due_ms:
-        run.timers[key * 2 + DEADLINE] = event.due_ms
+        run.timers = put(run.timers, key * 2 + DEADLINE, event.due_ms)
     if event.escalate_ms:
-        run.timers[key * 2 + WAKE] = event.escalate_ms
+        run.timers = put(run.timers, key * 2 + WAKE, event.escalate_ms)
 
 
 def _approval_escalated(run: RunState, plan: Plan, event: ev.ApprovalEscalated, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
-    run.approvals[key] = Asked(event.to.copy(), event.level)
+    run.approvals = put(run.approvals, key, Asked(event.to.copy(), event.level))
     run.timers.pop(key * 2 + WAKE, None)
     if event.escalate_ms:
-        run.timers[key * 2 + WAKE] = event.escalate_ms
+        run.timers = put(run.timers, key * 2 + WAKE, event.escalate_ms)
 
 
 def _approval_decided(run: RunState, plan: Plan, event: ev.ApprovalDecided, enabled: Enabled) -> None:
@@ -120,7 +121,7 @@ def _approval_decided(run: RunState, plan: Plan, event: ev.ApprovalDecided, enab
     run.waits.pop(key, None)
     run.approvals.pop(key, None)
     if event.error is not None:
-        run.faults.append((key, event.error))
+        run.faults = add(run.faults, (key, event.error))
         return
     complete(run, plan, event.act, event.node, event.value, enabled)
 
@@ -150,13 +151,13 @@ def _signals_dropped(run: RunState, plan: Plan, event: ev.SignalsDropped, enable
 
 def _lock_asked(run: RunState, plan: Plan, event: ev.LockAsked, enabled: Enabled) -> None:
     key = event.act * plan.stride + event.node
-    run.locks[key] = False
+    run.locks = put(run.locks, key, False)
     if event.shared:
-        run.shared_locks[key] = event.shared
+        run.shared_locks = put(run.shared_locks, key, event.shared)
 
 
 def _lock_granted(run: RunState, plan: Plan, event: ev.LockGranted, enabled: Enabled) -> None:
-    run.locks[event.act * plan.stride + event.node] = True
+    run.locks = put(run.locks, event.act * plan.stride + event.node, True)
     arm = plan.nodes[event.node].arms[0]
     run.frames[event.act].pending[event.node] = arm.pending
     enter(run, plan, event.act, event.node, arm, enabled)

@@ -9,6 +9,7 @@ from wfe.core.places import Enabled, Evolve, complete, disarm, withdraw
 from wfe.core.plan import Plan
 from wfe.model.event_rounds import NodeSkipped, RunRestored
 from wfe.model.state import RUNNING, RunState
+from wfe.model.tables import share_empties
 
 NAMING = frozenset(
     """id workflow version definition input started_ms namespace key priority tags principal parent parent_node
@@ -21,7 +22,9 @@ _decode_state = msgspec.msgpack.Decoder(RunState).decode
 
 def _run_restored(run: RunState, plan: Plan, event: RunRestored, enabled: Enabled) -> None:
     state = _decode_state(event.snapshot)
-    state.blobs = {**run.blobs, **state.blobs}  # the input, which stays, may be one
+    share_empties(state)
+    if run.blobs:
+        state.blobs = {**run.blobs, **state.blobs}  # the input, which stays, may be one
     for name in RESTORED:
         setattr(run, name, getattr(state, name))
     run.round = event.round

@@ -15,6 +15,7 @@ from wfe.model.blob import compact, name_of, ref_to, whole
 from wfe.model.event import MapOpened
 from wfe.model.marking import Marking
 from wfe.model.state import DEADLINE, RUN_DEADLINE, WAKE, Frame, Group, LoopState, RunState
+from wfe.model.tables import Items, Table, items_of, put
 
 Enabled = list[int]
 Evolve = Callable[[RunState, Plan, Any, Enabled], None]
@@ -30,7 +31,8 @@ def enter(run: RunState, plan: Plan, act: int, block: int, arm: Arm, enabled: En
     """The nodes of a block (or of a frame) begin; a block without any may close at once, and a net may begin."""
     base = act * plan.stride
     if arm.net >= 0:
-        run.nets[base + block] = Marking(arm.net, joined=[(node, -1) for node in plan.nets[arm.net].entry])
+        marking = Marking(arm.net, joined=[(node, -1) for node in plan.nets[arm.net].entry])
+        run.nets = put(run.nets, base + block, marking)
     enabled.extend(base + node for node in arm.entry)
     if not arm.pending:
         enabled.append(~(base + block))
@@ -41,7 +43,7 @@ def disarm(run: RunState, key: int) -> None:
     run.timers.pop(key * 2 + WAKE, None)
     run.timers.pop(key * 2 + DEADLINE, None)
     if run.expired:
-        run.expired = [timer for timer in run.expired if timer // 2 != key]
+        run.expired = items_of([timer for timer in run.expired if timer // 2 != key])
 
 
 def complete(run: RunState, plan: Plan, act: int, node: int, value: Raw, enabled: Enabled) -> None:
@@ -89,7 +91,7 @@ def keep(run: RunState, value: Raw) -> Raw:
 
     def stored(name: bytes, data: Raw) -> bool:
         if name not in run.blobs:
-            run.blobs[name] = Raw(bytes(data))
+            _add_blob(run, name, Raw(bytes(data)))
         return True
 
     return compact(value, stored)
@@ -105,8 +107,15 @@ def keep_page(run: RunState, items: list[Raw]) -> Raw:
     """A page of a map: a blob whatever its size, so that it is no part of any snapshot."""
     data = encode(items)
     name = name_of(data)
-    run.blobs.setdefault(name, Raw(data))
+    if name not in run.blobs:
+        _add_blob(run, name, Raw(data))
     return ref_to(name)
+
+
+def _add_blob(run: RunState, name: bytes, data: Raw) -> None:
+    if not run.blobs:
+        run.blobs = {}  # not the one that all runs without blobs share
+    run.blobs[name] = data
 
 
 def new_group(run: RunState, event: MapOpened) -> Group:
@@ -189,7 +198,7 @@ def withdraw(run: RunState, plan: Plan, act: int, first: int, stop: int) -> None
         key_act, node = divmod(key, stride)
         return first <= node < stop if key_act == act else key_act in within
 
-    tables: tuple[dict[int, Any], ...] = (
+    tables: tuple[dict[int, Any] | Table[int, Any], ...] = (
         run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous, run.waits, run.children,
         run.loops, run.approvals, run.locks, run.shared_locks, run.handed_out, run.nets,
     )  # fmt: skip
@@ -198,9 +207,12 @@ def withdraw(run: RunState, plan: Plan, act: int, first: int, stop: int) -> None
             del table[key]
     for timer in [t for t in run.timers if t != RUN_DEADLINE and inside(t // 2)]:
         del run.timers[timer]
-    run.faults = [fault for fault in run.faults if not inside(fault[0])]
-    run.held[:] = [key for key in run.held if not inside(key if key >= 0 else ~key)]
-    run.expired = [t for t in run.expired if t == RUN_DEADLINE or not inside(t // 2)]
+    if run.faults:
+        run.faults = items_of([fault for fault in run.faults if not inside(fault[0])])
+    if run.held:
+        run.held[:] = [key for key in run.held if not inside(key if key >= 0 else ~key)]
+    if run.expired:
+        run.expired = items_of([t for t in run.expired if t == RUN_DEADLINE or not inside(t // 2)])
     for key in [k for k in run.groups if inside(k)]:
         del run.groups[key]
     for key_act in [a for a in run.homes if a in within]:
@@ -223,7 +235,7 @@ def _leave_compensation(run: RunState, inside: Callable[[int], bool]) -> None:
         return
     compensating.places = [key for key in compensating.places if not inside(key)]
     if not compensating.places:
-        run.compensations[:0] = compensating.todo
+        run.compensations = items_of([*compensating.todo, *run.compensations])
         compensating.todo = []
 
 
@@ -267,7 +279,7 @@ def _activations_inside(run: RunState, plan: Plan, act: int, first: int, stop: i
 
 def clear_open(run: RunState) -> None:
     """Withdraw everything: no place of the run is open any more, and nothing waits to happen."""
-    tables: tuple[dict[int, Any] | list[Any], ...] = (
+    tables: tuple[dict[int, Any] | list[Any] | Table[int, Any] | Items[Any], ...] = (
         run.frames, run.groups, run.homes, run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous,
         run.timers, run.waits, run.children, run.faults, run.held, run.expired, run.loops, run.approvals, run.locks,
         run.shared_locks, run.handed_out, run.nets,

@@ -35,6 +35,7 @@ from wfe.model.event_kinds import CompensationBegan, CompensationDone
 from wfe.model.event_nets import BoundaryArmed, BoundaryReached, FiringReleased, FiringsOpened
 from wfe.model.event_rounds import NodeSkipped, RunRestored
 from wfe.model.state import ENDED, FAILED, RUN_DEADLINE, RUNNING, RunState
+from wfe.model.tables import put
 
 _encode = msgspec.msgpack.Encoder().encode
 _NEAR_MAX, _NEAR_AMONG_MAX = 10, 500
@@ -306,9 +307,9 @@ def _begin_anew(point: Point, plan: Plan, failed: set[int], now_ms: int, *, same
         run.faults.clear()
     run.handed_out.clear()
     if RUN_DEADLINE in run.timers:
-        run.timers[RUN_DEADLINE] = now_ms + plan.timeout_ms
+        run.timers = put(run.timers, RUN_DEADLINE, now_ms + plan.timeout_ms)
     for timer in run.expired:
-        run.timers[timer] = now_ms
+        run.timers = put(run.timers, timer, now_ms)
     run.expired.clear()
     reopen += run.held
     run.held.clear()

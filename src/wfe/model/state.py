@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 from wfe.model.durable import DurableState
 from wfe.model.marking import Marking
 from wfe.model.policy import ErrorInfo
+from wfe.model.tables import NO_ITEMS, NOTHING, Items, Table
 
 NULL = Raw(b"\xc0")
 SNAPSHOT_VERSION = 1
@@ -107,7 +108,11 @@ class Compensating(Struct, array_like=True):
 
 
 class RunState(Struct, array_like=True):
-    """One run. ``seq`` counts its events. Maps keyed by place hold only what is open now."""
+    """One run. ``seq`` counts its events. Maps keyed by place hold only what is open now.
+
+    Most runs use few of the tables: those that are empty are one (`model.tables`), and are written with `put` and
+    `add`. Those that every run uses, or that change with each task, are dicts of its own.
+    """
 
     id: str
     workflow: str
@@ -118,7 +123,7 @@ class RunState(Struct, array_like=True):
     namespace: str = "default"
     key: str = ""
     priority: int = 0
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = NOTHING
     principal: str = ""
     parent: str = ""
     parent_node: int = 0
@@ -131,55 +136,55 @@ class RunState(Struct, array_like=True):
     error: ErrorInfo | None = None
     next_act: int = 1
     frames: dict[int, Frame] = {}
-    groups: dict[int, Group] = {}
-    homes: dict[int, int] = {}
+    groups: Table[int, Group] = NOTHING
+    homes: Table[int, int] = NOTHING
     """Activation -> key of its map, for items without a frame whose map is not in the root frame."""
     open: dict[int, int] = {}
     """Place of a task -> number of its open attempt: ready, or with a worker."""
-    inputs: dict[int, Raw] = {}
+    inputs: Table[int, Raw] = NOTHING
     """Inputs that expressions made."""
-    failures: dict[int, int] = {}
-    losses: dict[int, int] = {}
-    retrying: dict[int, int] = {}
+    failures: Table[int, int] = NOTHING
+    losses: Table[int, int] = NOTHING
+    retrying: Table[int, int] = NOTHING
     """Place -> attempt number to open when its timer fires."""
-    previous: dict[int, Raw] = {}
-    timers: dict[int, int] = {}
+    previous: Table[int, Raw] = NOTHING
+    timers: Table[int, int] = NOTHING
     """Timer key -> due time, ms."""
-    waits: dict[int, str] = {}
+    waits: Table[int, str] = NOTHING
     """Place -> channel of the awaited signal, see `channel_of`."""
-    signals: dict[str, list[tuple[str, Raw]]] = {}
+    signals: Table[str, list[tuple[str, Raw]]] = NOTHING
     """Buffered signals by channel: (event id, payload), oldest first."""
-    children: dict[int, str] = {}
-    faults: list[tuple[int, ErrorInfo]] = []
+    children: Table[int, str] = NOTHING
+    faults: Items[tuple[int, ErrorInfo]] = NO_ITEMS
     """Faults that wait to be handled (only while paused for longer than a turn)."""
-    held: list[int] = []
+    held: list[int] = NO_ITEMS
     """What became enabled while the run is paused, in order."""
-    expired: list[int] = []
+    expired: Items[int] = NO_ITEMS
     """Timers that fired while the run is paused."""
-    commands: list[tuple[str, str]] = []
+    commands: Items[tuple[str, str]] = NO_ITEMS
     """Recent command ids and the code each was answered with."""
     incident: str = ""
     """Why the run was quarantined; empty: it was not."""
-    loops: dict[int, LoopState] = {}
-    approvals: dict[int, Asked] = {}
-    locks: dict[int, bool] = {}
+    loops: Table[int, LoopState] = NOTHING
+    approvals: Table[int, Asked] = NOTHING
+    locks: Table[int, bool] = NOTHING
     """Place of a lock block -> whether it holds its locks; those that wait are in the order in which they asked."""
-    shared_locks: dict[int, str] = {}
+    shared_locks: Table[int, str] = NOTHING
     """Place -> the lock of all runs that it holds or wants."""
-    compensations: list[Registered] = []
+    compensations: Items[Registered] = NO_ITEMS
     """Handlers in the order in which they were registered."""
     compensating: Compensating | None = None
-    deferred: list[Raw] = []
+    deferred: Items[Raw] = NO_ITEMS
     """Commands that met a defect, encoded; applied again at resume."""
-    handed_out: dict[int, int] = {}
+    handed_out: Table[int, int] = NOTHING
     """Place of a task that must not run twice -> the attempt that a worker may have begun."""
-    nets: dict[int, Marking] = {}
+    nets: Table[int, Marking] = NOTHING
     """Place of a block (or of a frame itself) that is a net -> its marking, while it is open."""
     round: int = 0
     """How often the run went on after it had failed."""
     durable: DurableState | None = None
     """What a durable function has called and got; None: the run is a graph."""
-    blobs: dict[bytes, Raw] = {}
+    blobs: dict[bytes, Raw] = NOTHING
     """Large values by name (`model.blob`). They are no part of the snapshot, but have rows of their own."""
 
 

@@ -15,6 +15,7 @@ from wfe.model.blob import names_needed
 from wfe.model.event import EventChunk, RunEvent
 from wfe.model.malformed import MALFORMED
 from wfe.model.state import ENDED, RunState
+from wfe.model.tables import NOTHING, share_empties
 
 _encode_state = msgspec.msgpack.Encoder().encode
 _decode_state = msgspec.msgpack.Decoder(RunState).decode
@@ -79,7 +80,7 @@ class Entry:
         run = self.run
         if not run.blobs:
             return _encode_state(run)
-        blobs, run.blobs = run.blobs, {}
+        blobs, run.blobs = run.blobs, NOTHING
         try:
             return _encode_state(run)
         finally:
@@ -89,7 +90,7 @@ class Entry:
         """Forgets blobs that the state refers to no more: names of those to be stored, and of those to be removed."""
         run, known = self.run, self.stored_blobs
         live = names_needed(snapshot, run.blobs)
-        run.blobs = {name: run.blobs[name] for name in live}
+        run.blobs = {name: run.blobs[name] for name in live} or NOTHING
         self.stored_blobs = frozenset(live)
         return [name for name in live if name not in known], [name for name in known if name not in live]
 
@@ -127,6 +128,7 @@ def decode_state(snapshot: bytes, blobs: Mapping[bytes, bytes] = {}) -> RunState
         run = _decode_state(snapshot)
     except MALFORMED as error:
         raise DataCorrupt(f"the snapshot of a run does not decode: {error}") from error
+    share_empties(run)
     if blobs:
         run.blobs = {name: Raw(data) for name, data in blobs.items()}
     return run

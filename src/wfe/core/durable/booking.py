@@ -35,6 +35,7 @@ from wfe.model.durable import (
     SignalBody,
 )
 from wfe.model.state import DEADLINE, PAUSED, WAKE, Asked, RunState, channel_of
+from wfe.model.tables import put
 
 decode_signal = Decoder(SignalBody).decode
 decode_approval = Decoder(ApprovalBody).decode
@@ -73,16 +74,16 @@ def _open_call(run: RunState, key: int, state: DurableState, made: ev.CallMade) 
     if kind == CALL_TASK:
         run.open[key] = 1
     elif kind in (CALL_WORKFLOW, CALL_START):
-        run.children[key] = made.child
+        run.children = put(run.children, key, made.child)
     elif kind == CALL_SIGNAL:
-        run.waits[key] = channel_of(made.name, decode_signal(made.body).correlation)
+        run.waits = put(run.waits, key, channel_of(made.name, decode_signal(made.body).correlation))
     elif kind == CALL_APPROVAL:
-        run.waits[key] = made.name
-        run.approvals[key] = Asked(decode_approval(made.body).to.copy())
+        run.waits = put(run.waits, key, made.name)
+        run.approvals = put(run.approvals, key, Asked(decode_approval(made.body).to.copy()))
     elif kind in (CALL_PUBLISH, CALL_VERSION):
         status = ENDED
     if made.due_ms:
-        run.timers[key * 2 + (WAKE if kind == CALL_SLEEP else DEADLINE)] = made.due_ms
+        run.timers = put(run.timers, key * 2 + (WAKE if kind == CALL_SLEEP else DEADLINE), made.due_ms)
     options = made.body.copy() if status == OPEN else NULL
     state.calls.append(Called(kind, made.name, made.version, made.where, status, made.timeout_ms, options))
 
@@ -126,7 +127,7 @@ def _cancel_asked(run: RunState, plan: Plan, event: ev.CancelAsked, enabled: Ena
     state = state_of(run)
     state.cancelled = True
     state.completions.append(DurableCompletion(RUN_CANCELLED, CANCELLED, at_ms=event.time_ms))
-    run.timers[MAIN * 2 + DEADLINE] = event.due_ms
+    run.timers = put(run.timers, MAIN * 2 + DEADLINE, event.due_ms)
     _open_next_turn(run, state)
 
 

@@ -26,6 +26,7 @@ from wfe.model.event_durable import CallEnded, RoundContinued, TurnTaken
 from wfe.model.event_rounds import RunRestored
 from wfe.model.policy import ErrorInfo
 from wfe.model.state import DEADLINE, RUN_DEADLINE, RUNNING, RunState
+from wfe.model.tables import put
 
 _encode = Encoder().encode
 _OF_CALLS = (CallEnded, ev.TaskFailed, ev.TaskReopened, ev.TaskHandedOut)
@@ -102,13 +103,13 @@ def begin_anew(run: RunState, plan: Plan, now_ms: int, attempt: int, *, rerun: b
     for seq, call in enumerate(state.calls):
         key = key_of(run, plan, seq)
         if call.status == OPEN and call.timeout_ms > 0 and key in run.waits:
-            run.timers[key * 2 + DEADLINE] = now_ms + call.timeout_ms
+            run.timers = put(run.timers, key * 2 + DEADLINE, now_ms + call.timeout_ms)
     if MAIN * 2 + DEADLINE in run.timers:
-        run.timers[MAIN * 2 + DEADLINE] = now_ms + DURABLE_CANCEL_GRACE_MS
+        run.timers = put(run.timers, MAIN * 2 + DEADLINE, now_ms + DURABLE_CANCEL_GRACE_MS)
     if RUN_DEADLINE in run.timers:
-        run.timers[RUN_DEADLINE] = now_ms + plan.timeout_ms
+        run.timers = put(run.timers, RUN_DEADLINE, now_ms + plan.timeout_ms)
     for timer in run.expired:
-        run.timers[timer] = now_ms
+        run.timers = put(run.timers, timer, now_ms)
     run.expired.clear()
     run.deferred.clear()
     run.status, run.incident = RUNNING, ""

@@ -15,6 +15,7 @@ from wfe.core.values import caught_value
 from wfe.model import event_nets as ev
 from wfe.model.marking import Marking, Round
 from wfe.model.state import DEADLINE, NULL, RunState, channel_of
+from wfe.model.tables import put
 
 
 class Game:
@@ -326,7 +327,7 @@ def _round_reset(run: RunState, plan: Plan, event: ev.RoundReset, enabled: Enabl
 
 def _boundary_armed(run: RunState, plan: Plan, event: ev.BoundaryArmed, enabled: Enabled) -> None:
     place = event.firing * plan.stride + plan.stride - 1
-    run.timers[place * 2 + DEADLINE] = event.due_ms
+    run.timers = put(run.timers, place * 2 + DEADLINE, event.due_ms)
     run.nets[event.act * plan.stride + event.node].boundaries[event.firing] = event.boundary
 
 
