@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from wfe.errors import ConfigError
-from wfe.limits import CONFIG_BYTES_MAX, KIB, LEASE_MS, MIB, PARTITIONS_DEFAULT, RECOVERY_GRACE_MS
+from wfe.limits import CONFIG_BYTES_MAX, KIB, LEASE_MS, LOG_DISK_BYTES, MIB, PARTITIONS_DEFAULT, RECOVERY_GRACE_MS
 
 Durability = Literal["sync", "os", "none"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -63,6 +63,8 @@ class ServeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """How long runs are kept that have ended, unless their definition says it; 0: for ever."""
     disk_budget_bytes: int = 0
     """What all shards may hold on disk before new runs are refused; 0: whatever there is."""
+    task_logs_bytes: int = LOG_DISK_BYTES
+    """What is kept of the lines that tasks print and log; 0: nothing."""
 
 
 class ShardOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -82,10 +84,10 @@ class ShardOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     ipc: str = ""
     tcp: str = "tcp://127.0.0.1:0"
     token: str = ""
-    durability: Durability = "sync"
-    lease_ms: int = LEASE_MS
     trace_share: float = -1.0
     """Of runs without a caller's trace that get one of their own; below 0: nobody takes traces."""
+    durability: Durability = "sync"
+    lease_ms: int = LEASE_MS
     recovery_grace_ms: int = RECOVERY_GRACE_MS
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
@@ -93,6 +95,8 @@ class ShardOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     retention_ms: int = 0
     disk_budget_bytes: int = 0
     """This shard's share."""
+    task_logs_bytes: int = LOG_DISK_BYTES
+    """Of all shards."""
 
 
 class WorkerOptions(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -81,6 +81,9 @@ class Shard:
         self.backup = BackupPart(core, self.mailroom.sending, self.checkpoints, disk.copier)
         self.recovery = Recovery(core, self.loader, turns, self.workers, self.checkpoints)
         self.retention = Retention(core, self.loader, self.checkpoints)
+        self.task_logs = TaskLogs(core, self.loader, self.checkpoints)
+        self.workers.kinds |= self.task_logs.worker_kinds()
+        self.requests.kinds |= self.task_logs.client_kinds()
         self.budget = DiskBudget(core, self.loader, self.retention)
         self._turns = turns
         self._stats_ms = 0
@@ -161,6 +164,8 @@ class Shard:
         """The checkpoint thread has written a step."""
         if isinstance(token, SweepStep):
             self.retention.on_written(token, error)
+        elif isinstance(token, LogStep):
+            self.task_logs.on_written(error)
         else:
             self.checkpoints.on_written(token, error, now_ms)
 
@@ -198,18 +203,20 @@ class Shard:
         self.backup.after_commit(now_ms)
         if touched:
             self.requests.followed(touched, now_ms)
+            self.task_logs.followed(touched)
         if self.feed.watched:
             self.feed.committed(touched)
             self.feed.tick(now_ms)
+        self.traces.tick()
         self._leave()
         self.workers.after_commit(now_ms)
         idle = now_ms - self._busy_ms >= IDLE_MS or core.draining
         self.checkpoints.step(idle=idle, now_ms=now_ms)
         self.retention.on_tick(now_ms)
+        self.task_logs.on_tick(now_ms)
         self.budget.on_tick(now_ms)
-        self.traces.tick()
         self._report(now_ms)
-        if self._drain_asked and not self.drained and self.checkpoints.clean and not self.has_work:
+        if self._drain_asked and not self.drained and self._settled:
             self.drained = core.back.send(b"", [header(Kind.DRAINED), encode(None)])
 
     @property
@@ -218,6 +225,10 @@ class Shard:
         core = self.core
         waiting = core.mail_in or core.acks_in or core.touched or self.workers.has_unsent
         return bool(waiting or any(p.events or p.new_mail for p in core.partitions.values()))
+
+    @property
+    def _settled(self) -> bool:
+        return self.checkpoints.clean and self.task_logs.clean and not self.has_work
 
     def next_wake_ms(self, now_ms: int) -> int:
         """How long the process may wait for input, in ms."""
@@ -316,6 +327,7 @@ class Shard:
             partition.forget_old(now_ms)
         core.watchers.forget_old(now_ms)
         self.requests.followers.forget_old(now_ms)
+        self.task_logs.followers.forget_old(now_ms)
         self.checkpoints.evict_idle(now_ms)
         core.timers.compact(core.knows_timer)
         core.ready.compact(core.awaits_dispatch)

@@ -13,7 +13,7 @@ from wfe.journal.backup import Copier
 from wfe.journal.checkpoint import CheckpointWriter, StoreReader
 from wfe.journal.log import ShardLog
 from wfe.journal.store import PartitionStore
-from wfe.limits import LIVE_RUNS_MAX, MIB
+from wfe.limits import LIVE_RUNS_MAX, LOG_DISK_BYTES, MIB
 from wfe.model.ids import PARTITION_OF_PREFIX
 from wfe.model.state import PAUSED, RunState
 from wfe.observe import Counters, LatencyWindow

@@ -152,6 +152,7 @@ class ShardProcess:
             trace_share=options.trace_share,
             retention_ms=options.retention_ms,
             disk_budget_bytes=options.disk_budget_bytes,
+            task_logs_bytes=options.task_logs_bytes,
         )
         stores = {
             number: PartitionStore(store, number, options.partitions_total) for number, store in world.stores.items()
