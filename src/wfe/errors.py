@@ -35,6 +35,7 @@
     |   |-- DataFull             no space left
     |   `-- TooFewDescriptors    the operator's: files of the data directory that the system does not let be opened
     |-- BackupError              the server's or the disk's: a backup that was given up (what it left is no backup)
+    |-- RebalanceError           the server's: a partition that was not moved (it is served where it was)
     |-- Fenced                   another process owns the partitions now; this one must stop
     `-- TaskSignal               raised inside tasks, by the author or for him
         |-- Fatal                no retry
@@ -267,6 +268,12 @@ class BackupError(WfeError):
     """A backup that was not begun or was given up; what is in its directory is no backup. Runs are not affected."""
 
     code = "backup"
+
+
+class RebalanceError(WfeError):
+    """Partitions that cannot be moved now, or were not; they are served where they were. Runs are not affected."""
+
+    code = "rebalance"
 
 
 class Fenced(WfeError):

@@ -1,5 +1,8 @@
 """Hands partitions over before a start with another number of shards. Runs before anything serves.
 
+What `wfe rebalance` has moved (`rebalance`) stays so as long as the number of shards does; another number deals all of
+them out anew.
+
 A partition whose owner changes has its newest events only in its old shard's log. So each old shard with a log replays
 it and checkpoints all of it into the partitions' stores (a child process, role ``shard-drain``); only when all have
 done so are the new owners committed. A crash in between repeats the drains, which find nothing left to do.
@@ -36,7 +39,8 @@ def settle_owners(
             f"{options.shards} shards are more than the {catalogue.partitions} partitions of {options.data}; "
             f"use --shards {catalogue.partitions} or fewer"
         )
-    if old == new:
+    if old == new or (catalogue.shards == options.shards and len(old) == catalogue.partitions):
+        catalogue.assign(old, options.shards)
         return []
     drained = []
     for shard in sorted(set(old.values()) & set(logs)):
@@ -60,5 +64,5 @@ def settle_owners(
                 f"(exit code {code}, see its messages above); start with the former number of shards, or repair its log"
             )
         drained.append(shard)
-    catalogue.assign(new)
+    catalogue.assign(new, options.shards)
     return drained

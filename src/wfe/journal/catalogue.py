@@ -26,6 +26,7 @@ from wfe.ports import Op, Snapshot, Store
 
 SERVER_KEY: Final = b"server"
 EPOCH_KEY: Final = b"epoch"
+SHARDS_KEY: Final = b"shards"
 
 
 class ServerRow(Struct, array_like=True):
@@ -112,6 +113,8 @@ class Catalogue:
         self.partitions = server.partitions
         self.server_id = server.server_id
         self._epoch = self._tables.row(_number, schema.CATALOGUE_META, EPOCH_KEY) or 0
+        self.shards = self._tables.row(_number, schema.CATALOGUE_META, SHARDS_KEY) or 0
+        """Among how many shards the partitions were dealt out last; 0: that is not known."""
         self._workflows: dict[str, WorkflowRow] = {}
         for _, row in self._tables.rows(_workflow, schema.CATALOGUE_WORKFLOWS):
             self._workflows[row.name] = row
@@ -279,8 +282,11 @@ class Catalogue:
 
     # ---- partitions and epochs --------------------------------------------------------------------------------------
 
-    def assign(self, owners: Mapping[int, int]) -> None:
-        """Gives partitions to shards, in one commit; the epoch of each partition whose owner changes goes up by one."""
+    def assign(self, owners: Mapping[int, int], shards: int = 0) -> None:
+        """Gives partitions to shards, in one commit; the epoch of each partition whose owner changes goes up by one.
+
+        ``shards``: they are dealt out anew, among so many.
+        """
         fresh = {}
         for partition, shard in owners.items():
             if not 0 <= partition < self.partitions:
@@ -288,9 +294,15 @@ class Catalogue:
             old = self._owners.get(partition)
             if old is None or old.shard != shard:
                 fresh[partition] = OwnerRow(shard, old.epoch + 1 if old else 1)
-        if fresh:
-            self._commit([(schema.CATALOGUE_OWNERS, _owner_key(p), _encode(row)) for p, row in fresh.items()])
+        changes: list[tuple[int, bytes, bytes | None]] = [
+            (schema.CATALOGUE_OWNERS, _owner_key(p), _encode(row)) for p, row in fresh.items()
+        ]
+        if shards and shards != self.shards:
+            changes.append((schema.CATALOGUE_META, SHARDS_KEY, _encode(shards)))
+        if changes:
+            self._commit(changes)
             self._owners.update(fresh)
+            self.shards = shards or self.shards
 
     def owners(self) -> dict[int, int]:
         """partition -> the shard that owns it; empty in a new catalogue."""

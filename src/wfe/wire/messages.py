@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import Raw, Struct
 
 from wfe.model.policy import ErrorInfo
+from wfe.wire.rebalance import PartitionLoad
 from wfe.wire.runs import (
     NULL,
     ControlRun,
@@ -179,6 +180,7 @@ class ShardStats(Struct, array_like=True):
     latencies: dict[str, Latency] = {}
     tasks: list[TaskTally] = []
     runs: list[RunTally] = []
+    partitions: list[PartitionLoad] = []
 
 
 class Mail(Struct, array_like=True):
@@ -298,8 +300,8 @@ class TaskSpec(Struct, array_like=True, gc=False):
     recorded: Raw = NULL
     blobs: dict[bytes, Raw] | None = None
     """Filled in by the worker: what its input refers to."""
-
     trace: TaskTrace | None = None
+
 
 class TaskResult(Struct, array_like=True, gc=False):
     """The end of an attempt. ``status`` 0: done, 1: failed, 2: cancelled by the engine, 3 to 5: of a turn of a durable

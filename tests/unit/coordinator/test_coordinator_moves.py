@@ -68,3 +68,30 @@ def test_a_drain_that_fails_leaves_the_owners_as_they_were() -> None:
 def test_more_shards_than_partitions_are_refused() -> None:
     with pytest.raises(DataError, match="6 or fewer"):
         settle_owners(catalogue(), ServeOptions(shards=7), [], never)
+
+
+def test_partitions_that_were_moved_stay_where_they_are_at_the_next_start() -> None:
+    kept = catalogue()
+    settle_owners(kept, ServeOptions(shards=2), [], never)
+    kept.assign(dict.fromkeys(range(6), 0))
+    assert settle_owners(kept, ServeOptions(shards=2), [0, 1], never) == []
+    assert set(kept.owners().values()) == {0}
+
+
+def test_another_number_of_shards_deals_out_anew_what_was_moved() -> None:
+    again = catalogue()
+    settle_owners(again, ServeOptions(shards=2), [], never)
+    again.assign({0: 1})
+    assert settle_owners(again, ServeOptions(shards=3), [0, 1], lambda options: 0) == [0, 1]
+    assert again.owners() == owners_for(6, 3)
+    assert again.shards == 3
+
+
+def test_a_catalogue_of_before_learns_its_number_of_shards() -> None:
+    older = catalogue()
+    older.assign(owners_for(6, 2))
+    assert older.shards == 0
+    settle_owners(older, ServeOptions(shards=2), [0, 1], never)
+    older.assign({0: 1})
+    assert settle_owners(older, ServeOptions(shards=2), [0, 1], never) == []
+    assert older.owners()[0] == 1
