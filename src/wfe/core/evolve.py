@@ -67,8 +67,8 @@ def new_run(event: ev.RunStarted, plan: Plan) -> RunState:
         parent_act=event.parent_act,
         depth=event.depth,
         seq=1,
-    )
         trace=event.trace,
+    )
     run.input = keep(run, event.input)
     run.frames[0] = new_frame(plan, 0, -1, -1, 0)
     enter(run, plan, 0, plan.stride - 1, plan.scopes[0].arm, [])

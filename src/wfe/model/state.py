@@ -186,13 +186,13 @@ class RunState(Struct, array_like=True):
     """What a durable function has called and got; None: the run is a graph."""
     blobs: dict[bytes, Raw] = NOTHING
     """Large values by name (`model.blob`). They are no part of the snapshot, but have rows of their own."""
+    trace: str = ""
+    """The trace context that it started with (`model.trace`)."""
 
 
 def channel_of(name: str, correlation: str) -> str:
     """Signals and waits meet by name and correlation (rule R11): this text holds both."""
     return f"{name}\x1f{correlation}" if correlation else name
-    trace: str = ""
-    """The trace context that it started with (`model.trace`)."""
 
 
 def channel_name(channel: str) -> str:
