@@ -2,17 +2,23 @@
 
 A worker that had a run's last turn has its coroutine still: the next turn waits for it and carries only what is new.
 When it has no room for long, or is gone, anybody gets the turn, with everything that is recorded. A worker that lost
-the coroutine says so (`NEED_ALL`): the same attempt is given out again, in full.
+the coroutine says so (`NEED_ALL`): the same attempt is given out again, in full. A turn that such a worker ran ahead,
+on a task's result that it brings (`core.durable.ahead`), counts only from the run's home: nobody else's coroutine is
+known to be where the record is. One that did not count leaves the run without a home.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from msgspec import Raw
 
 from wfe.core.durable.places import MAIN, state_of
 from wfe.core.durable.records import errand_of, kind_of, record_of, redelivers, timeout_of
-from wfe.model.durable import SUSPENDED
-from wfe.model.state import NULL, PAUSED
+from wfe.model.event import RunEvent
+from wfe.model.event_durable import RoundContinued, TurnTaken
+from wfe.model.state import NULL, PAUSED, RUNNING
+from wfe.observe import Counters
 from wfe.partition.entry import Entry, Lease
 from wfe.partition.ready import Kind, ReadyQueue
 from wfe.wire.messages import TaskResult, TaskSpec
@@ -29,10 +35,10 @@ def home_kind(worker: str) -> Kind:
 
 
 class Homes:
-    """Which workers are there for the functions whose last turn they had."""
+    """Which workers are there for the functions whose last turn they had. ``withdrawn`` hears of leases that ended."""
 
-    def __init__(self, ready: ReadyQueue) -> None:
-        self._ready = ready
+    def __init__(self, ready: ReadyQueue, counters: Counters, withdrawn: Callable[[Lease], None]) -> None:
+        self._ready, self._counters, self._withdrawn = ready, counters, withdrawn
         self._patience: dict[str, bool] = {}
         """Workers that are there; False: turns waited for it in vain at the last look already."""
         self._kinds: dict[str, Kind] = {}
@@ -60,6 +66,26 @@ class Homes:
             if waits and not patient:
                 self._release(worker)
             self._patience[worker] = not waits
+
+    def turn_over(self, entry: Entry, key: int, result: TaskResult, worker: str, made: list[RunEvent]) -> bool:
+        """After a turn its worker has the coroutine as it is recorded, or nobody has. ``made``: what the result brought
+        about. False: it is no turn that counted."""
+        if not made or (key != MAIN and result.turn == NULL):
+            return False
+        if key == MAIN or any(type(event) is TurnTaken for event in made):
+            self._counters["turns_taken"] += 1
+            goes_on = entry.run.status == RUNNING and type(made[-1]) is not RoundContinued
+            entry.home = worker if goes_on else ""
+        elif entry.home == worker:
+            self._counters["turns_ahead_dropped"] += 1
+            self.forget(entry)
+        return key == MAIN
+
+    def forget(self, entry: Entry) -> None:
+        """The coroutine of a function is of no use any more: its worker may let it go."""
+        if entry.home:
+            self._withdrawn(Lease(entry, MAIN, 0, entry.home, 0))
+            entry.home = ""
 
     def _release(self, worker: str) -> None:
         for entry, key in self._ready.take(frozenset((home_kind(worker),)), _ALL):
@@ -94,15 +120,6 @@ def needs_all(entry: Entry, key: int, result: TaskResult) -> list[int]:
     entry.home = ""
     goes_on = entry.run.open.get(key) == result.attempt and entry.run.status != PAUSED
     return [key] if goes_on else []
-
-
-def turn_over(entry: Entry, key: int, result: TaskResult, worker: str, *, counted: bool) -> bool:
-    """After a turn its worker has the coroutine as it is recorded, or nobody has. False: it is no turn that counted."""
-    if key != MAIN or not counted:
-        return False
-    goes_on = result.status == SUSPENDED and entry.run.status != PAUSED
-    entry.home = worker if goes_on else ""
-    return True
 
 
 def lease_timeout_ms(lease: Lease) -> int:

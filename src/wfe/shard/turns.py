@@ -33,7 +33,7 @@ class Turns:
         self._core = core
         self._withdrawn = withdrawn
         self._kinds: dict[str, list[tuple[str, int]]] = {}
-        self.homes = Homes(core.ready)
+        self.homes = Homes(core.ready, core.counters, withdrawn)
         self._spare: Turn | None = None
         """The turn that was filed last, for the next: making one costs more than most turns do."""
 
@@ -164,6 +164,7 @@ class Turns:
         if run.trace:
             core.traces.run_ended(run)
         core.open_runs -= 1
+        self.homes.forget(entry)
         if run.id in core.watchers:
             told = outcome(run)
             for client, _ in core.watchers.take(run.id):

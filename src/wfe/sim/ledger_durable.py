@@ -23,9 +23,11 @@ from wfe.model.durable import (
     CONTINUE_WITH,
     DONE,
     NEED_ALL,
+    NULL,
     TIMED_OUT,
     DurableTurn,
     SleepBody,
+    TurnAhead,
 )
 from wfe.sim.durable import RETRY, allowed, operations
 from wfe.sim.ledger_kinds import LOST
@@ -39,8 +41,14 @@ if TYPE_CHECKING:
 
 FUNCTION: Place = (0, 0)
 _decode_turn = Decoder(DurableTurn).decode
+_decode_ahead = Decoder(TurnAhead).decode
 _decode_command = Decoder(Command).decode
 _decode_sleep = Decoder(SleepBody).decode
+
+
+def _tells(did: DurableTurn, event: durable.TurnTaken) -> bool:
+    told = [(c.kind, c.name) for c in did.commands if c.kind not in (CANCEL, CONTINUE_WITH)]
+    return told == [(made.kind, made.name) for made in event.calls] and did.taken == event.taken
 
 
 class DurableBook(NetBook):
@@ -55,6 +63,7 @@ class DurableBook(NetBook):
     output: Raw | None
     error: Any
     executed: dict[tuple[int, int, int], bytes]
+    seq: int
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,6 +77,9 @@ class DurableBook(NetBook):
         self.asked_to_stop = False
         self.argument: int | None = None
         """Of a later round."""
+        self._ahead: TurnAhead | None = None
+        self._ahead_seq = -1
+        """What came with the task's result whose end is the event of this number, if no turn was open then."""
         self.kept: set[int] = set()
         """Attempts whose turn waits for the run to be resumed."""
 
@@ -83,13 +95,7 @@ class DurableBook(NetBook):
         self._closes(0, 0, event.attempt)
         self.losses.pop(FUNCTION, None)
         self._turn = event.attempt
-        result = self.results.get((0, 0, event.attempt))
-        if result is None or result.status >= NEED_ALL:
-            raise self.fail(f"{event} is recorded, the worker said {result}")
-        did = _decode_turn(result.turn)
-        told = [(c.kind, c.name) for c in did.commands if c.kind not in (CANCEL, CONTINUE_WITH)]
-        if told != [(made.kind, made.name) for made in event.calls] or did.taken != event.taken:
-            raise self.fail(f"{event} is recorded, the worker said {did}")
+        self._was_told(event)
         if not self._taken <= event.taken <= self._ends:
             raise self.fail(f"{event}: the function had {self._taken} ends of {self._ends}")
         self._taken = event.taken
@@ -98,6 +104,17 @@ class DurableBook(NetBook):
         for seq in event.cancels:
             self._ends_call(seq, event)
         self._opens_turn()
+
+    def _was_told(self, event: durable.TurnTaken) -> None:
+        """By a worker that had this turn; or by one that went ahead, if its task's end is all that happened since."""
+        result = self.results.get((0, 0, event.attempt))
+        if result is not None and result.status < NEED_ALL and _tells(_decode_turn(result.turn), event):
+            return
+        ahead = self._ahead if self._ahead_seq == self.seq - 1 else None
+        if ahead is None or ahead.attempt != event.attempt - 1 or not _tells(ahead.turn, event):
+            raise self.fail(f"{event} is recorded, the worker said {result}, ahead {ahead}")
+        if event.taken != self._ends or self._ends != self._taken + 1:
+            raise self.fail(f"{event}: ahead of a record with {self._ends} ends, the function had {self._taken}")
 
     def _begin(self, made: durable.CallMade, time_ms: int) -> None:
         place = (0, self._base + len(self.made))
@@ -148,6 +165,8 @@ class DurableBook(NetBook):
         if event.status == DONE:
             if result is None or result.status != 0 or bytes(result.value) != bytes(event.value):
                 raise self.fail(f"{event} is recorded, the worker said {result}")
+            if FUNCTION not in self.open and result.turn != NULL:
+                self._ahead, self._ahead_seq = _decode_ahead(result.turn), self.seq
             return
         assert event.error is not None
         if event.error.type in LOST:

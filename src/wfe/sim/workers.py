@@ -22,8 +22,9 @@ from wfe.sim.node import Node
 from wfe.sim.tasks import CUSTOM, HTTP, TASKS, argument, given
 from wfe.wire.frames import Kind, decode_header, header
 from wfe.wire.messages import NULL, Ack, Results, ShardEndpoint, TaskBeat, TaskRef, TaskResult, TaskSpec
-from wfe.worker.actor import COORDINATOR, Identity, WorkerActor
+from wfe.worker.actor import COORDINATOR, WorkerActor
 from wfe.worker.durable.turns import Turns
+from wfe.worker.identity import Identity
 from wfe.worker.link import LinkState
 
 if TYPE_CHECKING:
@@ -190,6 +191,9 @@ class WorkerNode(Node):
     def cancel(self, ref: object) -> None:
         assert isinstance(ref, TaskRef)
         key = (ref.run_id, ref.node, ref.activation, ref.attempt)
+        if not ref.attempt:
+            self._turns.cancel(ref)
+            return
         running = self._running.get(key)
         if running is not None:
             if running.task != "stubborn" and key not in self._cancelled:
@@ -210,6 +214,7 @@ class WorkerNode(Node):
             spec = self._waiting.popleft()
             key = (spec.run_id, spec.node, spec.activation, spec.attempt)
             self._running[key] = spec
+            self._turns.took(spec)
             self.world.auditor.executed(self, spec)
             duration_us = self.world.behaviour.duration_us(spec.task)
             if spec.task == "beating":
@@ -240,6 +245,7 @@ class WorkerNode(Node):
         if self._running.pop(key, None) is None:
             return
         self._cancelled.discard(key)
+        self._turns.go_ahead([result])
         self.world.auditor.finished(self, result)
         self._deliver([result])
         self._fill()

@@ -20,12 +20,14 @@ from msgspec import Raw
 from wfe.config import WorkerOptions
 from wfe.errors import TimedOut
 from wfe.limits import DURABLE_LIVE_MAX
+from wfe.model.needs import ANY
 from wfe.sim.workers import Key, WorkerNode
 from wfe.wire.messages import TaskBeat, TaskResult, TaskSpec
-from wfe.worker.actor import Identity, WorkerActor
+from wfe.worker.actor import WorkerActor
 from wfe.worker.durable.turns import Turns
 from wfe.worker.failure import error_info, failure
 from wfe.worker.functions import TaskFunction, encode_result
+from wfe.worker.identity import Identity
 from wfe.worker.job import CURRENT, Job
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ class TaskNode(WorkerNode):
             token=options.token,
             index=options.index,
             local=options.local,
+            labels={ANY: ""},
+            resources={ANY: 1},
         )
         self.actor = WorkerActor(identity, self, self)
         self.offers = len(identity.tasks)
@@ -70,6 +74,7 @@ class TaskNode(WorkerNode):
             spec = self._waiting.popleft()
             key = (spec.run_id, spec.node, spec.activation, spec.attempt)
             self._running[key] = spec
+            self._turns.took(spec)
             self.world.busy_tasks += 1
             self.world.schedule.after(TASK_US, self._execute, spec, key)
 

@@ -6,6 +6,9 @@
 * ``TaskResult.status``: 3 suspended, 0 returned ``value``, 1 raised ``error``, 2 ended by a cancellation; ``turn`` is
   an encoded `DurableTurn` with what the function did before. 4: it does not do what is recorded (``error`` tells both
   sequences). 5: the worker has no live instance for a partial record; the same attempt is given out again in full.
+* ``TaskResult.turn`` of a task that a function called, whose coroutine is live in the same worker: an encoded
+  `TurnAhead`, what the function made of the result. It counts if the result is recorded next, else it is dropped.
+* A reference with attempt 0 in CANCEL_TASKS: the run's function is not wanted in this worker any more.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ from wfe.model.durable import (
     SignalBody,
     SleepBody,
     TaskBody,
+    TurnAhead,
 )
 
 __all__ = [
@@ -78,8 +82,10 @@ __all__ = [
     "SignalBody",
     "SleepBody",
     "TaskBody",
+    "TurnAhead",
     "decode_record",
     "decode_turn",
+    "encode_ahead",
     "encode_record",
     "encode_turn",
 ]
@@ -88,3 +94,4 @@ decode_record = Decoder(DurableRecord).decode
 decode_turn = Decoder(DurableTurn).decode
 encode_record = Encoder().encode
 encode_turn = Encoder().encode
+encode_ahead = Encoder().encode

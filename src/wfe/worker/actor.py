@@ -353,6 +353,8 @@ class WorkerActor:
         if spec is not None:
             self._runner.start(spec)
 
+        elif not key[3]:  # no attempt: a function that its run does not need here any more
+            self._runner.cancel(TaskRef(*key))
     def _cancel(self, key: Key) -> None:
         if key in self._in_flight:
             if self._isolation.drop(key):

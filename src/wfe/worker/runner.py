@@ -78,6 +78,8 @@ class Runner:
         function, executor = known
         job = Job(spec, function)
         self._jobs[(spec.run_id, spec.node, spec.activation, spec.attempt)] = job
+        if self._turns.live:
+            self._turns.took(spec)
         executor.start(job)
 
     def cancel(self, ref: object) -> None:
@@ -158,6 +160,7 @@ class Runner:
             jobs.pop((result.run_id, result.node, result.activation, result.attempt), None)
         self._on_results(results, self.take_beats() if self._beats else [])
 
+        self._turns.go_ahead(results)
 
 def _unknown_task(spec: TaskSpec) -> TaskResult:
     message = f"this worker has no task {spec.task!r} in version {spec.task_version}"

@@ -177,12 +177,16 @@ def end_call(
     attempt: int = 0,
     signalled: bool = False,
     withdraw: bool = False,
+    at_ms: int = 0,
 ) -> None:
-    """Record how a call ended; the function's next turn may be open then. ``withdraw``: it did not end by itself."""
+    """Record how a call ended; the function's next turn may be open then. ``withdraw``: it did not end by itself.
+
+    ``at_ms``: when; 0: now.
+    """
     run = turn.run
     in_turn = MAIN in run.open
     act, name = key // turn.plan.stride, call_at(run, turn.plan, key).name
-    event = CallEnded(0, act, status, turn.now_ms, value, error, attempt, signalled, name)
+    event = CallEnded(0, act, status, at_ms or turn.now_ms, value, error, attempt, signalled, name)
     if withdraw:
         withdrawing(turn, event)
     else:
@@ -279,11 +283,11 @@ def _error(call: Called, kind: str, message: str) -> ErrorInfo:
 
 
 def task_ended(
-    turn: Turn, key: int, attempt: int, done: bool, value: Raw, error: ErrorInfo | None, previous: Raw
+    turn: Turn, key: int, attempt: int, done: bool, value: Raw, error: ErrorInfo | None, previous: Raw, at_ms: int = 0
 ) -> None:
-    """An attempt of a task that the function called has ended."""
+    """An attempt of a task that the function called has ended. ``at_ms``: when it was done; 0: now."""
     if done:
-        end_call(turn, key, DONE, value, attempt=attempt)
+        end_call(turn, key, DONE, value, attempt=attempt, at_ms=at_ms)
         return
     run = turn.run
     call = call_at(run, turn.plan, key)

@@ -65,7 +65,7 @@ def record_of(run: RunState, plan: Plan, now_ms: int, *, partial: bool) -> Raw:
         completions = [structs.replace(found, value=expand(found.value, run.blobs)) for found in completions]
     record = DurableRecord(
         since, calls, seen, completions, given, state.round, state.began_ms, now_ms, partial, run.key,
-        state.seed,
+        state.seed, state.base,
     )  # fmt: skip
     return Raw(_encode(record))
 

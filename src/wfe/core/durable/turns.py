@@ -12,6 +12,7 @@ from msgspec import Raw, structs
 from msgspec.msgpack import Decoder
 
 from wfe.core.durable import calls
+from wfe.core.durable.ahead import ahead_of
 from wfe.core.durable.places import MAIN, state_of
 from wfe.core.faults import end_run, withdrawing
 from wfe.core.plan import PlanNode
@@ -34,6 +35,7 @@ from wfe.model.durable import (
     OPEN,
     SUSPENDED,
     DurableTurn,
+    TurnAhead,
 )
 from wfe.model.durable import CANCELLED as TURN_CANCELLED
 from wfe.model.event import CommandDeferred, TaskReopened, TasksOpened
@@ -60,9 +62,12 @@ class _Done(NamedTuple):
 def task_ended(
     turn: Turn, key: int, attempt: int, status: int, value: Raw, error: ErrorInfo | None, previous: Raw, did: Raw
 ) -> None:
-    """The end of an open attempt: of a turn, or of a task that the function called."""
+    """The end of an open attempt: of a turn, or of a task that the function called, with the turn that follows."""
     if key != MAIN:
-        calls.task_ended(turn, key, attempt, status == DONE, value, error, previous)
+        told = None if did == NULL or status != DONE else ahead_of(turn.run, did, turn.now_ms)
+        calls.task_ended(turn, key, attempt, status == DONE, value, error, previous, 0 if told is None else told.at_ms)
+        if told is not None and turn.run.status not in ENDED:
+            _take_ahead(turn, told)
         return
     if turn.run.status == PAUSED:
         turn.emit(CommandDeferred(Raw(encode(TaskEnded(key, attempt, status, value, error, previous, did)))))
@@ -73,6 +78,23 @@ def task_ended(
     done = _read(turn, did)
     if isinstance(done, str):
         _refuse(turn, attempt, done + _DISAGREE)
+        return
+    _take(turn, attempt, done, status, value, error)
+
+
+def _take_ahead(turn: Turn, told: TurnAhead) -> None:
+    """A turn that fits is taken as the one that its task's end has opened; else that stays open."""
+    done = _checked(turn, told.turn)
+    if not isinstance(done, str):
+        turn.ready.remove(MAIN)
+        _take(turn, turn.run.open[MAIN], done, told.status, told.value, told.error)
+
+
+def _take(turn: Turn, attempt: int, done: _Done, status: int, value: Raw, error: ErrorInfo | None) -> None:
+    """Record a turn, and what it comes to."""
+    if len(state_of(turn.run).calls) + len(done.calls) > DURABLE_CALLS_MAX:
+        message = f"more than {DURABLE_CALLS_MAX} calls: begin a next round with wf.continue_with(...) before that"
+        end_run(turn, FAILED, error=_error(turn, "TooManyCalls", message))
         return
     _book(turn, attempt, done)
     if turn.run.status in ENDED:
@@ -92,16 +114,23 @@ def task_ended(
 
 def _read(turn: Turn, did: Raw) -> _Done | str:
     """What the function did, with its outcomes; or why it cannot be."""
-    state = state_of(turn.run)
     if did == NULL:
-        return _Done((), (), {}, state.taken, None)
+        return _Done((), (), {}, state_of(turn.run).taken, None)
+    try:
+        return _checked(turn, _decode_turn(did))
+    except MALFORMED as problem:
+        return f"the turn cannot be read: {problem}"
+
+
+def _checked(turn: Turn, told: DurableTurn) -> _Done | str:
+    """`_read`, of a turn that is decoded."""
+    state = state_of(turn.run)
     made: list[CallMade] = []
     cancels: list[int] = []
     values: dict[int, Raw] = {}
     next_input = None
     seq = len(state.calls)
     try:
-        told = _decode_turn(did)
         for command in told.commands:
             if command.kind == CANCEL:
                 cancels.append(command.seq)
@@ -148,13 +177,9 @@ def _book(turn: Turn, attempt: int, done: _Done) -> None:
 
 
 def _suspended(turn: Turn) -> None:
-    """The function waits: for something that can come, and has not made too many calls."""
+    """The function waits: for something that can come."""
     run = turn.run
-    state = state_of(run)
-    if len(state.calls) > DURABLE_CALLS_MAX:
-        message = f"more than {DURABLE_CALLS_MAX} calls: begin a next round with wf.continue_with(...) before that"
-        end_run(turn, FAILED, error=_error(turn, "TooManyCalls", message))
-    elif not (run.open or run.waits or run.children or any(timer > MAIN * 2 + DEADLINE for timer in run.timers)):
+    if not (run.open or run.waits or run.children or any(timer > MAIN * 2 + DEADLINE for timer in run.timers)):
         message = "the function waits for what no call of it can bring about: it awaits a bare future, or itself"
         end_run(turn, FAILED, error=_error(turn, "stuck", message))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextvars import Context
 from typing import Any, NoReturn
 
@@ -118,9 +118,12 @@ class Instance:
         self._deliver(record.completions[:had])
 
     def fits(self, record: DurableRecord, had: int) -> bool:
-        """Whether the record's last turn is where this instance stands, so that it can go on from here."""
+        """Whether the record's last turn is where this instance stands, so that it can go on from here. Only a part of
+        a record is meant for it: it may have gone ahead, and another turn with the same numbers may have been recorded.
+        """
         stands = (
-            record.round == self.round
+            record.partial
+            and record.round == self.round
             and had == self.taken
             and len(self._made) == record.since_call + len(record.calls)
         )
@@ -128,9 +131,16 @@ class Instance:
 
     def go_on(self, record: DurableRecord) -> Answer:
         """A further turn: what is new in the record is delivered."""
+        return self._go_on(record.completions[self.taken - record.since_completion :])
+
+    def go_ahead(self, seq: int, value: Raw, at_ms: int) -> Answer:
+        """A further turn on a call that is done, but not recorded yet."""
+        return self._go_on((DurableCompletion(seq, DONE, value, at_ms=at_ms),))
+
+    def _go_on(self, completions: Sequence[DurableCompletion]) -> Answer:
         self._commands = []
         try:
-            self._loop.inside(self._deliver, record.completions[self.taken - record.since_completion :])
+            self._loop.inside(self._deliver, completions)
         except Restless as error:
             return Answer(FAILED, self._commands, self.taken, error=error_info(error, self._node_id), over=True)
         return self._answer()
@@ -152,6 +162,26 @@ class Instance:
                     self._context.run(coroutine.close)
                 except BaseException as error:  # noqa: BLE001  whatever the function says to its end: it is over
                     self._last_words = repr(error)
+
+    @property
+    def name(self) -> str:
+        return self._function.name
+
+    @property
+    def made(self) -> int:
+        """Calls of this round."""
+        return len(self._made)
+
+    @property
+    def awaited(self) -> Collection[int]:
+        """Numbers of the calls that the function waits for."""
+        return self._waiting
+
+    def awaits(self, seq: int) -> bool:
+        return seq in self._waiting
+
+    def kind_of(self, seq: int) -> int:
+        return self._made[seq].kind
 
     def place(self) -> str:
         """``app.py:12``: where the function waits."""
