@@ -63,6 +63,11 @@ def configure(
     _lead_standard_logging(number)
 
 
+def tap(listener: Callable[[Mapping[str, Any]], None] | None) -> None:
+    """Called with each line that is logged, before it is masked and written; it must be quick and raise nothing."""
+    _log.listener = listener
+
+
 def get_logger(name: str) -> FilteringBoundLogger:
     """A logger whose lines carry ``logger=name``. May be made at import time; `configure` later still applies."""
     logger: FilteringBoundLogger = structlog.wrap_logger(
@@ -130,6 +135,7 @@ class _Log:
     """This process's log. Apart from structlog's own configuration, which belongs to the users' tasks."""
 
     def __init__(self) -> None:
+        self.listener: Callable[[Mapping[str, Any]], None] | None = None
         self.set_up(LEVELS["warning"], "auto", None, None, None, {})
 
     def set_up(
@@ -159,6 +165,8 @@ class _Log:
 
     def end(self, _logger: _Named, _method: str, event: Event) -> str:
         """One write per line, so that lines of several processes on one stream do not mix."""
+        if self.listener is not None:
+            self.listener(event)
         line = self._render(event)
         if self._mask is not None:
             line = self._mask(line)

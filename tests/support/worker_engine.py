@@ -26,7 +26,9 @@ from wfe.wire.messages import (
     WorkerHello,
     WorkerWelcome,
 )
+from wfe.wire.task_logs import LogFrame
 from wfe.worker.actor import COORDINATOR, Identity, WorkerActor
+from wfe.worker.task_logs import LineBuffer
 
 EMPTY = Raw(b"\x80")
 BODIES: dict[int, Any] = {
@@ -35,6 +37,7 @@ BODIES: dict[int, Any] = {
     Kind.CREDIT: Credit,
     Kind.RESULTS: Results,
     Kind.HEARTBEAT: WorkerHeartbeat,
+    Kind.TASK_LOGS: LogFrame,
 }
 
 
@@ -58,7 +61,7 @@ def frame(kind: Kind, body: object = None, request: int = 0) -> list[bytes]:
 class Engine:
     """A worker's actor with a coordinator and shards that the test plays by hand."""
 
-    def __init__(self, shards: int = 1, slots: int = 4, index: int = 0) -> None:
+    def __init__(self, shards: int = 1, slots: int = 4, index: int = 0, lines: LineBuffer | None = None) -> None:
         self.now_ms = 1_000
         self.connected = True
         self.opened: list[int] = []
@@ -68,7 +71,7 @@ class Engine:
         self.started: list[TaskSpec] = []
         self.cancelled: list[str] = []
         identity = Identity(worker="w", tasks=[("t", 1)], slots=slots, token="secret", index=index)
-        self.actor = WorkerActor(identity, self, self)
+        self.actor = WorkerActor(identity, self, self, lines)
         self.endpoints = [ShardEndpoint(i, 1, f"ipc://shard-{i}", f"tcp://shard-{i}") for i in range(shards)]
 
     # Network and TaskRunner

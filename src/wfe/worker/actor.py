@@ -39,6 +39,7 @@ from wfe.worker.isolation import Isolation
 from wfe.worker.link import LinkState, ShardLink, encode
 from wfe.worker.network import Network
 from wfe.worker.owners import follow_partitions
+from wfe.worker.task_logs import LineBuffer, LogSender
 
 COORDINATOR = -1
 """The link to the coordinator; links to shards have the shard's index."""
@@ -75,13 +76,17 @@ class Identity(Struct, kw_only=True):
 class WorkerActor:
     """One worker process. `retire` before leaving: it lends no more and calls unused credit back."""
 
-    def __init__(self, identity: Identity, network: Network, runner: TaskRunner) -> None:
+    def __init__(
+        self, identity: Identity, network: Network, runner: TaskRunner, lines: LineBuffer | None = None
+    ) -> None:
         self._identity, self._network, self._runner = identity, network, runner
         self._links: dict[int, ShardLink] = {}
         self._in_flight: dict[Key, tuple[ShardLink, int]] = {}
         """Attempts that are held, each with the link it came by and the size of its input."""
         self._held_bytes = 0
         self._isolation = Isolation()
+        self._lines = lines or LineBuffer()
+        self._log_sender = LogSender(self._lines)
         self._server = ""
         self._pace = Pace()
         self._hello_at_ms: int | None = None
@@ -132,6 +137,8 @@ class WorkerActor:
             else:
                 batch.append(result)
         self._pace.learn(max(1, len(results)), total_us)
+        if self._lines.waiting:
+            self._log_sender.send(self._links.values())
         for shard, batch in by_link.items():
             if shard.beats:
                 shard.heartbeat(len(self._in_flight), now_ms, force=True)
@@ -157,6 +164,7 @@ class WorkerActor:
                     self._open(shard, now_ms)
                 self._say_hello(shard, now_ms)
             shard.heartbeat(len(self._in_flight), now_ms)
+        self._log_sender.on_tick(self._links.values())
         self._start_alone(now_ms)
         self._lend(now_ms)
 

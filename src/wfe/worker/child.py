@@ -32,9 +32,10 @@ from wfe.wire.messages import TaskResult
 from wfe.worker import capture
 from wfe.worker.failure import error_info
 from wfe.worker.functions import TaskFunction, encode_result
-from wfe.worker.ipc import Beat, Cancel, Ended, Pipe, Prepare, Run, Stop, decode_to_child
+from wfe.worker.ipc import Beat, Cancel, Ended, Pipe, Prepare, Run, Said, Stop, decode_to_child
 from wfe.worker.job import CURRENT, Job, current_fields
 from wfe.worker.resources import close_resources
+from wfe.worker.task_logs import LineBuffer, LinePipe
 
 _PR_SET_PDEATHSIG = 1
 
@@ -44,6 +45,7 @@ class ChildProcess:
 
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
+        self.lines = LinePipe(LineBuffer(mask_secrets), lambda batches: pipe.send(Said(batches)))
         self._work: SimpleQueue[Run | None] = SimpleQueue()
         self._functions: dict[tuple[str, str], TaskFunction] = {}
         self._job: Job | None = None
@@ -96,6 +98,7 @@ class ChildProcess:
             CURRENT.set(None)
             self._job = None
         capture.flush(job)
+        self.lines.flush()
         return result
 
     def _beat(self, job: Job, details: Raw, progress: float) -> None:
@@ -169,8 +172,10 @@ def main(descriptor: int) -> int:
         context=current_fields,
         process="task",
     )
+    child = ChildProcess(pipe)
+    observe.tap(child.lines.tap)
     capture.install()
-    ChildProcess(pipe).serve()
+    child.serve()
     return 0
 
 

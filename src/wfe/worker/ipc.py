@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from wfe.limits import FRAME_BYTES_MAX
 from wfe.wire.messages import NULL, TaskResult, TaskSpec
+from wfe.wire.task_logs import LogBatch
 
 _LENGTH = struct.Struct(">I")
 
@@ -50,6 +51,12 @@ class Beat(Struct, tag="beat"):
     progress: float = -1.0
 
 
+class Said(Struct, tag="said"):
+    """What the attempt that runs has printed and logged."""
+
+    batches: list[LogBatch]
+
+
 class Ended(Struct, tag="ended"):
     """The end of the attempt."""
 
@@ -57,7 +64,7 @@ class Ended(Struct, tag="ended"):
 
 
 ToChild = Prepare | Run | Cancel | Stop
-FromChild = Beat | Ended
+FromChild = Beat | Said | Ended
 _encode = msgspec.msgpack.Encoder().encode
 decode_to_child = msgspec.msgpack.Decoder(ToChild).decode
 decode_from_child = msgspec.msgpack.Decoder(FromChild).decode

@@ -29,6 +29,7 @@ from wfe.wire.messages import (
     WorkerHeartbeat,
     WorkerHello,
 )
+from wfe.wire.task_logs import LogFrame
 from wfe.worker.credit import Account, Order
 
 BYTES_PER_FRAME = FRAME_BYTES_MAX - PAYLOAD_BYTES_MAX - MIB
@@ -158,6 +159,10 @@ class ShardLink:
     def bye(self) -> None:
         self._write(Kind.BYE, None)
         self.state = LinkState.DOWN
+
+    def tell_lines(self, frame: LogFrame) -> bool:
+        """What tasks said. One that is lost on the way is lost: no hello follows."""
+        return self._send([header(Kind.TASK_LOGS), encode(frame)])
 
     # ---- results ----
 

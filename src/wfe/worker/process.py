@@ -29,6 +29,7 @@ from wfe.worker.deadlines import DeadlineBoard
 from wfe.worker.job import current_fields
 from wfe.worker.resources import close_async_resources, close_resources
 from wfe.worker.runner import Runner
+from wfe.worker.task_logs import LineBuffer
 
 EXIT_OK, EXIT_REFUSED, EXIT_UNREACHABLE = 0, 2, 3
 TICK_S = 0.1
@@ -115,6 +116,7 @@ class WorkerProcess:
         options: WorkerOptions,
         tasks: Mapping[tuple[str, int], RegisteredTask],
         connect: Connect,
+        lines: LineBuffer | None = None,
     ) -> None:
         self._loop, self._options = loop, options
         self._board = DeadlineBoard.open(options.board) if options.board else None
@@ -126,6 +128,7 @@ class WorkerProcess:
             self._on_results,
             board=self._board,
             log=(options.log_level, options.log_format),
+            lines=lines,
         )
         identity = Identity(
             worker=options.worker or f"worker-{os.urandom(8).hex()}",
@@ -138,7 +141,7 @@ class WorkerProcess:
             labels=options.labels,
         )
         self._task_names = sorted({name for name, _ in tasks})
-        self.actor = WorkerActor(identity, self._connections, self.runner)
+        self.actor = WorkerActor(identity, self._connections, self.runner, lines)
         self._connections.on_frame = self.actor.on_frame
         self._exit: asyncio.Future[int] = loop.create_future()
         self._started_ms = monotonic_ms()
@@ -262,17 +265,21 @@ def main(
         process="worker",
         index=options.index,
     )
+    lines = LineBuffer(mask_secrets)
+    observe.tap(lines.tap)
     capture.install()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        return runner.run(_serve(options, tasks, connect))
+        return runner.run(_serve(options, tasks, connect, lines))
 
 
-async def _serve(options: WorkerOptions, tasks: Mapping[tuple[str, int], RegisteredTask], connect: Connect) -> int:
-    code = await WorkerProcess(asyncio.get_running_loop(), options, tasks, connect).run()
+async def _serve(
+    options: WorkerOptions, tasks: Mapping[tuple[str, int], RegisteredTask], connect: Connect, lines: LineBuffer
+) -> int:
+    code = await WorkerProcess(asyncio.get_running_loop(), options, tasks, connect, lines).run()
     _end_within(LEAVE_S, code)
     return code
 

@@ -29,8 +29,9 @@ from wfe import observe
 from wfe.errors import WfeError
 from wfe.wire.messages import NULL, TaskResult
 from wfe.worker.failure import error_info, failure
-from wfe.worker.ipc import Cancel, Ended, Pipe, Prepare, Run, Stop, decode_from_child
+from wfe.worker.ipc import Cancel, Ended, Pipe, Prepare, Run, Said, Stop, decode_from_child
 from wfe.worker.job import Job
+from wfe.worker.task_logs import LineBuffer
 
 CANCEL_GRACE_S = 1.0
 """A cancelled attempt may clean up for this long before its process is killed."""
@@ -105,8 +106,9 @@ class ProcessPool:
         processes: int | None,
         deliver: Callable[[TaskResult], None],
         log: tuple[str, str] = ("info", "auto"),
+        lines: LineBuffer | None = None,
     ) -> None:
-        self._loop, self._deliver = loop, deliver
+        self._loop, self._deliver, self._lines = loop, deliver, lines
         self._max = processes or os.cpu_count() or 1
         self._log = log
         self._lanes: list[Lane] = []
@@ -226,7 +228,10 @@ class ProcessPool:
             message = decode_from_child(data)
             if isinstance(message, Ended):
                 return message.result
-            if job.function.beat is not None:
+            if isinstance(message, Said):
+                for batch in message.batches if self._lines is not None else ():
+                    self._lines.put(batch)
+            elif job.function.beat is not None:
                 job.function.beat(job, message.details, message.progress)
         lane.child = None
         child.kill()

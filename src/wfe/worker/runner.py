@@ -25,6 +25,7 @@ from wfe.worker.failure import failure
 from wfe.worker.functions import TaskFunction
 from wfe.worker.job import FAILED, Job, JobKey
 from wfe.worker.processes import ProcessPool
+from wfe.worker.task_logs import LineBuffer
 from wfe.worker.threads import SlotPool
 
 
@@ -52,6 +53,7 @@ class Runner:
         board: DeadlineBoard | None = None,
         processes: int | None = None,
         log: tuple[str, str] = ("info", "auto"),
+        lines: LineBuffer | None = None,
     ) -> None:
         self._loop, self._on_results = loop, on_results
         self._tasks = tasks
@@ -62,7 +64,7 @@ class Runner:
         self._beats: dict[JobKey, TaskBeat] = {}
         self._async = AsyncRunner(loop, self._ended, board, slots)
         self._threads = SlotPool(loop, slots, self._ended_many, board)
-        self._processes = ProcessPool(loop, processes, self._ended, log)
+        self._processes = ProcessPool(loop, processes, self._ended, log, lines)
         self._turns = Turns(loop, tasks, self._ended, board=board, board_slot=slots + 1)
 
     def start(self, spec: object) -> None:

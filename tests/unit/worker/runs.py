@@ -14,6 +14,7 @@ from wfe.model.registered import RegisteredTask
 from wfe.wire.messages import NULL, TaskBeat, TaskRef, TaskResult, TaskSpec
 from wfe.worker.deadlines import DeadlineBoard
 from wfe.worker.runner import Runner
+from wfe.worker.task_logs import LineBuffer
 
 WAIT_S = 30.0
 
@@ -21,10 +22,18 @@ WAIT_S = 30.0
 class Runs:
     """``await runs(function, a=1)`` gives the `TaskResult`; `start` and `ended` do it in two steps."""
 
-    def __init__(self, slots: int = 4, board: DeadlineBoard | None = None, processes: int = 2) -> None:
+    def __init__(
+        self, slots: int = 4, board: DeadlineBoard | None = None, processes: int = 2, lines: LineBuffer | None = None
+    ) -> None:
         self.tasks: dict[tuple[str, int], RegisteredTask] = {}
         self.runner = Runner(
-            asyncio.get_running_loop(), self.tasks, slots, self._on_results, board=board, processes=processes
+            asyncio.get_running_loop(),
+            self.tasks,
+            slots,
+            self._on_results,
+            board=board,
+            processes=processes,
+            lines=lines,
         )
         self.results: dict[str, TaskResult] = {}
         self.batches: list[list[str]] = []

@@ -95,3 +95,10 @@ def beat_for_ever() -> str:
 def says_something() -> str:
     print("hello from a process")
     return context().key
+
+
+@in_process
+def says(count: int) -> None:
+    for number in range(count):
+        print(f"line {number}")
+    print("the end", end="")
