@@ -26,8 +26,9 @@ from wfe.wire.messages import (
     WorkerHello,
     WorkerWelcome,
 )
-from wfe.worker.actor import COORDINATOR, Identity, WorkerActor
+from wfe.worker.actor import COORDINATOR, WorkerActor
 from wfe.worker.credit import Account, plan
+from wfe.worker.identity import Identity
 
 encode = msgspec.msgpack.encode
 decode = msgspec.msgpack.decode

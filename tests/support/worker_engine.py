@@ -27,7 +27,8 @@ from wfe.wire.messages import (
     WorkerWelcome,
 )
 from wfe.wire.task_logs import LogFrame
-from wfe.worker.actor import COORDINATOR, Identity, WorkerActor
+from wfe.worker.actor import COORDINATOR, WorkerActor
+from wfe.worker.identity import Identity
 from wfe.worker.task_logs import LineBuffer
 
 EMPTY = Raw(b"\x80")

@@ -205,11 +205,35 @@ def _about_workers(cause: Cause) -> str:
             taken = f" by {holders}" if holders else ""
             slots = f"{cause.slots} slots of {cause.workers} workers"
             return f"all {slots} that offer {task} are taken{taken}: more workers or slots would help"
+        case "labels":
+            flags = " ".join(f"--label {label}" for label in cause.missing)
+            lacking = "the label" if len(cause.missing) == 1 else "the labels"
+            return (
+                f"{_those(cause)} {task}, and none has {lacking} {', '.join(cause.missing)}: "
+                f"start one with `wfe worker --app APP {flags}`"
+            )
+        case "resources":
+            flags = " ".join(f"--resource {amount}" for amount in cause.missing)
+            return (
+                f"{_those(cause)} {task}, and none has as much as {', '.join(cause.missing)}: "
+                f"start one with `wfe worker --app APP {flags}`"
+            )
+        case "taken":
+            holders = ", ".join(dict.fromkeys(_run_of(place) for place in cause.by))
+            taken = f" by {holders}" if holders else ""
+            return (
+                f"{task} needs {', '.join(cause.missing)}, of which no worker has enough to spare: "
+                f"it is taken{taken}: another worker with `--resource` would help"
+            )
         case "alone":
             return f"{task} was lost with its worker before and waits for a worker of its own"
         case "soon":
             return f"{task} is about to be given to one"
     return task
+
+
+def _those(cause: Cause) -> str:
+    return "one worker offers" if cause.workers == 1 else f"{cause.workers} workers offer"
 
 
 def _about_lock(cause: Cause) -> str:

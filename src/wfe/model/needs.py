@@ -70,7 +70,7 @@ def check_amount(name: str, amount: object) -> Amount:
     elif isinstance(amount, bool) or not isinstance(amount, int | float):
         raise ValueError(f'{name}: an amount is a number, or a size such as "2GB", not {amount!r}')
     else:
-        value = int(amount) if amount == amount and abs(amount) < RESOURCE_AMOUNT_MAX and amount % 1 == 0 else amount
+        value = int(amount) if abs(amount) < RESOURCE_AMOUNT_MAX and amount % 1 == 0 else amount
     if not 0 < value <= RESOURCE_AMOUNT_MAX:
         raise ValueError(f"{name}: an amount is more than 0 and at most {RESOURCE_AMOUNT_MAX}, not {amount!r}")
     if abs(value * THOUSAND - round(value * THOUSAND)) > 1e-6 or thousandths(value) < 1:

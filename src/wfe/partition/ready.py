@@ -8,12 +8,15 @@ is still open. Those that nobody takes are thrown out when they might be most of
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import TypeAlias
 
 from wfe.limits import ADMIT_READY_MAX
+from wfe.model.needs import Needs
 from wfe.partition.entry import Entry
 
-Kind = tuple[str, int]
+Kind: TypeAlias = tuple[str, int] | tuple[str, int, Needs]
+"""A task's name and version, and what it asks of its worker if it asks for anything."""
 Item = tuple[Entry, int]
 
 
@@ -86,9 +89,25 @@ class ReadyQueue:
         room = (size + ADMIT_READY_MAX) // 2 if size < ADMIT_READY_MAX else size + size // 4
         self._compact_at = max(COMPACT_MIN, min(2 * size, room))
 
+    def drop(self, unwanted: Callable[[Entry], bool]) -> None:
+        """Forget all tasks of some runs."""
+        for level in self._levels.values():
+            for kind, queue in list(level.items()):
+                kept = deque(item for item in queue if not unwanted(item[0]))
+                self.size -= len(queue) - len(kept)
+                if kept:
+                    level[kind] = kept
+                else:
+                    del level[kind]
+
     def count(self, kinds: frozenset[Kind]) -> int:
         """Tasks of these kinds."""
         return sum(len(queue) for level in self._levels.values() for kind, queue in level.items() if kind in kinds)
+
+    def waiting(self, kinds: Collection[Kind]) -> list[Kind]:
+        """Those of these kinds that have tasks, in the order in which they are to be served."""
+        found = (kind for priority in self._order for kind, queue in self._levels[priority].items() if queue)
+        return list(dict.fromkeys(kind for kind in found if kind in kinds))
 
     def kinds(self) -> Iterable[Kind]:
         """Kinds that have tasks waiting."""

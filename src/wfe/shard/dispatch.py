@@ -14,15 +14,19 @@ from functools import partial
 from wfe.core import decide
 from wfe.core.values import splice
 from wfe.limits import FRAME_MESSAGES_MAX, LOSSES_SUSPECT, TASK_INPUT_BYTES_MAX
+from wfe.model.needs import Needs
 from wfe.model.state import NULL, PAUSED
 from wfe.partition.entry import Entry, Lease
+from wfe.partition.ready import Item
 from wfe.partition.ready import Kind as TaskKind
 from wfe.shard.cargo import Cargo
 from wfe.shard.core import ShardCore, encode
 from wfe.shard.durable import spec_of
 from wfe.shard.links import Link
+from wfe.shard.pools import wants_of
 from wfe.shard.turns import Turns
 from wfe.wire.frames import Kind, header
+from wfe.wire.lending import Want
 from wfe.wire.messages import Dispatch, ShardLoad, TaskSpec
 
 _DISPATCH = header(Kind.DISPATCH)
@@ -52,22 +56,42 @@ class Dispatcher:
             for link in list(creditors):
                 if not self._fill(link, now_ms):
                     creditors.remove(link)
+        if self._turns.pools.has_grants:
+            self._fill_granted(now_ms)
         if self._aside or self._waiting:
             self._place_suspects(everybody, now_ms)
         if ready.size:
             for link in everybody:
-                if not link.told_ready and self._ready_for(link):
+                if (not link.told_ready and self._ready_for(link)) or (link.rationed and self._news_of_wants(link)):
                     self.tell_load(link)
 
     def _fill(self, link: Link, now_ms: int) -> bool:
         """One frame of tasks for a worker; False when it has no credit left or nothing it can run is ready."""
-        ready = self._core.ready
         wanted = min(link.credit_tasks, FRAME_MESSAGES_MAX)
         if wanted <= 0 or link.credit_bytes <= 0:
             return False
-        items = ready.take(link.kinds, wanted)
+        items = self._core.ready.take(link.kinds, wanted)
         if not items:
             return False
+        self._hand_over(link, items, now_ms)
+        return True
+
+    def _fill_granted(self, now_ms: int) -> None:
+        """Tasks that need resources go to those who have set them aside; what is left of that is given back."""
+        pools, ready = self._turns.pools, self._core.ready
+        for kind in ready.waiting(pools.rationed):
+            needs, only = pools.rationed[kind], frozenset((kind,))
+            for link in pools.granted(kind):
+                while (count := link.grants.get(needs, 0)) > 0 and (
+                    items := ready.take(only, min(count, FRAME_MESSAGES_MAX))
+                ):
+                    self._hand_over(link, items, now_ms, needs)
+                    if self._aside:
+                        break  # more of them may be at the front of the queue
+        pools.give_back()
+
+    def _hand_over(self, link: Link, items: list[Item], now_ms: int, needs: Needs | None = None) -> None:
+        """Sends one frame with as many of these tasks as fit; ``needs``: it uses grants, not credit."""
         specs: list[TaskSpec] = []
         leases: list[Lease] = []
         size = filled = 0
@@ -80,7 +104,7 @@ class Dispatcher:
             attempt = run.open.get(key)
             if attempt is None or key in entry.leases or run.status == PAUSED:
                 continue  # withdrawn, claimed, or to be queued anew at resume
-            if size > link.credit_bytes:
+            if size > link.credit_bytes and needs is None:
                 self._put_back(items[position:])
                 break
             suspect = bool(run.losses) and run.losses.get(key, 0) >= LOSSES_SUSPECT
@@ -122,15 +146,20 @@ class Dispatcher:
                 alone = True
                 break
         if specs:
-            link.credit_tasks = 0 if alone else link.credit_tasks - len(specs)
-            link.credit_bytes = 0 if alone else link.credit_bytes - size
+            if alone:
+                link.credit_tasks = link.credit_bytes = 0
+                link.grants.clear()
+            elif needs is None:
+                link.credit_tasks -= len(specs)
+                link.credit_bytes -= size
+            else:
+                link.grants[needs] -= len(specs)
             link.held.update(dict.fromkeys(leases))
-            self._send(link, specs, alone, cargo)
-        return True
+            self._send(link, specs, alone, cargo, needs)
 
-    def _send(self, link: Link, specs: list[TaskSpec], alone: bool, cargo: Cargo) -> None:
+    def _send(self, link: Link, specs: list[TaskSpec], alone: bool, cargo: Cargo, needs: Needs | None) -> None:
         link.dispatch_seq += 1
-        message = Dispatch(link.dispatch_seq, specs, alone, cargo.sent())
+        message = Dispatch(link.dispatch_seq, specs, alone, cargo.sent(), needs)
         if not self._core.workers.send(link.peer, [_DISPATCH, encode(message)]):
             # The frame did not leave: the worker will see the gap in its numbers and say hello anew.
             self._core.counters["dispatch_unsent"] += 1
@@ -148,13 +177,7 @@ class Dispatcher:
         """What did not fit into a frame stays at the front of its queue."""
         for item in reversed(items):
             entry, key = item
-            self._core.ready.put_back(entry.run.priority, self._kind(item), entry, key)
-
-    def _kind(self, item: tuple[Entry, int]) -> TaskKind:
-        entry, key = item
-        if entry.run.durable is not None:
-            return self._turns.homes.queue_of(entry, key)
-        return self._turns.kinds(entry.plan)[key % entry.plan.stride]
+            self._core.ready.put_back(entry.run.priority, self._turns.kind_of(entry, key), entry, key)
 
     # ---- suspects ---------------------------------------------------------------------------------------------------
 
@@ -167,21 +190,22 @@ class Dispatcher:
         del self._suspects[link.worker]
         return False
 
-    def forget(self, worker: str) -> None:
+    def forget(self, link: Link) -> None:
         """A worker is gone."""
-        self._suspects.pop(worker, None)
+        self._suspects.pop(link.worker, None)
+        self._turns.pools.forget(link)
 
     def _place_suspects(self, links: list[Link], now_ms: int) -> None:
         """One for each worker that holds none; those that nobody may have now return to the front of their queues."""
         aside, self._aside = self._aside, []
         for link in links:
             if link.credit_tasks > 0 and link.credit_bytes > 0 and not self._has_suspect(link):
-                fitting = next((item for item in aside if self._kind(item) in link.kinds), None)
+                fitting = next((item for item in aside if self._turns.kind_of(*item) in link.kinds), None)
                 if fitting is not None:
                     aside.remove(fitting)
                     self._put_back([fitting])
                     self._fill(link, now_ms)
-        self._waiting = Counter(map(self._kind, aside))
+        self._waiting = Counter(self._turns.kind_of(*item) for item in aside)
         self._put_back(aside)
 
     def _ready_for(self, link: Link) -> int:
@@ -198,7 +222,17 @@ class Dispatcher:
     def tell_load(self, link: Link) -> None:
         waiting = self._ready_for(link)
         link.told_ready = waiting > 0
-        self._core.workers.send(link.peer, [_LOAD, encode(ShardLoad(waiting, link.dispatch_seq))])
+        wants = self._wants_of(link) if link.rationed else []
+        link.told_wants = {want.needs for want in wants}
+        self._core.workers.send(link.peer, [_LOAD, encode(ShardLoad(waiting, link.dispatch_seq, wants))])
+
+    def _wants_of(self, link: Link) -> list[Want]:
+        but = self._waiting if self._waiting and self._has_suspect(link) else {}
+        return wants_of(link, self._core.ready, but)
+
+    def _news_of_wants(self, link: Link) -> bool:
+        """Whether tasks wait for resources of this worker that it has not been asked for, or do not any more."""
+        return {want.needs for want in self._wants_of(link)} != link.told_wants
 
 
 def _spec(entry: Entry, key: int, attempt: int, worker: str, now_ms: int) -> TaskSpec | None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from msgspec import Raw
 
 from wfe.core.durable.places import MAIN, state_of
-from wfe.core.durable.records import errand_of, kind_of, record_of, redelivers, timeout_of
+from wfe.core.durable.records import asked_of, errand_of, kind_of, record_of, redelivers, timeout_of
 from wfe.model.event import RunEvent
 from wfe.model.event_durable import RoundContinued, TurnTaken
 from wfe.model.state import NULL, PAUSED, RUNNING
@@ -57,7 +57,11 @@ class Homes:
     def queue_of(self, entry: Entry, key: int) -> Kind:
         """The queue that an open place of a durable function waits in."""
         home = self._kinds.get(entry.home) if key == MAIN else None
-        return home or kind_of(entry.run, entry.plan, key)
+        if home is not None:
+            return home
+        name, version = kind_of(entry.run, entry.plan, key)
+        needs = asked_of(entry.run, entry.plan, key)
+        return (name, version) if needs is None else (name, version, needs)
 
     def look(self) -> None:
         """Now and then: turns that have waited for their worker since the last look may go to anybody."""

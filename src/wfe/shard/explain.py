@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
-from wfe.core.durable.records import kind_of
 from wfe.core.durable.turns import by_changed_code
 from wfe.core.plan import Plan
 from wfe.errors import UnknownRun
 from wfe.limits import LOSSES_SUSPECT
 from wfe.model.ids import is_run_id
-from wfe.partition.entry import Entry
+from wfe.model.needs import Needs, amount_text, missing_labels, missing_resources
+from wfe.partition.entry import Entry, Lease
 from wfe.partition.locks import place_of
 from wfe.partition.partition import Partition
-from wfe.partition.ready import Kind as TaskKind
 from wfe.partition.views import entry_view, run_view, waiting_for
 from wfe.shard.core import Found, ShardCore
 from wfe.shard.links import Link
@@ -79,36 +78,64 @@ class Explainer:
         return found
 
     def _explain_task(self, cause: Cause, entry: Entry, key: int) -> None:
-        name, version = self._kind_of(entry, key)
+        kind = self._turns.kind_of(entry, key)
+        name, version = kind[:2]
+        needs = kind[2] if len(kind) == 3 else None
         links = list(self._links.values())
-        able = [link for link in links if (name, version) in link.kinds]
+        offering = [link for link in links if (name, version) in link.tasks]
+        able = [link for link in offering if needs is None or kind in link.kinds or kind in link.rationed]
         cause.task_version, cause.workers = version, len(able) if able else len(links)
         cause.slots = sum(link.slots for link in able)
         if not links:
             cause.reason = "no_workers"
         elif not able:
-            cause.offers = sorted({other for link in links for task, other in link.kinds if task == name})
+            cause.offers = sorted({other for link in links for task, other in link.tasks if task == name})
             cause.reason = "version" if cause.offers else "nobody"
+            if offering and needs is not None:
+                _explain_misfit(cause, needs, offering)
         elif entry.run.losses.get(key, 0) >= LOSSES_SUSPECT:
             cause.reason = "alone"
+        elif needs is not None and needs.resources:
+            self._explain_ration(cause, needs, able)
         elif any(link.credit_tasks > 0 for link in able):
             cause.reason = "soon"
         else:
             cause.reason, cause.by = "slots", _holders(able)
 
-    def _kind_of(self, entry: Entry, key: int) -> TaskKind:
-        if entry.run.durable is not None:
-            return kind_of(entry.run, entry.plan, key)
-        return self._turns.kinds(entry.plan)[key % entry.plan.stride]
+    def _explain_ration(self, cause: Cause, needs: Needs, able: list[Link]) -> None:
+        """There are workers that it fits, once others that use the same have ended."""
+        names = {name for name, _ in needs.resources}
+
+        def shares(lease: Lease) -> bool:
+            kind = self._turns.kind_of(lease.entry, lease.key)
+            return len(kind) == 3 and any(name in names for name, _ in kind[2].resources)
+
+        cause.by = _holders(able, shares)
+        cause.reason = "taken" if cause.by else "soon"
+        cause.missing = [f"{name}={amount_text(name, amount)}" for name, amount in needs.resources]
 
 
 def _cause(wait: Waiting) -> Cause:
     return Cause(wait.kind, wait.node, wait.detail, wait.since_ms, wait.due_ms, wait.attempt)
 
 
-def _holders(links: Iterable[Link]) -> list[str]:
+def _explain_misfit(cause: Cause, needs: Needs, offering: list[Link]) -> None:
+    """No worker that offers the task has what it needs: what those that come nearest lack."""
+    cause.workers = len(offering)
+    lacking = min((missing_labels(needs, link.labels) for link in offering), key=len)
+    if lacking:
+        cause.reason, cause.missing = "labels", lacking
+        return
+    labelled = [link for link in offering if not missing_labels(needs, link.labels)]
+    short = min((missing_resources(needs, link.resources) for link in labelled), key=len)
+    cause.reason = "resources"
+    cause.missing = [f"{name}={amount_text(name, amount)}" for name, amount in short]
+
+
+def _holders(links: Iterable[Link], which: Callable[[Lease], bool] = lambda _: True) -> list[str]:
     """Places that hold slots, those that got them first in front."""
-    leases = sorted((lease for link in links for lease in link.held), key=lambda lease: lease.dispatched_ms)
+    held = (lease for link in links for lease in link.held if which(lease))
+    leases = sorted(held, key=lambda lease: lease.dispatched_ms)
     return [_place(lease.entry, lease.key) for lease in leases[:NAMED_MAX]]
 
 

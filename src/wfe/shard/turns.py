@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from wfe.core import decide
-from wfe.core.plan import Plan
+from wfe.core.plan import Plan, PlanNode
 from wfe.core.turn import Turn
 from wfe.errors import WfeError
 from wfe.model.command import Command
@@ -18,12 +18,13 @@ from wfe.model.ids import partition_of
 from wfe.model.state import ENDED, PAUSED
 from wfe.observe import get_logger
 from wfe.partition.entry import Entry, Lease, rebuild
+from wfe.partition.ready import Kind
 from wfe.partition.views import outcome
 from wfe.shard.core import ShardCore
 from wfe.shard.durable import Homes
+from wfe.shard.pools import Pools
 
 _log = get_logger("shard")
-KindTable = dict[str, list[tuple[str, int]]]
 
 
 class Turns:
@@ -32,7 +33,8 @@ class Turns:
     def __init__(self, core: ShardCore, withdrawn: Callable[[Lease], None]) -> None:
         self._core = core
         self._withdrawn = withdrawn
-        self._kinds: dict[str, list[tuple[str, int]]] = {}
+        self._kinds: dict[str, list[Kind]] = {}
+        self.pools = Pools(core)
         self.homes = Homes(core.ready, core.counters, withdrawn)
         self._spare: Turn | None = None
         """The turn that was filed last, for the next: making one costs more than most turns do."""
@@ -146,14 +148,24 @@ class Turns:
             if unclaimed and unclaimed.get(key) == entry.run.open.get(key):
                 continue  # a worker may present it; what nobody presents is opened anew
             if key not in entry.leases:
-                push(priority, self.homes.queue_of(entry, key) if durable else kinds[key % stride], entry, key)
+                push(priority, self.kind_of(entry, key) if durable else kinds[key % stride], entry, key)
 
-    def kinds(self, plan: Plan) -> list[tuple[str, int]]:
-        """The (task, version) of each node of a plan; others have a placeholder."""
+    def kind_of(self, entry: Entry, key: int) -> Kind:
+        """The queue that an open place waits in."""
+        if entry.run.durable is None:
+            return self.kinds(entry.plan)[key % entry.plan.stride]
+        kind = self.homes.queue_of(entry, key)
+        if len(kind) == 3:
+            self.pools.learn(kind)
+        return kind
+
+    def kinds(self, plan: Plan) -> list[Kind]:
+        """The kind of task of each node of a plan; others have a placeholder."""
         found = self._kinds.get(plan.hash)
         if found is None:
-            found = [(node.task, node.task_version) if node.task else ("", 0) for node in plan.nodes]
-            self._kinds[plan.hash] = found
+            found = self._kinds[plan.hash] = [_kind_of(node) for node in plan.nodes]
+            for kind in found:
+                self.pools.learn(kind)
         return found
 
     def _ended(self, entry: Entry) -> None:
@@ -169,3 +181,9 @@ class Turns:
             told = outcome(run)
             for client, _ in core.watchers.take(run.id):
                 core.outcomes.setdefault(client, []).append(told)
+
+
+def _kind_of(node: PlanNode) -> Kind:
+    if not node.task:
+        return ("", 0)
+    return (node.task, node.task_version) if node.needs is None else (node.task, node.task_version, node.needs)

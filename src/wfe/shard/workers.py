@@ -15,7 +15,7 @@ import msgspec
 from wfe.core import decide
 from wfe.errors import ProtocolError, Unauthorized, WfeError
 from wfe.limits import CREDIT_TASKS_MAX, FRAME_MESSAGES_MAX, FRAME_MESSAGES_REFUSED, HEARTBEAT_MS, TASK_INPUT_BYTES_MAX
-from wfe.model.command import TaskEnded, TaskLost
+from wfe.model.command import TaskEnded
 from wfe.model.durable import NEED_ALL
 from wfe.model.ids import PARTITION_OF_PREFIX
 from wfe.model.malformed import MALFORMED
@@ -25,11 +25,12 @@ from wfe.observe import get_logger
 from wfe.partition.entry import Entry, Lease
 from wfe.shard.core import ShardCore, encode, error_reply
 from wfe.shard.dispatch import Dispatcher
-from wfe.shard.durable import lease_timeout_ms, needs_all, runs_once
-from wfe.shard.links import NOWHERE, Link, detached, place_of
+from wfe.shard.durable import needs_all, runs_once
+from wfe.shard.links import NOWHERE, Link, believable, detached, loss_of, nothing, place_of
 from wfe.shard.loading import Loader
 from wfe.shard.turns import Turns
 from wfe.wire.frames import Kind, decode_header, header
+from wfe.wire.lending import Want
 from wfe.wire.messages import (
     Ack,
     Credit,
@@ -45,12 +46,6 @@ from wfe.wire.messages import (
 _log = get_logger("shard")
 _RESULTS_ACK = header(Kind.RESULTS_ACK)
 _DONE = 0
-_CREDIT_MAX = 1 << 40
-"""Far above what workers lend (`CREDIT_BYTES_MAX`), far below what a frame can say."""
-
-
-def _nothing(_body: bytes) -> None:
-    """The decoder of kinds whose body says nothing: it may be empty, or null."""
 
 
 class Workers:
@@ -72,8 +67,9 @@ class Workers:
             Kind.CREDIT: (msgspec.msgpack.Decoder(Credit).decode, self._on_credit),
             Kind.RESULTS: (msgspec.msgpack.Decoder(Results).decode, self._on_results),
             Kind.HEARTBEAT: (msgspec.msgpack.Decoder(WorkerHeartbeat).decode, self._on_heartbeat),
-            Kind.RECALL: (_nothing, self._on_recall),
-            Kind.BYE: (_nothing, self._on_bye),
+            Kind.RECALL: (nothing, self._on_recall),
+            Kind.BYE: (nothing, self._on_bye),
+            Kind.GRANT: (msgspec.msgpack.Decoder(list[Want]).decode, self.turns.pools.on_grant),
         }
         self._decode_hello = msgspec.msgpack.Decoder(WorkerHello).decode
 
@@ -125,13 +121,13 @@ class Workers:
         known = self._by_worker.pop(hello.worker, None)
         if known is not None:
             self.links.pop(known.peer, None)
-            link.unconfirmed = known.held
-            for lease in known.unconfirmed:
-                link.unconfirmed[lease] = None
+            self.turns.pools.forget(known)
+            link.unconfirmed = known.held | known.unconfirmed
         self._acks.pop(peer, None)  # it numbers the frames of a conversation that is over
         self.links[peer] = link
         self._by_worker[hello.worker] = link
         self.turns.homes.add(hello.worker)
+        self.turns.pools.join(link)
         for ref in hello.held:
             self._claim(link, ref, now_ms)
         welcome = WorkerWelcome(settings.epoch, settings.lease_ms)
@@ -161,7 +157,7 @@ class Workers:
         self._loader.run(partition, ref.run_id, claim, now_ms)
 
     def _on_credit(self, link: Link, credit: Credit, now_ms: int) -> None:
-        if not (0 <= credit.tasks <= _CREDIT_MAX and 0 <= credit.bytes <= _CREDIT_MAX):
+        if not believable(credit):
             self._complain(
                 link.peer, ProtocolError(f"nobody lends credit of {credit.tasks} tasks, {credit.bytes} bytes")
             )
@@ -173,7 +169,8 @@ class Workers:
 
     def _presented(self, link: Link, now_ms: int) -> None:
         """The worker has presented all it has: what it did not name never reached it, or was lost on the way."""
-        self.hellos.add(link.worker)
+        if not link.stale:
+            self.hellos.add(link.worker)
         if not link.unconfirmed:
             return
         lost, link.unconfirmed = link.unconfirmed, {}
@@ -220,7 +217,8 @@ class Workers:
         partitions = self._core.partitions
         missing = done = 0
         for result in message.results:
-            partition = partitions.get(PARTITION_OF_PREFIX.get(result.run_id[:2], -1))
+            number = PARTITION_OF_PREFIX.get(result.run_id[:2], -1)
+            partition = partitions.get(number)
             entry = partition.entries.get(result.run_id) if partition is not None else None
             if entry is not None:
                 done += self._result(link, entry, result, now_ms)
@@ -325,22 +323,13 @@ class Workers:
         self._cancels.setdefault(link.peer, []).append(ref)
 
     def _lost(self, lease: Lease, now_ms: int, *, spent: bool) -> None:
-        """An attempt was lost with its worker; one that had used up its time counts as timed out."""
+        """An attempt was lost with its worker."""
         entry, key = lease.entry, lease.key
         if entry.leases.get(key) is not lease:
             return
         del entry.leases[key]
-        timeout_ms = lease_timeout_ms(lease)
-        overrun = bool(spent and timeout_ms and now_ms - lease.dispatched_ms > timeout_ms)
-        previous = NULL if lease.previous is None else lease.previous
-
-        command: TaskEnded | TaskLost = TaskLost(key, lease.attempt, spent, previous)
-        if overrun:
-            message = f"took longer than {timeout_ms} ms; its process was stuck and was replaced"
-            error = ErrorInfo("TimedOut", message, types=("TimedOut",))
-            command = TaskEnded(key, lease.attempt, 1, NULL, error, previous)
         self._core.counters["tasks_lost" if spent else "tasks_returned"] += 1
-        self.turns.apply(entry, now_ms, command)
+        self.turns.apply(entry, now_ms, loss_of(lease, now_ms, spent=spent))
 
     def _drop(self, link: Link, now_ms: int, *, spent: bool) -> None:
         """A worker is gone. Those of its tasks that it had begun count as lost: the oldest, as many as it has slots."""
@@ -348,7 +337,7 @@ class Workers:
         if self._by_worker.get(link.worker) is link:
             del self._by_worker[link.worker]
         self.hellos.discard(link.worker)
-        self._dispatcher.forget(link.worker)
+        self._dispatcher.forget(link)
         self.turns.homes.remove(link.worker)
         self._acks.pop(link.peer, None)
         self._cancels.pop(link.peer, None)
@@ -396,5 +385,5 @@ class Workers:
                 for first in range(0, len(refs), FRAME_MESSAGES_MAX):
                     send(peer, [header(Kind.CANCEL_TASKS), encode(refs[first : first + FRAME_MESSAGES_MAX])])
             self._cancels.clear()
-        if self._core.ready.size:
+        if self._core.ready.size or self.turns.pools.has_grants:
             self._dispatcher.run(self.links.values(), now_ms)

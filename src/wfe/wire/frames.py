@@ -80,6 +80,10 @@ class Kind(IntEnum):
     REJECT = 61  # <- nothing: I do not know you, say hello again
     BYE = 62  # nothing ->
 
+    # resources of workers (bodies in wire.lending)
+    GRANT = 118  # list[Want] ->: set aside for tasks of this shard
+    UNUSED = 119  # <- list[Want]: granted in vain
+
     # backups (bodies in wire.backups): client -> coordinator, then coordinator <-> shard
     BACKUP = 70  # Backup ->, answered by REPLY BackupReport; asked again until it says done
     QUIESCE = 71  # <- Barrier: send no new letters to other shards, say QUIET once the sent ones are settled

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from msgspec import Raw, Struct
 
+from wfe.model.needs import Needs
 from wfe.model.policy import ErrorInfo
+from wfe.wire.lending import Credit, ShardLoad
 from wfe.wire.rebalance import PartitionLoad
 from wfe.wire.runs import (
     NULL,
@@ -35,6 +37,7 @@ from wfe.wire.traces import TaskTrace
 __all__ = [
     "NULL",
     "ControlRun",
+    "Credit",
     "ErrorReply",
     "FindRun",
     "GetRun",
@@ -45,6 +48,7 @@ __all__ = [
     "RunOutcome",
     "RunPage",
     "RunView",
+    "ShardLoad",
     "SignalRun",
     "StartOutcome",
     "StartRun",
@@ -331,6 +335,8 @@ class Dispatch(Struct, array_like=True):
     alone: bool = False
     blobs: list[tuple[bytes, Raw]] = []
     """Large values that inputs refer to by name (`model.blob`), but for those that the worker has (`wire.blobs`)."""
+    needs: Needs | None = None
+    """What each of these tasks uses of what was granted for it; None: they use credit."""
 
 
 class Results(Struct, array_like=True):
@@ -362,19 +368,13 @@ class WorkerHello(Struct, array_like=True):
     local: bool = False
     pid: int = 0
     labels: dict[str, str] = {}
+    resources: dict[str, int] = {}
 
 
 class WorkerWelcome(Struct, array_like=True):
     epoch: int
     lease_ms: int
     error: ErrorReply | None = None
-
-
-class Credit(Struct, array_like=True):
-    """Room for so many further tasks and bytes of input, on top of what was lent before."""
-
-    tasks: int
-    bytes: int
 
 
 class TaskBeat(Struct, array_like=True):
@@ -391,10 +391,3 @@ class WorkerHeartbeat(Struct, array_like=True):
     dispatch_seq: int
     running: int
     beats: list[TaskBeat] = []
-
-
-class ShardLoad(Struct, array_like=True):
-    """``ready``: tasks that wait for credit and that this worker could run. ``dispatch_seq``: the last frame sent."""
-
-    ready: int
-    dispatch_seq: int = 0

@@ -11,22 +11,19 @@ from collections.abc import Iterable
 from functools import partial
 
 import msgspec
-from msgspec import Struct
 
 from wfe import observe
 from wfe.errors import ProtocolError
-from wfe.limits import HEARTBEAT_MS
 from wfe.model.malformed import MALFORMED
 from wfe.ports import TaskRunner
 from wfe.wire.blobs import input_bytes, unpack
 from wfe.wire.frames import Kind, decode_header, header
+from wfe.wire.lending import ShardLoad, Want
 from wfe.wire.messages import (
     Ack,
     Dispatch,
     ErrorReply,
-    Hello,
     ShardEndpoint,
-    ShardLoad,
     TaskBeat,
     TaskRef,
     TaskResult,
@@ -35,16 +32,16 @@ from wfe.wire.messages import (
     WorkerWelcome,
 )
 from wfe.worker.credit import Pace, plan
+from wfe.worker.identity import Greeting, Identity
 from wfe.worker.isolation import Isolation
-from wfe.worker.link import LinkState, ShardLink, encode
+from wfe.worker.link import LinkState, ShardLink
 from wfe.worker.network import Network
 from wfe.worker.owners import follow_partitions
+from wfe.worker.ration import Ration
 from wfe.worker.task_logs import LineBuffer, LogSender
 
 COORDINATOR = -1
 """The link to the coordinator; links to shards have the shard's index."""
-PING_MS = 2 * HEARTBEAT_MS
-HELLO_RETRY_MAX_MS = 5_000
 _REFUSALS = ("unauthorized", "protocol")
 
 _logger = observe.get_logger("wfe.worker")
@@ -53,24 +50,11 @@ _error = msgspec.msgpack.Decoder(ErrorReply).decode
 _dispatch = msgspec.msgpack.Decoder(Dispatch).decode
 _ack = msgspec.msgpack.Decoder(Ack).decode
 _load = msgspec.msgpack.Decoder(ShardLoad).decode
+_wants = msgspec.msgpack.Decoder(list[Want]).decode
 _refs = msgspec.msgpack.Decoder(list[TaskRef]).decode
 _shard_welcome = msgspec.msgpack.Decoder(WorkerWelcome).decode
 
 Key = tuple[str, int, int, int]
-
-
-class Identity(Struct, kw_only=True):
-    """Who a worker is. ``tasks``: (name, version) pairs that it runs; ``index`` chooses its home shard."""
-
-    worker: str
-    tasks: list[tuple[str, int]]
-    slots: int
-    token: str = ""
-    index: int = 0
-    local: bool = False
-    pid: int = 0
-    labels: dict[str, str] = {}
-    software: str = ""
 
 
 class WorkerActor:
@@ -85,14 +69,12 @@ class WorkerActor:
         """Attempts that are held, each with the link it came by and the size of its input."""
         self._held_bytes = 0
         self._isolation = Isolation()
+        self._ration = Ration(identity.resources, identity.slots)
         self._lines = lines or LineBuffer()
         self._log_sender = LogSender(self._lines)
         self._server = ""
         self._pace = Pace()
-        self._hello_at_ms: int | None = None
-        self._hello_wait_ms = HEARTBEAT_MS
-        self._heard_ms = 0
-        self._ping_at_ms = 0
+        self._greeting = Greeting(identity, partial(network.send, COORDINATOR))
         self.welcomed = False
         """Whether the coordinator has ever accepted this worker."""
         self.connected = False
@@ -136,6 +118,8 @@ class WorkerActor:
                 by_link[shard] = [result]
             else:
                 batch.append(result)
+        if self._ration.held:
+            self._ration.ended((r.run_id, r.node, r.activation, r.attempt) for r in results)
         self._pace.learn(max(1, len(results)), total_us)
         if self._lines.waiting:
             self._log_sender.send(self._links.values())
@@ -157,7 +141,7 @@ class WorkerActor:
 
     def on_tick(self, now_ms: int) -> None:
         """Call it every 100 ms or so."""
-        self._tick_coordinator(now_ms)
+        self._greeting.on_tick(now_ms, connected=self.connected)
         for shard in self._links.values():
             if shard.hello_due(now_ms):
                 if shard.silent(now_ms):  # the connection may be half dead, and still hold our identity at the shard
@@ -187,9 +171,8 @@ class WorkerActor:
     @property
     def settled(self) -> bool:
         """Nothing is held, lent or unacknowledged: the worker can leave without any loss."""
-        return not self._in_flight and not any(
-            shard.unacknowledged() or shard.credit_tasks for shard in self._links.values()
-        )
+        lent = self._ration.granted or any(shard.credit_tasks for shard in self._links.values())
+        return not (self._in_flight or lent or any(shard.unacknowledged() for shard in self._links.values()))
 
     @property
     def connecting(self) -> bool:
@@ -203,26 +186,12 @@ class WorkerActor:
 
     # ---- the coordinator ----
 
-    def _tick_coordinator(self, now_ms: int) -> None:
-        if not self.connected:
-            if self._hello_at_ms is None or now_ms - self._hello_at_ms >= self._hello_wait_ms:
-                if self._hello_at_ms is not None:
-                    self._hello_wait_ms = min(2 * self._hello_wait_ms, HELLO_RETRY_MAX_MS)
-                me = self._identity
-                message = Hello(me.token, "worker", me.software, me.worker)
-                sent = self._network.send(COORDINATOR, [header(Kind.HELLO), encode(message)])
-                self._hello_at_ms = now_ms if sent else None  # not connected yet: try at the next tick
-        elif now_ms - self._ping_at_ms >= PING_MS:
-            self._ping_at_ms = now_ms
-            self._network.send(COORDINATOR, [header(Kind.PING), b""])
-
     def _on_coordinator(self, kind: int, body: bytes, now_ms: int) -> None:
-        self._heard_ms = now_ms
         if kind == Kind.WELCOME:
             welcome = _welcome(body)
             self.welcomed = self.connected = True
             self.refused = None
-            self._hello_wait_ms = HEARTBEAT_MS
+            self._greeting.answered()
             if self._server and welcome.server != self._server:
                 self._let_go()
             self._server = welcome.server
@@ -231,7 +200,8 @@ class WorkerActor:
             error = _error(body)
             if error.code == "unauthorized" and self.connected:
                 # The identity outlived a coordinator: the new one wants a hello.
-                self.connected, self._hello_at_ms = False, None
+                self.connected = False
+                self._greeting.again()
             elif not self.welcomed and error.code in _REFUSALS:
                 self.refused = error
             else:
@@ -244,6 +214,7 @@ class WorkerActor:
         _logger.warning("another server answers: the tasks of the former one are dropped", held=len(self._in_flight))
         for key in self._in_flight:
             self._runner.cancel(TaskRef(*key))
+        self._ration.ended(self._in_flight)
         self._in_flight.clear()
         self._isolation.clear()
         self._held_bytes = 0
@@ -261,6 +232,7 @@ class WorkerActor:
         for index, link in list(self._links.items()):
             if index not in known:  # what it has given is kept: a server that starts may not know all its shards yet
                 link.down()
+                self._ration.void(index)
                 if not link.unacknowledged() and all(holder is not link for holder, _ in self._in_flight.values()):
                     del self._links[index]
                     self._network.close(index)
@@ -274,6 +246,7 @@ class WorkerActor:
         link.home = home
         if not endpoint.up:
             link.down()
+            self._ration.void(endpoint.index)
             return
         before, link.endpoint = link.endpoint, endpoint
         moved = link.opened_ms is None or (endpoint.ipc, endpoint.tcp) != (before.ipc, before.tcp)
@@ -301,10 +274,15 @@ class WorkerActor:
         elif kind == Kind.RESULTS_ACK:
             shard.acknowledged(_ack(body).seq, now_ms)
         elif kind == Kind.LOAD:
-            if shard.loaded(_load(body), now_ms):
-                self._lend(now_ms)
-            else:
+            load = _load(body)
+            self._ration.wanted(shard.endpoint.index, load.wants)
+            if not shard.loaded(load, now_ms) or self._ration.lost(shard.endpoint.index, now_ms):
                 self._resync(shard, now_ms)
+            else:
+                self._lend(now_ms)
+        elif kind == Kind.UNUSED:
+            self._ration.unused(shard.endpoint.index, _wants(body))
+            self._lend(now_ms)
         elif kind == Kind.RETURNED:
             shard.returned()
             self._lend(now_ms)
@@ -337,6 +315,7 @@ class WorkerActor:
         shard.dispatch_seq = dispatch.seq
         in_flight, start = self._in_flight, self._runner.start
         size_total = 0
+        needs = dispatch.needs
         unpack(dispatch.tasks, dispatch.blobs, shard.blobs)
         alone = dispatch.alone and len(dispatch.tasks) == 1  # several can't each be the only one
         for spec in dispatch.tasks:
@@ -346,13 +325,19 @@ class WorkerActor:
             if key not in in_flight:
                 in_flight[key] = (shard, size)
                 self._held_bytes += size
+                if needs is not None:
+                    self._ration.take(key, needs)
                 if alone:
                     self._isolation.take(key, spec, now_ms)
                 else:
                     start(spec)
-        shard.dispatched(len(dispatch.tasks), size_total, now_ms)
+        if needs is not None:
+            self._ration.used(shard.endpoint.index, needs, len(dispatch.tasks))
+        else:
+            shard.dispatched(len(dispatch.tasks), size_total, now_ms)
         if alone:
             shard.returned()
+            self._ration.void(shard.endpoint.index)
             self._start_alone(now_ms)
         self._lend(now_ms)
 
@@ -361,20 +346,22 @@ class WorkerActor:
         if spec is not None:
             self._runner.start(spec)
 
-        elif not key[3]:  # no attempt: a function that its run does not need here any more
-            self._runner.cancel(TaskRef(*key))
     def _cancel(self, key: Key) -> None:
         if key in self._in_flight:
             if self._isolation.drop(key):
                 self._held_bytes -= self._in_flight.pop(key)[1]
+                self._ration.ended((key,))
             else:
                 self._runner.cancel(TaskRef(*key))
+        elif not key[3]:  # no attempt: a function that its run does not need here any more
+            self._runner.cancel(TaskRef(*key))
 
     def _say_hello(self, shard: ShardLink, now_ms: int) -> None:
         me = self._identity
+        self._ration.void(shard.endpoint.index)
         held = [TaskRef(*key) for key, (link, _) in self._in_flight.items() if link is shard]
         shard.hello(
-            WorkerHello(me.token, me.worker, me.tasks, me.slots, held, me.local, me.pid, me.labels),
+            WorkerHello(me.token, me.worker, me.tasks, me.slots, held, me.local, me.pid, me.labels, me.resources),
             now_ms,
         )
 
@@ -389,6 +376,10 @@ class WorkerActor:
         if not links:
             return
         alone = self._isolation.active(now_ms)
+        if self._ration.waiting and not self.retiring and not alone:
+            able = [index for index, shard in self._links.items() if shard.state is LinkState.OPEN]
+            for index, grants in self._ration.allot(able, now_ms).items():
+                self._links[index].grant(grants)
         target = 0 if self.retiring or alone else self._pace.target(self._identity.slots)
         step = self._pace.step(target)
         free = target - len(self._in_flight)

@@ -19,11 +19,10 @@ from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, HEARTBEAT_MS, LEASE_
 from wfe.model.durable import NEED_ALL
 from wfe.wire.blobs import BlobWindow
 from wfe.wire.frames import PROTOCOL, Header, Kind, encode_header, header
+from wfe.wire.lending import Credit, ShardLoad, Want
 from wfe.wire.messages import (
-    Credit,
     Results,
     ShardEndpoint,
-    ShardLoad,
     TaskBeat,
     TaskResult,
     WorkerHeartbeat,
@@ -217,6 +216,10 @@ class ShardLink:
             self.ready = max(0, self.ready - order.tasks)
             if order.tasks:
                 self.lent_at_ms = now_ms
+
+    def grant(self, grants: list[Want]) -> None:
+        """Says for how many tasks with which needs resources are set aside."""
+        self._write(Kind.GRANT, grants)
 
     def loaded(self, load: ShardLoad, now_ms: int) -> bool:
         """What the shard would like to give. False: a frame was lost on the way, so the books disagree."""

@@ -24,8 +24,9 @@ from wfe.limits import DRAIN_MS
 from wfe.model.registered import RegisteredTask
 from wfe.wire.messages import ShardEndpoint, TaskBeat, TaskResult
 from wfe.worker import capture
-from wfe.worker.actor import COORDINATOR, Identity, WorkerActor
+from wfe.worker.actor import COORDINATOR, WorkerActor
 from wfe.worker.deadlines import DeadlineBoard
+from wfe.worker.identity import Identity
 from wfe.worker.job import current_fields
 from wfe.worker.resources import close_async_resources, close_resources
 from wfe.worker.runner import Runner

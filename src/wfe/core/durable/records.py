@@ -13,6 +13,7 @@ from wfe.core.plan import Plan
 from wfe.core.values import splice
 from wfe.model.blob import expand
 from wfe.model.durable import NULL, OPEN, Called, DurableRecord, TaskBody
+from wfe.model.needs import Needs
 from wfe.model.state import RunState
 
 _encode = Encoder().encode
@@ -39,6 +40,11 @@ def kind_of(run: RunState, plan: Plan, key: int) -> tuple[str, int]:
         return plan.nodes[0].task, plan.nodes[0].task_version
     call = call_at(run, plan, key)
     return call.name, call.version
+
+
+def asked_of(run: RunState, plan: Plan, key: int) -> Needs | None:
+    """What the worker of an open place must have."""
+    return None if key == MAIN or key not in run.open else decode_task(call_at(run, plan, key).options).needs
 
 
 def timeout_of(run: RunState, plan: Plan, key: int) -> int:
