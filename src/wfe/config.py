@@ -54,6 +54,10 @@ class ServeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """Development mode: a changed graph may take over an explicit version."""
     alone: bool = False
     """An engine of one caller, which no other worker joins: see `AppOptions`."""
+    otel: str = ""
+    """Where spans go, see `WorkerOptions`."""
+    otel_sample: float = -1.0
+    """Of runs without a caller's trace: the share that is traced; below 0: as OTEL_TRACES_SAMPLER says, else all."""
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
     parent_fd: int = -1
@@ -115,6 +119,8 @@ class WorkerOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     board: str = ""
     lease_ms: int = LEASE_MS
     labels: dict[str, str] = {}
+    otel: str = ""
+    """Where spans go: the URL of a collector that takes OTLP over HTTP, ``env`` (as OTEL_* says), "" or ``off``."""
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
     parent_fd: int = -1
@@ -139,6 +145,17 @@ class GatewayOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     tls_cert: str = ""
     tls_key: str = ""
     trusted_network: bool = False
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "auto"
+    parent_fd: int = -1
+
+
+class TracerOptions(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The process that exports the spans of runs that have ended. ``otel``: where to, see `WorkerOptions`."""
+
+    connect: str = DEFAULT_ADDRESS
+    token: str = ""
+    otel: str = ""
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
     parent_fd: int = -1

@@ -2,7 +2,7 @@
 
 ``shard`` and ``worker`` run until told to leave; ``shard-drain`` checkpoints a shard's log and ends; ``read-app``
 prints an app's definitions, so that the coordinator never imports user code; ``serve`` is a server with a parent,
-``gateway`` speaks HTTP for one.
+``gateway`` speaks HTTP for one, and ``tracer`` exports traces.
 """
 
 from __future__ import annotations
@@ -16,12 +16,20 @@ from typing import TypeVar
 import msgspec
 
 from wfe.bootstrap.parents import die_with_parent, parent_watch, read_options
-from wfe.config import AppOptions, GatewayOptions, ServeOptions, ShardOptions, WorkerOptions, mask_secrets
+from wfe.config import (
+    AppOptions,
+    GatewayOptions,
+    ServeOptions,
+    ShardOptions,
+    TracerOptions,
+    WorkerOptions,
+    mask_secrets,
+)
 from wfe.coordinator.supervision import EXIT_STARVED
 from wfe.errors import DataFull, TooFewDescriptors, UnknownTask, WfeError
 
 EXIT_REFUSED = 2
-_Options = TypeVar("_Options", ServeOptions, ShardOptions, WorkerOptions, AppOptions, GatewayOptions)
+_Options = TypeVar("_Options", ServeOptions, ShardOptions, WorkerOptions, AppOptions, GatewayOptions, TracerOptions)
 
 
 def main(role: str) -> int:
@@ -49,6 +57,8 @@ def _run(role: str) -> int:
             return _serve()
         case "gateway":
             return _gateway()
+        case "tracer":
+            return _tracer()
     print(f"wfe.bootstrap: there is no role {role!r}", file=sys.stderr)
     return EXIT_REFUSED
 
@@ -129,6 +139,13 @@ def _gateway() -> int:
     from wfe.bootstrap.gateways import run_gateway
 
     return run_gateway(_options(GatewayOptions))
+
+
+def _tracer() -> int:
+    """Exports the spans of runs that have ended."""
+    from wfe.bootstrap.traces import run_tracer
+
+    return run_tracer(_options(TracerOptions))
 
 
 def _read_app() -> int:

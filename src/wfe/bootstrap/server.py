@@ -18,6 +18,7 @@ import msgspec
 from wfe import observe
 from wfe.bootstrap.gateways import url_of, with_gateway
 from wfe.bootstrap.parents import parent_watch
+from wfe.bootstrap.traces import with_tracing
 from wfe.bootstrap.world import SystemClock, SystemRandom, new_loop
 from wfe.config import AppOptions, ServeOptions, ShardOptions, mask_secrets
 from wfe.coordinator.actor import Coordinator
@@ -63,7 +64,7 @@ def serve(options: ServeOptions) -> int:
 def _serve(options: ServeOptions, stack: ExitStack) -> int:
     if options.shards < 1 or options.workers < 0 or options.slots < 1:
         raise ConfigError("--shards and --slots must be at least 1, --workers at least 0")
-    options = with_gateway(options)
+    options = with_tracing(with_gateway(options))
     listen = listen_address(options.listen)
     raise_descriptor_limit()
     data = Path(options.data).resolve()
@@ -115,6 +116,7 @@ def _serve(options: ServeOptions, stack: ExitStack) -> int:
         shard_command=command("shard"),
         worker_command=command("worker"),
         gateway_command=command("gateway"),
+        tracer_command=command("tracer"),
         clock=SystemClock(),
         random=random,
         make_archive=partial(DirectoryArchive, data, catalogue.snapshot),

@@ -10,6 +10,7 @@ import msgspec
 from wfe.bootstrap.server import EXIT_REFUSED, command
 from wfe.config import DEFAULT_ADDRESS, WorkerOptions, find_token, mask_secrets
 from wfe.errors import ConfigError
+from wfe.otel import endpoint_of
 
 
 def work(options: WorkerOptions) -> int:
@@ -24,6 +25,7 @@ def work(options: WorkerOptions) -> int:
         options = msgspec.structs.replace(options, connect=os.environ.get("WFE_ADDRESS", "").strip() or DEFAULT_ADDRESS)
     try:
         address = parse_tcp(options.connect).text
+        options = msgspec.structs.replace(options, otel=endpoint_of(options.otel))
     except ConfigError as error:
         print(f"wfe: {error}", file=sys.stderr)
         return EXIT_REFUSED

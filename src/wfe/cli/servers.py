@@ -39,6 +39,8 @@ _LEVELS = click.Choice(["debug", "info", "warning", "error"])
     metavar="SIZE",
     help="Keep so much of what tasks print and log; 0B: nothing [default: 1GiB].",
 )
+@click.option("--otel", metavar="URL", help="Send traces to an OTLP collector, e.g. http://127.0.0.1:4318; off: none.")
+@click.option("--otel-sample", type=click.FloatRange(0, 1), help="The share of runs that is traced [default: 1].")
 @click.option("--log-level", type=_LEVELS, help="[default: info]")
 @click.option("--config", "file", metavar="FILE", help="A TOML file with these options; flags win.")
 def serve_command(file: str | None, as_json: bool, **flags: Any) -> int:
@@ -58,6 +60,7 @@ def serve_command(file: str | None, as_json: bool, **flags: Any) -> int:
 @click.option("--app", "apps", metavar="APP", multiple=True, required=True, help="The app with the tasks; repeatable.")
 @click.option("--connect", metavar="ADDRESS", help="The server [default: WFE_ADDRESS, else tcp://127.0.0.1:7700].")
 @click.option("--slots", type=click.IntRange(1), help="Tasks that it runs at once [default: 16].")
+@click.option("--otel", metavar="URL", help="Send traces of tasks to an OTLP collector; off: none.")
 @click.option("--log-level", type=_LEVELS, help="[default: info]")
 @click.option("--config", "file", metavar="FILE", help="A TOML file with these options; flags win.")
 def worker_command(file: str | None, as_json: bool, **flags: Any) -> int:
@@ -80,6 +83,7 @@ def worker_command(file: str | None, as_json: bool, **flags: Any) -> int:
 @click.option(
     "--http", metavar="HOST:PORT", help="Where the HTTP gateway listens [default: 127.0.0.1:7780; off: none]."
 )
+@click.option("--otel", metavar="URL", help="Send traces to an OTLP collector, e.g. http://127.0.0.1:4318.")
 @click.option("--log-level", type=_LEVELS, help="[default: info]")
 def dev_command(apps: tuple[str, ...], as_json: bool, **flags: Any) -> int:
     """Run an app's engine and workers, and start them anew when its files change.

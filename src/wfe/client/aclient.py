@@ -24,6 +24,7 @@ from wfe.client.replies import decoder_of
 from wfe.client.runs import AsyncRun, check_run_id, fetch_view
 from wfe.client.starter import Starter
 from wfe.client.studies import Studying
+from wfe.client.traces import Traced
 from wfe.client.typed import TypedWorkflow
 from wfe.client.views import run_info
 from wfe.client.why import Explaining
@@ -31,6 +32,7 @@ from wfe.config import DEFAULT_ADDRESS, find_token
 from wfe.errors import Disconnected, UnknownRun
 from wfe.limits import LIST_LIMIT_DEFAULT
 from wfe.model.ids import partition_of_key
+from wfe.otel import current_traceparent
 from wfe.wire.frames import Kind
 from wfe.wire.messages import (
     FindRun,
@@ -54,7 +56,7 @@ ADDRESS_CHARS_MAX = 10_000
 _decode_view = decoder_of(RunView)
 
 
-class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explaining, Feeding):
+class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explaining, Feeding, Traced):
     """A connection to a server. Made by `aconnect`; use it as ``async with``."""
 
     def __init__(
@@ -206,7 +208,7 @@ class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explain
         args, kwargs = call_of(args, kwargs)
         named = target.goes_by_name(kwargs)
         labels = key_of(key), priority_of(priority), tags_of(tags)
-        run = StartRun("", target.input_of(args, kwargs), *labels, True, named=named)
+        run = StartRun("", target.input_of(args, kwargs), *labels, True, named=named, trace=current_traceparent())
         watch = await self._starter.start(target.name, target.version, run)
         return AsyncRun(self._open(), run.run_id, target.returns, watch=watch)
 
@@ -250,7 +252,8 @@ class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explain
         connection, target = self._open(), await self.target(workflow)
         encode, named = target.input_of_item, target.item_goes_by_name
         order, shared = priority_of(priority), tags_of(tags)
-        runs = [StartRun("", encode(item), "", order, shared, True, named=named(item)) for item in items]
+        trace = current_traceparent()
+        runs = [StartRun("", encode(item), "", order, shared, True, named=named(item), trace=trace) for item in items]
         if not runs:
             return []
         batch = await connection.start(target.name, target.version, runs)
@@ -334,7 +337,8 @@ class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explain
                 raise
             target = target_of(workflow)
             named = target.goes_by_name(start.kwargs)
-            fresh = StartRun("", target.input_of(start.args, start.kwargs), key, 0, {}, True, named=named)
+            encoded, trace = target.input_of(start.args, start.kwargs), current_traceparent()
+            fresh = StartRun("", encoded, key, 0, {}, True, named=named, trace=trace)
             watch = await self._starter.start(target.name, target.version, fresh)
             run = AsyncRun(self._open(), fresh.run_id, target.returns, watch=watch)
         await run.signal(name, payload, event_id=event_id, correlation=correlation)

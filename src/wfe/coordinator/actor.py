@@ -10,8 +10,15 @@ from __future__ import annotations
 
 import msgspec
 
-from wfe.config import GatewayOptions, ServeOptions, ShardOptions, WorkerOptions
+from wfe.config import ServeOptions
 from wfe.coordinator.backups import Backups
+from wfe.coordinator.child_options import (
+    ChildOptions,
+    gateway_options,
+    shard_options,
+    tracer_options,
+    worker_options,
+)
 from wfe.coordinator.deploys import Deploys
 from wfe.coordinator.effects import Effects, Site
 from wfe.coordinator.peers import Peers
@@ -63,6 +70,7 @@ class Coordinator:
         children = [Child("shard", i) for i in range(options.shards)]
         children += [Child("worker", i) for i in range(options.workers)]
         children += [Child("gateway", 0)] if options.http else []
+        children += [Child("tracer", 0)] if options.otel else []
         self.supervisor = Supervisor(children, self._spawn)
         self.backups = Backups(
             topology=self.topology,
@@ -95,9 +103,9 @@ class Coordinator:
     # ---- what happens -----------------------------------------------------------------------------------------------
 
     def start(self, now_ms: int) -> None:
-        """Starts the shards and the gateway; the workers follow."""
+        """Starts the shards, the gateway and the tracer; the workers follow."""
         self._probe_due_ms = now_ms + PEER_PROBE_MS
-        for child in (*self.supervisor.of("shard"), *self.supervisor.of("gateway")):
+        for child in (*self.supervisor.of("shard"), *self.supervisor.of("gateway"), *self.supervisor.of("tracer")):
             self.supervisor.start(child, now_ms)
         self._start_workers(now_ms)
 
@@ -263,60 +271,21 @@ class Coordinator:
             _log.error("a child cannot be started", child=child.name, reason=str(error))
             raise ChildProcessError(str(error)) from error
 
-    def _options_of(self, child: Child) -> ShardOptions | WorkerOptions | GatewayOptions:
-        if child.role == "shard":
-            return self._shard_options(child)
-        return self._worker_options(child) if child.role == "worker" else self._gateway_options()
-
-    def _shard_options(self, child: Child) -> ShardOptions:
-        epoch = self._catalogue.next_epoch()
-        self.topology.started(child.index, epoch)
-        return ShardOptions(
-            index=child.index,
-            epoch=epoch,
-            data=self.options.data,
-            partitions=self.topology.shards[child.index].partitions,
-            partitions_total=self.topology.partitions,
-            server=self._catalogue.server_id,
-            back_endpoint=self.site.back_address,
-            ipc=self.site.shard_ipc(child.index, epoch),
-            token=self.site.token,
-            durability=self.options.durability,
-            lease_ms=self.options.lease_ms,
-            recovery_grace_ms=self.options.recovery_grace_ms,
-            retention_ms=self.options.retention_ms,
-            disk_budget_bytes=self.options.disk_budget_bytes
-            * len(self.topology.shards[child.index].partitions)
-            // self.topology.partitions,
-            task_logs_bytes=self.options.task_logs_bytes,
-            log_level=self.options.log_level,
-            log_format=self.options.log_format,
-        )
-
-    def _worker_options(self, child: Child) -> WorkerOptions:
-        child.worker = f"local-{child.index}-{self._random.bits(48):012x}"
-        return WorkerOptions(
-            apps=self.options.apps,
-            connect=self.site.worker_address,
-            token=self.site.token,
-            slots=self.options.slots,
-            index=child.index,
-            worker=child.worker,
-            local=True,
-            lease_ms=self.options.lease_ms,
-            log_level=self.options.log_level,
-            log_format=self.options.log_format,
-        )
-
-    def _gateway_options(self) -> GatewayOptions:
-        return msgspec.structs.replace(
-            self.options.gateway or GatewayOptions(),
-            connect=self.site.worker_address,
-            token=self.site.token,
-            http=self.options.http,
-            log_level=self.options.log_level,
-            log_format=self.options.log_format,
-        )
+    def _options_of(self, child: Child) -> ChildOptions:
+        options, site = self.options, self.site
+        match child.role:
+            case "shard":
+                epoch = self._catalogue.next_epoch()
+                self.topology.started(child.index, epoch)
+                partitions = self.topology.shards[child.index].partitions
+                server, total = self._catalogue.server_id, self.topology.partitions
+                return shard_options(options, site, server, child.index, epoch, partitions, total)
+            case "worker":
+                child.worker = f"local-{child.index}-{self._random.bits(48):012x}"
+                return worker_options(options, site, child.index, child.worker)
+            case "tracer":
+                return tracer_options(options, site)
+        return gateway_options(options, site)
 
     # ---- drain ------------------------------------------------------------------------------------------------------
 
@@ -329,6 +298,8 @@ class Coordinator:
         waiting = [shard for shard in self.topology.shards if not shard.draining]
         if waiting:
             self._drain_due_ms = now_ms + DRAIN_MS
+            for child in self.supervisor.running("tracer"):  # it has seen what the workers finished
+                self._effects.terminate(child.name)
         for shard in waiting:
             served = shard.serving
             self.topology.withdraw(shard)

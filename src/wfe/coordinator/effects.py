@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from wfe.config import GatewayOptions, ShardOptions, WorkerOptions
+from wfe.config import GatewayOptions, ShardOptions, TracerOptions, WorkerOptions
 
 
 class Effects(Protocol):
@@ -15,7 +15,7 @@ class Effects(Protocol):
 
     def send_back(self, peer: bytes, parts: list[bytes]) -> bool: ...
 
-    def spawn(self, name: str, options: ShardOptions | WorkerOptions | GatewayOptions) -> int:
+    def spawn(self, name: str, options: ShardOptions | WorkerOptions | GatewayOptions | TracerOptions) -> int:
         """Starts a child and returns its process id; OSError when the system refuses."""
         ...
 

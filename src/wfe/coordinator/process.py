@@ -17,7 +17,7 @@ from typing import Protocol
 
 import msgspec
 
-from wfe.config import GatewayOptions, ServeOptions, ShardOptions, WorkerOptions
+from wfe.config import GatewayOptions, ServeOptions, ShardOptions, TracerOptions, WorkerOptions
 from wfe.coordinator.actor import Coordinator
 from wfe.coordinator.children import Children
 from wfe.coordinator.effects import Site
@@ -62,6 +62,7 @@ class World:
     clock: Clock
     random: Random
     gateway_command: Sequence[str] = ()
+    tracer_command: Sequence[str] = ()
     make_archive: Callable[[ArchiveDone], Archive] | None = None
     """None: this engine makes no backups."""
 
@@ -135,9 +136,11 @@ class Process:
     def send_back(self, peer: bytes, parts: list[bytes]) -> bool:
         return self._back is not None and self._back.send(peer, parts)
 
-    def spawn(self, name: str, options: ShardOptions | WorkerOptions | GatewayOptions) -> int:
+    def spawn(self, name: str, options: ShardOptions | WorkerOptions | GatewayOptions | TracerOptions) -> int:
         if isinstance(options, GatewayOptions):
             return self._children.spawn(name, self._world.gateway_command, options)
+        if isinstance(options, TracerOptions):
+            return self._children.spawn(name, self._world.tracer_command, options)
         if isinstance(options, ShardOptions):
             if options.ipc:
                 self._sockets_of[name] = Path(options.ipc.removeprefix("ipc://"))

@@ -84,6 +84,8 @@ class AsyncRunner:
         if job.deadline_ns:
             self._watch(job)
         CURRENT.set(job)
+        if job.tracing is not None:
+            job.tracing.enter(job)
         try:
             value = encode_result(await job.function.invoke(job.spec))
             result = job.done(value, time.monotonic_ns())

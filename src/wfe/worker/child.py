@@ -24,7 +24,7 @@ from queue import SimpleQueue
 import psutil
 from msgspec import Raw
 
-from wfe import observe
+from wfe import observe, otel
 from wfe.config import mask_secrets
 from wfe.errors import AppError, TaskCancelled
 from wfe.model.registered import RegisteredTask
@@ -38,6 +38,7 @@ from wfe.worker.resources import close_resources
 from wfe.worker.task_logs import LineBuffer, LinePipe
 
 _PR_SET_PDEATHSIG = 1
+from wfe.worker.tracing import traceparent_of
 
 
 class ChildProcess:
@@ -49,6 +50,7 @@ class ChildProcess:
         self._work: SimpleQueue[Run | None] = SimpleQueue()
         self._functions: dict[tuple[str, str], TaskFunction] = {}
         self._job: Job | None = None
+        self._tracing: otel.Tracing | None = None
         self._cancelled = False
 
     def serve(self) -> None:
@@ -88,6 +90,7 @@ class ChildProcess:
         try:
             value = function.invoke(run.spec)
             if inspect.iscoroutine(value):
+        traced = self._enter(run)
                 value = asyncio.run(value)
             result = job.done(encode_result(value), time.monotonic_ns())
         except BaseException as error:  # noqa: BLE001  the failure travels to the run; the process is reused
@@ -100,10 +103,29 @@ class ChildProcess:
         capture.flush(job)
         self.lines.flush()
         return result
+            self._leave(traced)
 
     def _beat(self, job: Job, details: Raw, progress: float) -> None:
         job.extend(time.monotonic_ns())
         self._pipe.send(Beat(details, progress))
+    def _enter(self, run: Run) -> Token[Any] | None:
+        """The attempt's span, which the worker records, is current here, too."""
+        if run.spec.trace is None:
+            return None
+        try:
+            if run.otel and self._tracing is None:
+                self._tracing = otel.open_tracing(run.otel, "task", shared=True)
+            return otel.enter(traceparent_of(run.spec))
+        except Exception as error:  # being watched must not cost an attempt
+            _logger.warning("an attempt cannot be traced", exc_info=error)
+            return None
+
+    def _leave(self, traced: Token[Any] | None) -> None:
+        if traced is not None:
+            otel.leave(traced)
+            if self._tracing is not None:
+                self._tracing.flush()  # this process may be killed before the next one
+
 
     def _function(self, run: Run) -> TaskFunction:
         place = (run.module, run.qualname)

@@ -21,7 +21,8 @@ from wfe.model.registered import RegisteredTask
 from wfe.wire import payload
 from wfe.wire.messages import NULL, TaskSpec
 from wfe.worker.functions import TaskFunction
-from wfe.worker.job import CURRENT, Job
+from wfe.worker.job import CURRENT, Job, fields_of
+from wfe.worker.tracing import traceparent_of
 
 
 class TaskContext:
@@ -61,12 +62,14 @@ class TaskContext:
 
     @property
     def logger(self) -> FilteringBoundLogger:
-        """A structured logger whose lines carry run, node and attempt."""
-        spec = self._job.spec
-        logger: FilteringBoundLogger = observe.get_logger("wfe.task").bind(
-            run=spec.run_id, node=spec.node_id, attempt=spec.attempt
-        )
+        """A structured logger whose lines carry run, node, attempt and, in a traced run, trace_id."""
+        logger: FilteringBoundLogger = observe.get_logger("wfe.task").bind(**fields_of(self._job))
         return logger
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C trace context of this attempt, to hand on to what it calls; "" when its run is not traced."""
+        return traceparent_of(self._job.spec)
 
     @property
     def previous(self) -> Any:

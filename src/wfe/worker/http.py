@@ -19,6 +19,7 @@ import msgspec
 
 from wfe.errors import Fatal, RetryAfter
 from wfe.model.registered import RegisteredTask
+from wfe.worker.context import context
 
 if TYPE_CHECKING:
     import httpx2
@@ -82,7 +83,7 @@ async def http_call(request: HttpRequest) -> HttpResponse:
     limit = httpx2.Timeout(request.timeout_ms / 1000)
     try:
         async with asyncio.timeout(request.timeout_ms / 1000), _client(limit) as client:
-            headers = await _authorised(client, request)
+            headers = _with_trace(await _authorised(client, request))
             response = await _follow(client, request, headers)
     except TimeoutError as error:
         raise HttpError(f"no answer from {request.url} within {request.timeout_ms} ms") from error
@@ -94,6 +95,14 @@ async def http_call(request: HttpRequest) -> HttpResponse:
         raise HttpError(f"{request.method} {request.url}: {type(error).__name__}: {error}") from error
     _check_status(request, response)
     return response
+
+
+def _with_trace(headers: dict[str, str]) -> dict[str, str]:
+    """The attempt's trace context goes along, unless the node sets one itself."""
+    traceparent = context().traceparent
+    if not traceparent or any(name.lower() == "traceparent" for name in headers):
+        return headers
+    return {**headers, "traceparent": traceparent}
 
 
 def _client(timeout: httpx2.Timeout) -> httpx2.AsyncClient:

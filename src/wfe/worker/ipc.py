@@ -28,12 +28,16 @@ class Prepare(Struct, tag="prepare"):
 
 
 class Run(Struct, tag="run"):
-    """One attempt; the function is found by name in a module that the child imports (once)."""
+    """One attempt; the function is found by name in a module that the child imports (once).
+
+    ``otel``: where spans of its code go (`otel.endpoint_of`).
+    """
 
     module: str
     qualname: str
     file: str
     spec: TaskSpec
+    otel: str = ""
 
 
 class Cancel(Struct, tag="cancel"):

@@ -8,15 +8,19 @@ one result that leaves. Times are of the monotonic clock, in nanoseconds.
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 
 from wfe.errors import TimedOut
 from wfe.model.policy import ErrorInfo
+from wfe.model.trace import trace_id
 from wfe.wire.messages import NULL, TaskRef, TaskResult, TaskSpec
 from wfe.worker.failure import failure
 from wfe.worker.functions import TaskFunction
+
+if TYPE_CHECKING:
+    from wfe.worker.tracing import AttemptTracing
 
 JobKey = tuple[str, int, int, int]
 DONE, FAILED, CANCELLED = 0, 1, 2
@@ -37,6 +41,11 @@ class Job:
     settled = False
     printed = ""
     """An unfinished line that the attempt printed."""
+    tracing: AttemptTracing | None = None
+    """Set for attempts of traced runs, with when they came (``received_ns``)."""
+    received_ns = 0
+    span: Any = None
+    """The attempt's span, while it is recorded."""
 
     def __init__(self, spec: TaskSpec, function: TaskFunction) -> None:
         self.spec = spec
@@ -100,9 +109,14 @@ CURRENT: ContextVar[Job | None] = ContextVar("wfe_job", default=None)
 """The attempt that this thread or asyncio task executes."""
 
 
+def fields_of(job: Job) -> dict[str, Any]:
+    """What log lines of an attempt carry."""
+    spec = job.spec
+    fields = {"run": spec.run_id, "node": spec.node_id, "attempt": spec.attempt}
+    return fields if spec.trace is None else fields | {"trace_id": trace_id(spec.trace.context)}
+
+
 def current_fields() -> dict[str, Any] | None:
     """Fields for log lines of the code that runs now; None outside a task."""
     job = CURRENT.get()
-    if job is None:
-        return None
-    return {"run": job.spec.run_id, "node": job.spec.node_id, "attempt": job.spec.attempt}
+    return None if job is None else fields_of(job)

@@ -31,6 +31,7 @@ from wfe.worker.job import current_fields
 from wfe.worker.resources import close_async_resources, close_resources
 from wfe.worker.runner import Runner
 from wfe.worker.task_logs import LineBuffer
+from wfe.worker.tracing import AttemptTracing
 
 EXIT_OK, EXIT_REFUSED, EXIT_UNREACHABLE = 0, 2, 3
 TICK_S = 0.1
@@ -122,17 +123,20 @@ class WorkerProcess:
         self._loop, self._options = loop, options
         self._board = DeadlineBoard.open(options.board) if options.board else None
         self._connections = Connections(loop, connect, local=options.local)
+        worker = options.worker or f"worker-{os.urandom(8).hex()}"
+        self._tracing = AttemptTracing(options.otel, worker)
         self.runner = Runner(
             loop,
             tasks,
             options.slots,
             self._on_results,
+            tracing=self._tracing,
             board=self._board,
             log=(options.log_level, options.log_format),
             lines=lines,
         )
         identity = Identity(
-            worker=options.worker or f"worker-{os.urandom(8).hex()}",
+            worker=worker,
             tasks=sorted(tasks),
             slots=options.slots,
             token=options.token,
@@ -230,6 +234,7 @@ class WorkerProcess:
             async with asyncio.timeout(LEAVE_S):
                 await close_async_resources()
                 await self._in_daemon_thread(close_resources)
+                await self._in_daemon_thread(self._tracing.close)
         except TimeoutError:
             _logger.warning("resources did not close in time", seconds=LEAVE_S)
         self._connections.close_all()

@@ -100,6 +100,9 @@ class Lane:
 class ProcessPool:
     """Runs jobs in up to ``processes`` children (None: one per CPU). All methods belong to the loop."""
 
+    otel = ""
+    """Where spans of the tasks' code go (`otel.endpoint_of`)."""
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -220,7 +223,8 @@ class ProcessPool:
         child, registered = lane.child, job.function.registered
         job.start(time.monotonic_ns())
         self._loop.call_soon_threadsafe(self._arm, lane, job)
-        child.pipe.send(Run(registered.module, registered.qualname, registered.file, job.spec))
+        otel = self.otel if job.tracing is not None else ""
+        child.pipe.send(Run(registered.module, registered.qualname, registered.file, job.spec, otel))
         job.spec.input, job.spec.blobs = NULL, None  # a view that would keep a whole frame alive
         if job.cancelled_ns:  # while the child was being spawned
             child.pipe.send(Cancel())

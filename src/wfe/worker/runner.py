@@ -27,6 +27,7 @@ from wfe.worker.job import FAILED, Job, JobKey
 from wfe.worker.processes import ProcessPool
 from wfe.worker.task_logs import LineBuffer
 from wfe.worker.threads import SlotPool
+from wfe.worker.tracing import AttemptTracing
 
 
 class Executor(Protocol):
@@ -52,6 +53,7 @@ class Runner:
         *,
         board: DeadlineBoard | None = None,
         processes: int | None = None,
+        tracing: AttemptTracing | None = None,
         log: tuple[str, str] = ("info", "auto"),
         lines: LineBuffer | None = None,
     ) -> None:
@@ -59,12 +61,14 @@ class Runner:
         self._tasks = tasks
         self._known: dict[tuple[str, int], tuple[TaskFunction, Executor]] = {}
         self._jobs: dict[JobKey, Job] = {}
+        self._tracing = tracing or AttemptTracing()
         self._done: list[TaskResult] = []
         self._flush_due = False
         self._beats: dict[JobKey, TaskBeat] = {}
         self._async = AsyncRunner(loop, self._ended, board, slots)
         self._threads = SlotPool(loop, slots, self._ended_many, board)
         self._processes = ProcessPool(loop, processes, self._ended, log, lines)
+        self._processes.otel = self._tracing.endpoint
         self._turns = Turns(loop, tasks, self._ended, board=board, board_slot=slots + 1)
 
     def start(self, spec: object) -> None:
@@ -78,10 +82,12 @@ class Runner:
             self._ended(_unknown_task(spec))
             return
         function, executor = known
-        job = Job(spec, function)
-        self._jobs[(spec.run_id, spec.node, spec.activation, spec.attempt)] = job
         if self._turns.live:
             self._turns.took(spec)
+        job = Job(spec, function)
+        if spec.trace is not None:
+            job.tracing, job.received_ns = self._tracing, time.monotonic_ns()
+        self._jobs[(spec.run_id, spec.node, spec.activation, spec.attempt)] = job
         executor.start(job)
 
     def cancel(self, ref: object) -> None:
@@ -159,10 +165,12 @@ class Runner:
     def _hand_on(self, results: list[TaskResult]) -> None:
         jobs = self._jobs
         for result in results:
-            jobs.pop((result.run_id, result.node, result.activation, result.attempt), None)
+            job = jobs.pop((result.run_id, result.node, result.activation, result.attempt), None)
+            if job is not None and job.tracing is not None:
+                job.tracing.ended(job, result)
+        self._turns.go_ahead(results)
         self._on_results(results, self.take_beats() if self._beats else [])
 
-        self._turns.go_ahead(results)
 
 def _unknown_task(spec: TaskSpec) -> TaskResult:
     message = f"this worker has no task {spec.task!r} in version {spec.task_version}"

@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from wfe import otel
 from wfe.errors import TaskCancelled
 from wfe.limits import CANCEL_GRACE_MS
 from wfe.wire.messages import TaskResult
@@ -314,6 +315,7 @@ class SlotPool:
         if board is not None:
             board.set(slot.index, job.deadline_ns)
         CURRENT.set(job)
+        traced = job.tracing.enter(job) if job.tracing is not None else None
         try:
             value = encode_result(job.function.invoke(job.spec))
             result = job.done(value, time.monotonic_ns())
@@ -325,6 +327,8 @@ class SlotPool:
                 result = job.failed(error_info(error, job.spec.node_id), now_ns)
         finally:
             CURRENT.set(None)
+            if traced is not None:
+                otel.leave(traced)
             if board is not None and not slot.abandoned:
                 board.clear(slot.index)
         if job.printed:

@@ -1,0 +1,75 @@
+"""What each child process is told, from the server's options and from where the server is. Pure."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from wfe.config import GatewayOptions, ServeOptions, ShardOptions, TracerOptions, WorkerOptions
+from wfe.coordinator.effects import Site
+
+ChildOptions: TypeAlias = ShardOptions | WorkerOptions | GatewayOptions | TracerOptions
+
+
+def shard_options(
+    options: ServeOptions, site: Site, server: str, index: int, epoch: int, partitions: list[int], partitions_total: int
+) -> ShardOptions:
+    """``server``: the id of its data. ``partitions``: those that this shard owns, of ``partitions_total``."""
+    return ShardOptions(
+        index=index,
+        epoch=epoch,
+        data=options.data,
+        partitions=partitions,
+        partitions_total=partitions_total,
+        server=server,
+        back_endpoint=site.back_address,
+        ipc=site.shard_ipc(index, epoch),
+        token=site.token,
+        durability=options.durability,
+        lease_ms=options.lease_ms,
+        recovery_grace_ms=options.recovery_grace_ms,
+        retention_ms=options.retention_ms,
+        disk_budget_bytes=options.disk_budget_bytes * len(partitions) // partitions_total,
+        task_logs_bytes=options.task_logs_bytes,
+        trace_share=options.otel_sample if options.otel else -1.0,
+        log_level=options.log_level,
+        log_format=options.log_format,
+    )
+
+
+def worker_options(options: ServeOptions, site: Site, index: int, worker: str) -> WorkerOptions:
+    return WorkerOptions(
+        apps=options.apps,
+        connect=site.worker_address,
+        token=site.token,
+        slots=options.slots,
+        index=index,
+        worker=worker,
+        local=True,
+        lease_ms=options.lease_ms,
+        otel=options.otel,
+        log_level=options.log_level,
+        log_format=options.log_format,
+    )
+
+
+def gateway_options(options: ServeOptions, site: Site) -> GatewayOptions:
+    return msgspec.structs.replace(
+        options.gateway or GatewayOptions(),
+        connect=site.worker_address,
+        token=site.token,
+        http=options.http,
+        log_level=options.log_level,
+        log_format=options.log_format,
+    )
+
+
+def tracer_options(options: ServeOptions, site: Site) -> TracerOptions:
+    return TracerOptions(
+        connect=site.worker_address,
+        token=site.token,
+        otel=options.otel,
+        log_level=options.log_level,
+        log_format=options.log_format,
+    )
