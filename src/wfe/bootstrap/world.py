@@ -87,12 +87,17 @@ def shard_disk(options: ShardOptions) -> ShardWorld:
         partition: open_store(data, partition, durability=options.durability, epoch=options.epoch)
         for partition in options.partitions
     }
+
+    def open_another(partition: int, epoch: int) -> Store:
+        return open_store(data, partition, durability=options.durability, epoch=epoch)
+
     log = slowed(open_log(data, options.index, durability=options.durability), float(os.environ.get(COMMIT_DELAY, "0")))
     return World(
         log=log,
         stores=stores,
         writer=lambda done: WriterThread(stores, done),
         reader=ReaderThread,
+        open_store=open_another,
         copier=lambda done: ShardCopier(options.index, log, stores, _copy_thread, done),
     )
 

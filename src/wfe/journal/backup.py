@@ -127,6 +127,11 @@ class Copier(Protocol):
         """What is under way may stop at the next file; nothing more is said of it."""
         ...
 
+    @property
+    def busy(self) -> bool:
+        """Whether log and stores are used, if only by what was cancelled."""
+        ...
+
     def close(self) -> None:
         """Cancels, and waits until nothing of log and stores is used any more."""
         ...
@@ -206,17 +211,24 @@ class ShardCopier:
         background: Callable[[ReadDone], StoreReader],
         done: CopyDone,
     ) -> None:
-        self._parts: dict[str, Log | Store] = {store_place(number): store for number, store in stores.items()}
-        self._parts[log_place(index)] = log
+        self._index, self._log, self._stores = index, log, stores
         self._make_background, self._done = background, done
         self._background: StoreReader | None = None
         self._job: _Job | None = None
+        self._asked = self._heard_of = 0
+
+    @property
+    def busy(self) -> bool:
+        return self._asked != self._heard_of
 
     def submit(self, number: int, directory: str) -> None:
         self.cancel()
         if self._background is None:
             self._background = self._make_background(self._heard)
-        job = self._job = _Job(number, directory, self._parts)
+        parts: dict[str, Log | Store] = {store_place(number): store for number, store in self._stores.items()}
+        parts[log_place(self._index)] = self._log
+        job = self._job = _Job(number, directory, parts)
+        self._asked += 2
         self._background.submit(job.begin, (job, False))
         self._background.submit(job.copy, (job, True))
 
@@ -233,6 +245,7 @@ class ShardCopier:
     def _heard(self, token: Token, result: object, error: Exception | None) -> None:
         assert isinstance(token, tuple)
         job, copied = token
+        self._heard_of += 1
         if job.cancelled:
             return
         if error is not None:

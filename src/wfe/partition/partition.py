@@ -39,6 +39,14 @@ class Partition:
         self.dirty_at = 0
         self.new_mail: set[int] = set()
         """Receivers of mail in the current batch."""
+        self.gone = False
+        """It has left for another shard: nothing is decided for it here any more."""
+        self.settled_ms = 0
+        """From this time on ids of recently ended runs are complete (whoever takes it over knows none)."""
+        self.written_bytes = 0
+        """What its checkpoints have written."""
+        self.bytes_per_s = 0
+        """What they write of late."""
 
     def emit(self, event: PartitionEvent) -> None:
         """Record an event of the partition itself and book it."""

@@ -27,6 +27,7 @@ from wfe.shard.checkpoints import Checkpoints
 from wfe.shard.core import Disk, Sender, Settings, ShardCore, encode
 from wfe.shard.explain import Explainer
 from wfe.shard.feed import Feed
+from wfe.shard.handover import CloseStep, Handovers
 from wfe.shard.loading import Loader
 from wfe.shard.mailroom import Mailroom
 from wfe.shard.recovery import Recovery
@@ -85,6 +86,9 @@ class Shard:
         self.workers.kinds |= self.task_logs.worker_kinds()
         self.requests.kinds |= self.task_logs.client_kinds()
         self.budget = DiskBudget(core, self.loader, self.retention)
+        self.handovers = Handovers(
+            core, self.loader, self.workers, self.mailroom, self.recovery, self.checkpoints, self.retention
+        )
         self._turns = turns
         self._stats_ms = 0
         self._busy_ms = now_ms
@@ -144,6 +148,8 @@ class Shard:
             self.recovery.expect(known.workers)
         elif kind in (Kind.QUIESCE, Kind.CUT, Kind.RELEASE):
             self.backup.on_frame(kind, body, now_ms)
+        elif kind in (Kind.YIELD, Kind.ADOPT):
+            self.handovers.on_frame(kind, body)
         elif kind == Kind.USAGE:
             self.usages.on_question(self._decode_usage(body))
         elif kind == Kind.DRAIN:
@@ -162,7 +168,9 @@ class Shard:
 
     def on_written(self, token: object, error: Exception | None, now_ms: int) -> None:
         """The checkpoint thread has written a step."""
-        if isinstance(token, SweepStep):
+        if isinstance(token, CloseStep):
+            self.handovers.on_written(token, error)
+        elif isinstance(token, SweepStep):
             self.retention.on_written(token, error)
         elif isinstance(token, LogStep):
             self.task_logs.on_written(error)
@@ -208,6 +216,7 @@ class Shard:
             self.feed.committed(touched)
             self.feed.tick(now_ms)
         self.traces.tick()
+        self.handovers.after_commit(now_ms)
         self._leave()
         self.workers.after_commit(now_ms)
         idle = now_ms - self._busy_ms >= IDLE_MS or core.draining
@@ -246,7 +255,8 @@ class Shard:
         core = self.core
         for run_id, timer in core.timers.take_due(now_ms, TIMERS_PER_TURN):
             partition = core.partition_for(run_id)
-            assert partition is not None, "timers belong to runs of this shard"
+            if partition is None:
+                continue  # it has left for another shard
             entry = partition.entries.get(run_id)
             if entry is None:
                 if run_id in partition.asleep:
@@ -349,7 +359,7 @@ class Shard:
         latencies = {name: window.summary(now_ms) for name, window in core.latencies.items()}
         stats = ShardStats(
             core.settings.index, core.settings.epoch, now_ms, core.counters.snapshot(), gauges, latencies,
-            core.tallies.tasks(), core.tallies.runs(),
+            core.tallies.tasks(), core.tallies.runs(), self.handovers.loads(now_ms),
         )  # fmt: skip
         core.back.send(b"", [header(Kind.SHARD_STATS), encode(stats)])
 

@@ -6,6 +6,10 @@ up, new runs are refused until there is room again. Whatever is under way goes o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from wfe.journal.log import ShardLog
+from wfe.journal.store import PartitionStore
 from wfe.limits import BUDGET_HURRY_PERCENT, BUDGET_LOOK_MS
 from wfe.shard.core import ShardCore
 from wfe.shard.loading import Loader
@@ -24,12 +28,9 @@ class DiskBudget:
         if not self._core.settings.disk_budget_bytes or now_ms < self._next_ms:
             return
         self._next_ms = now_ms + BUDGET_LOOK_MS
-        self._loader.read(self._used_bytes, self._found)
-
-    def _used_bytes(self) -> int:
-        """On the reader thread."""
         disk = self._core.disk
-        return sum(store.used_bytes() for store in disk.stores.values()) + disk.log.size_bytes()
+        stores = list(disk.stores.values())
+        self._loader.read(lambda: _used_bytes(stores, disk.log), self._found)
 
     def _found(self, used_bytes: int, now_ms: int) -> None:
         core = self._core
@@ -37,3 +38,8 @@ class DiskBudget:
         core.host["disk_used_bytes"] = used_bytes
         core.budget_spent = used_bytes >= budget_bytes
         self._retention.hurry = used_bytes >= budget_bytes * BUDGET_HURRY_PERCENT // 100
+
+
+def _used_bytes(stores: Sequence[PartitionStore], log: ShardLog) -> int:
+    """On the reader thread."""
+    return sum(store.used_bytes() for store in stores) + log.size_bytes()

@@ -82,7 +82,7 @@ class Carrying:
             self._core.answer(client, header.request, CarryPage(verdicts))
 
         # One more than fits: so a page that is not full is the last one.
-        self._loader.read(lambda: _read(store, query, hidden, known, limit + 1), merge)
+        self._loader.read(lambda: _read(store, query, hidden, known, limit + 1), merge, partition)
 
     def _carrier(self, query: CarryQuery) -> Carrier:
         """The definition that is asked about, compiled. DefinitionError."""

@@ -10,6 +10,7 @@ whoever has little to do for several milliseconds.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from wfe.journal.rows import blob_ops, definition_ops, ended_run_ops, key_ops, open_run_ops, record_ops, reopened_run_op
@@ -70,6 +71,34 @@ class Checkpoints:
         self.held = False
         """A backup's snapshots are about to begin: no step is submitted."""
 
+    # ---- partitions that come and go ----
+
+    def leave(self, number: int) -> None:
+        """A partition leaves: what is not in its store yet comes first now."""
+        self._loaded = [entry for entry in self._loaded if entry.partition != number]
+
+    def holds_all_of(self, number: int) -> bool:
+        """Whether a partition that leaves is in its store, durably."""
+        making = self._making is not None and self._making.partition == number
+        flying = any(step.partition == number for step in self._in_flight)
+        return not making and not flying and not self._oldest_of(self._core.leaving[number])
+
+    def left(self, number: int) -> None:
+        """It is gone."""
+        del self._dirty[number]
+
+    def arrive(self, number: int) -> None:
+        """A partition comes, all of it in its store."""
+        self._dirty[number] = {}
+
+    def _partition(self, number: int) -> Partition:
+        found = self._core.partitions.get(number)
+        return self._core.leaving[number] if found is None else found
+
+    def _partitions(self) -> Iterable[Partition]:
+        """Those that leave first: somebody waits for them."""
+        return (*self._core.leaving.values(), *self._core.partitions.values())
+
     @property
     def in_flight(self) -> int:
         """Steps that were submitted and are not known to be durable."""
@@ -117,15 +146,15 @@ class Checkpoints:
         if making is None:
             if len(self._in_flight) >= (1 if idle else STEPS_MAX):
                 return False
-            if not idle and self.tail_bytes < self._core.settings.tail_bytes:
+            if not idle and not self._core.leaving and self.tail_bytes < self._core.settings.tail_bytes:
                 return False
             number = self._oldest_partition()
             if number is None:
                 self._trim()
                 return False
-            making = self._making = Making(number, self._oldest_of(self._core.partitions[number]))
+            making = self._making = Making(number, self._oldest_of(self._partition(number)))
         slice_runs = CHECKPOINT_RUNS if idle or self._is_behind else max(SLICE_RUNS_MIN, 2 * self._taken_in)
-        partition = self._core.partitions[making.partition]
+        partition = self._partition(making.partition)
         if self._add(making, partition, slice_runs):
             self._making = None
             self._submit(making, partition)
@@ -138,11 +167,14 @@ class Checkpoints:
         busy = {step.partition for step in self._in_flight}
         if self._making is not None:
             busy.add(self._making.partition)
-        for number, partition in self._core.partitions.items():
+        for partition in self._partitions():
+            number = partition.number
             if number in busy:
                 continue
             position = self._oldest_of(partition)
             if position and (found is None or position < oldest):
+                if partition.gone:
+                    return number
                 oldest, found = position, number
         return found
 
@@ -188,6 +220,7 @@ class Checkpoints:
         partition.new_keys.clear()
         partition.new_definitions.clear()
         partition.dirty_at = 0
+        partition.written_bytes += making.size_bytes
         entries = list(making.entries.items())
         step = Step(partition.number, making.oldest, self._core.disk.log.position, entries, making.ended, keys)
         self._in_flight.append(step)
@@ -200,7 +233,7 @@ class Checkpoints:
             raise error
         assert isinstance(token, Step)
         self._in_flight.remove(token)
-        partition = self._core.partitions[token.partition]
+        partition = self._partition(token.partition)
         for entry, count in token.entries:
             del entry.chunks[:count]
             entry.stored = True
@@ -210,7 +243,7 @@ class Checkpoints:
                 partition.entries.pop(entry.run.id, None)
                 partition.remember_ended(entry.run.id, now_ms)
                 self._core.live_runs -= 1
-            else:
+            elif not partition.gone:
                 self._evict(partition, entry, now_ms)
         for name in token.keys:
             if name not in partition.new_keys:
@@ -250,7 +283,7 @@ class Checkpoints:
         needed = [step.oldest for step in self._in_flight if step.oldest]
         if self._making is not None:
             needed.append(self._making.oldest)
-        needed += [oldest for partition in self._core.partitions.values() if (oldest := self._oldest_of(partition))]
+        needed += [oldest for partition in self._partitions() if (oldest := self._oldest_of(partition))]
         through = min(needed) - 1 if needed else self._core.disk.log.position
         if through <= self._trimmed:
             return

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from wfe.errors import Busy, InvalidInput, RetryAfter, WfeError
+from wfe.errors import Busy, InvalidInput, ProtocolError, RetryAfter, Unavailable, WfeError
 from wfe.journal.backup import Copier
 from wfe.journal.checkpoint import CheckpointWriter, StoreReader
 from wfe.journal.log import ShardLog
@@ -21,6 +21,7 @@ from wfe.partition.entry import Entry
 from wfe.partition.partition import Partition
 from wfe.partition.ready import ReadyQueue
 from wfe.partition.timers import TimerHeap
+from wfe.ports import Store
 from wfe.shard.askers import Askers
 from wfe.shard.stages import Stages
 from wfe.shard.tally import Tallies
@@ -73,6 +74,10 @@ class Disk:
     writer: CheckpointWriter
     reader: StoreReader
     copier: Copier | None = None
+    ports: dict[int, Store] = field(default_factory=dict)
+    """What the stores are made of, for the threads that write and copy them."""
+    open_port: Callable[[int, int], Store] | None = None
+    """Opens the store of a partition that comes from another shard, under its epoch."""
 
 
 @dataclass(slots=True)
@@ -89,6 +94,10 @@ class ShardCore:
     workers: Sender
     random: Callable[[], float]
     partitions: dict[int, Partition] = field(default_factory=dict)
+    leaving: dict[int, Partition] = field(default_factory=dict)
+    """Partitions that are being written down for another shard: nothing is decided for them here any more."""
+    departed: set[int] = field(default_factory=set)
+    """Partitions that this process had once, and has no more: what is said of them is meant for another shard."""
     ready: ReadyQueue = field(default_factory=ReadyQueue)
     timers: TimerHeap = field(default_factory=TimerHeap)
     counters: Counters = field(default_factory=Counters)
@@ -122,6 +131,15 @@ class ShardCore:
         """The partition that owns a run; None when it is not this shard's (or the id is malformed)."""
         number = PARTITION_OF_PREFIX.get(run_id[:2])
         return None if number is None else self.partitions.get(number)
+
+    def owned(self, number: int) -> Partition:
+        """A partition of this shard. Unavailable: it is another's, by now perhaps. ProtocolError: there is none."""
+        partition = self.partitions.get(number)
+        if not 0 <= number < self.settings.partitions_total:
+            raise ProtocolError(f"there is no partition {number}")
+        if partition is None:
+            raise Unavailable(f"partition {number} is not served here at the moment")
+        return partition
 
     def knows_timer(self, due_ms: int, run_id: str, timer: int) -> bool:
         """Whether an entry of the heap still means something."""

@@ -50,7 +50,7 @@ class Inbox:
                 end += 1
             self._core.answer(client, header.request, ApprovalPage(found[:end], len(found) > end))
 
-        self._loader.read(lambda: _stored(store, hidden, query.after), merge)
+        self._loader.read(lambda: _stored(store, hidden, query.after), merge, partition)
 
 
 def _stored(store: PartitionStore, hidden: Collection[str], after: str) -> list[OpenApproval]:

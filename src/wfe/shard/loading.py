@@ -129,10 +129,17 @@ class Loader:
         store = self._core.disk.stores[partition.number]
         self._read(wanted, then, lambda: store.key(namespace, workflow, key))
 
-    def read(self, work: Callable[[], object], then: Then) -> None:
-        """Any other read of the stores, off the loop."""
+    def read(self, work: Callable[[], object], then: Then, partition: Partition | None = None) -> None:
+        """Any other read of the stores, off the loop. Nobody goes on for a ``partition`` that has left meanwhile."""
         self._numbers += 1
-        self._read(Read(self._numbers), then, work)
+        self._read(Read(self._numbers), then if partition is None else _while_here(partition, then), work)
+
+    def forget(self, number: int) -> None:
+        """A partition leaves: whoever waits for something of it asks its next owner."""
+        for wanted in [w for w in self._waiting if isinstance(w, (RunWanted, KeyWanted)) and w.partition == number]:
+            del self._waiting[wanted]
+        for run in [run for run in self.pins if run[0] == number]:
+            del self.pins[run]
 
     def _read(self, wanted: Any, then: Then, work: Callable[[], object]) -> None:
         waiting = self._waiting.get(wanted)
@@ -146,6 +153,8 @@ class Loader:
         """A read has ended. An error of the store stops the shard: it can't tell what it does not hold."""
         if error is not None:
             raise error
+        if wanted not in self._waiting:
+            return  # its partition has left
         if isinstance(wanted, RunWanted):
             result = self._install(wanted, result, now_ms)
         elif isinstance(wanted, KeyWanted):
@@ -185,8 +194,10 @@ class Loader:
 
     # ---- definitions ------------------------------------------------------------------------------------------------
 
-    def definition(self, wanted: NameWanted, then: Then, now_ms: int) -> None:
-        """Go on with the `Definition`."""
+    def definition(self, wanted: NameWanted, then: Then, now_ms: int, partition: Partition | None = None) -> None:
+        """Go on with the `Definition`. Nobody goes on for a ``partition`` that has left meanwhile."""
+        if partition is not None:
+            then = _while_here(partition, then)
         # A name without a version means the current one, which may have changed since: always ask.
         digest = wanted.hash or (self._names.get((wanted.workflow, wanted.version), "") if wanted.version else "")
         if digest in self.definitions:
@@ -256,6 +267,14 @@ class Loader:
     def waiting(self) -> int:
         """Wants that are not answered yet."""
         return len(self._waiting)
+
+
+def _while_here(partition: Partition, then: Then) -> Then:
+    def go_on(found: Any, now_ms: int) -> None:
+        if not partition.gone:
+            then(found, now_ms)
+
+    return go_on
 
 
 def _read_run(store: PartitionStore, run_id: str, known: frozenset[str]) -> _StoredRun | None:

@@ -72,6 +72,13 @@ class Mailroom:
             self._pump(line, now_ms)
         self.sending.on_tick(now_ms)
 
+    def forget(self, number: int) -> None:
+        """A partition leaves: letters to it are taken where it goes, its own are sent from there."""
+        for lines in (self._lines, self._busy, self._waiting, self._acks):
+            for line in [line for line in lines if line[1] == number]:
+                del lines[line]
+        self.sending.forget(number)
+
     def on_ack(self, ack: MailAck, now_ms: int) -> None:
         """The receiver holds letters up to a number: they leave the outbox."""
         partition = self._core.partitions.get(ack.sender)
@@ -133,7 +140,7 @@ class Mailroom:
             return
         if isinstance(body, ChildStart):
             wanted = NameWanted(body.workflow, body.version, "")
-            self._loader.definition(wanted, partial(self._start, partition, letter, body), now_ms)
+            self._loader.definition(wanted, partial(self._start, partition, letter, body), now_ms, partition)
         elif isinstance(body, (LockWanted, LockReleased)):
             on_lock_mail(partition, body)
             self._taken(partition, letter)

@@ -68,6 +68,8 @@ class World:
     writer: Callable[[Done], CheckpointWriter]
     reader: Callable[[ReadDone], StoreReader]
     copier: Callable[[CopyDone], Copier] | None = None
+    open_store: Callable[[int, int], Store] | None = None
+    """Opens the store of a further partition under its epoch."""
     back: Socket | None = None
     workers: Socket | None = None
     waiter: Waiter | None = None
@@ -163,6 +165,7 @@ class ShardProcess:
         self._timed = timed = _TimedLog(world.log, decide_latency, commit_latency)
         self._copier = world.copier(self._copied) if world.copier is not None else None
         disk = Disk(ShardLog(timed, options.epoch), stores, self._writer, self._reader, self._copier)
+        disk.ports, disk.open_port = world.stores, world.open_store
         source = random.Random()
         self.shard = Shard(
             settings, disk, options.partitions, self._back, self._workers, source.random, self._clock.now_ms()

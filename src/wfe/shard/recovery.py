@@ -12,6 +12,8 @@ from wfe.core.evolve import replay
 from wfe.core.plan import Plan
 from wfe.errors import DataCorrupt
 from wfe.journal.log import Chunk
+from wfe.journal.schema import OpenRow
+from wfe.journal.store import PartitionStore
 from wfe.model.command import TaskLost
 from wfe.partition.entry import Entry, decode_events, decode_state, reopened
 from wfe.partition.mailbox import decode_record, decode_record_events
@@ -46,6 +48,8 @@ class Recovery:
         """Epoch in which runs were last removed from each store."""
         self._newest: dict[int, str] = {}
         """The greatest run id in each store: most runs that the tail alone knows are younger."""
+        self._from: dict[int, int] = {}
+        """By partition that has moved: up to where on this log nothing of it counts."""
         self.recovered_runs = 0
 
     # ---- reading the disk -------------------------------------------------------------------------------------------
@@ -61,6 +65,7 @@ class Recovery:
             partition.stored_definitions.update(store.definitions())
             self._newest[partition.number] = store.newest()
             self._swept[partition.number] = store.swept()
+            self._take_over(partition.number, store)
         for position, chunks in core.disk.log.replay():
             for chunk in chunks:
                 self._replay(chunk, position)
@@ -69,9 +74,20 @@ class Recovery:
         self._index(now_ms)
         self._grace_until_ms = now_ms + core.settings.recovery_grace_ms
 
+    def _take_over(self, number: int, store: PartitionStore) -> None:
+        """What this log holds of a partition from before it came here (again) is in its store, or has expired."""
+        tenure, settings = store.tenure(), self._core.settings
+        if tenure is None:
+            return
+        if tenure.shard != settings.index or tenure.epoch > settings.epoch:
+            store.take_over(settings.index, self._core.disk.log.position, settings.epoch)
+            self._from[number] = self._core.disk.log.position
+        else:
+            self._from[number] = tenure.position
+
     def _replay(self, chunk: Chunk, position: int) -> None:
         partition = self._core.partitions.get(chunk.partition)
-        if partition is None:
+        if partition is None or position <= self._from.get(chunk.partition, 0):
             return  # moved away; its store took everything with it
         if chunk.epoch > partition.epoch:
             raise DataCorrupt(f"epoch {chunk.epoch} of partition {chunk.partition} is yet to come", f"log/{position}")
@@ -170,12 +186,15 @@ class Recovery:
                 if row.run_id in partition.entries:
                     continue
                 self.recovered_runs += 1
-                if row.next_due_ms:
-                    core.timers.arm(row.next_due_ms, row.run_id, SOME)
-                    partition.asleep.add(row.run_id)
-                if row.has_tasks:
-                    self._backlog.append((partition.number, row.run_id))
+                self._note(partition, row)
         core.open_runs = self.recovered_runs
+
+    def _note(self, partition: Partition, row: OpenRow) -> None:
+        if row.next_due_ms:
+            self._core.timers.arm(row.next_due_ms, row.run_id, SOME)
+            partition.asleep.add(row.run_id)
+        if row.has_tasks:
+            self._backlog.append((partition.number, row.run_id))
 
     def _arm(self, entry: Entry) -> None:
         if entry.ended:
@@ -186,6 +205,28 @@ class Recovery:
         if entry.run.open:
             entry.unclaimed = dict(entry.run.open)
             self._unclaimed.append(entry)
+
+    # ---- partitions that come and go ---------------------------------------------------------------------------------
+
+    def adopt(self, partition: Partition, rows: list[OpenRow], now_ms: int) -> None:
+        """A partition comes from another shard. Its tasks are not given out before every worker that is connected has
+        said hello again, with what it holds of them, or its lease is over.
+        """
+        core = self._core
+        for row in rows:
+            self._note(partition, row)
+        core.open_runs += len(rows)
+        links = self._workers.links.values()
+        for link in links:
+            link.stale = True
+        self._workers.hellos.clear()
+        patience_ms = core.settings.lease_ms if links else core.settings.recovery_grace_ms
+        self._grace_until_ms = max(self._grace_until_ms, now_ms + patience_ms)
+
+    def forget(self, number: int) -> None:
+        """A partition leaves: its tasks are given out elsewhere."""
+        self._unclaimed = deque(entry for entry in self._unclaimed if entry.partition != number)
+        self._backlog = deque(item for item in self._backlog if item[0] != number)
 
     # ---- afterwards -------------------------------------------------------------------------------------------------
 

@@ -88,9 +88,7 @@ class Requests:
         try:
             if header.kind not in self.kinds:
                 raise ProtocolError(f"a shard takes no frame of kind {header.kind}")
-            partition = core.partitions.get(header.partition)
-            if partition is None:
-                raise ProtocolError(f"partition {header.partition} is not served here")
+            partition = core.owned(header.partition)
             decode, handler = self.kinds[header.kind]
             try:
                 message = decode(body)
@@ -114,7 +112,7 @@ class Requests:
                 return
             self._start_all(client, header, partition, found, starts, later_ms)
 
-        self._loader.definition(wanted, compiled, now_ms)
+        self._loader.definition(wanted, compiled, now_ms, partition)
 
     def _start_all(
         self, client: bytes, header: Header, partition: Partition, found: Compiled, starts: list[StartRun], now_ms: int
@@ -206,6 +204,7 @@ class Requests:
                 NameWanted("", 0, run.definition),
                 lambda compiled, _: self._history_of_ended(client, header.request, partition, query, run, compiled),
                 later_ms,
+                partition,
             )
 
         self._with_run(partition, query.run_id, with_run, now_ms)
@@ -242,7 +241,7 @@ class Requests:
         if fresh and fresh[0][0] <= query.after + 1:
             answer([], 0)
         else:
-            self._loader.read(lambda: store.history(run.id, query.after, limit), answer)
+            self._loader.read(lambda: store.history(run.id, query.after, limit), answer, partition)
 
     def followed(self, entries: list[Entry], now_ms: int) -> None:
         """Runs that have new events: answer those who wait for them."""
@@ -266,7 +265,7 @@ class Requests:
             runs = sorted([*held, *stored], key=lambda view: view.id, reverse=True)
             self._core.answer(client, header.request, RunPage(runs[:limit], len(runs) > limit))
 
-        self._loader.read(lambda: _list_stored(store, query, hidden, limit + 1), merge)
+        self._loader.read(lambda: _list_stored(store, query, hidden, limit + 1), merge, partition)
 
     # ---- commands ---------------------------------------------------------------------------------------------------
 

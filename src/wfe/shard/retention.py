@@ -50,6 +50,11 @@ class Retention:
         self.is_busy = False
         """A page is being read, or its rows are being removed."""
 
+    def follow(self) -> None:
+        """The shard has other partitions than before."""
+        self._ring = sorted(self._core.partitions)
+        self._place, self._cursor = 0, ""
+
     def on_tick(self, now_ms: int) -> None:
         """Look at a further page, if it is time for one."""
         if self.is_busy or now_ms < self._next_ms or self._checkpoints.held or self._core.draining or not self._ring:
@@ -101,6 +106,8 @@ class Retention:
         return store.sweep(after, until, now_ms - shortest_ms)
 
     def _remove(self, partition: Partition, swept: Swept, read_ms: int, now_ms: int) -> None:
+        if partition.gone or partition.number != self._ring[self._place]:
+            return  # partitions came or went
         if now_ms - read_ms > SWEEP_AGE_MS_MAX:
             return  # a run may have been reopened, written and evicted since: the same page is read again
         ops: list[Op] = []

@@ -103,7 +103,7 @@ class Rounds:
                 return
             run = found.run if isinstance(found, Entry) else found
             compiled: Then2 = partial(with_plan, found, run)
-            self._loader.definition(NameWanted("", 0, run.definition), compiled, later_ms)
+            self._loader.definition(NameWanted("", 0, run.definition), compiled, later_ms, partition)
 
         def with_plan(found: Found, run: RunState, compiled: Definition, later_ms: int) -> None:
             if not isinstance(compiled, Compiled):
@@ -112,7 +112,7 @@ class Rounds:
                 self._core.refuse(client, header.request, compiled or unknown)
                 return
             read = partial(_history_of, store, run_id)
-            self._loader.read(read, partial(with_history, found, run, compiled.plan))
+            self._loader.read(read, partial(with_history, found, run, compiled.plan), partition)
 
         def with_history(found: Found, run: RunState, plan: Plan, read: _Read, later_ms: int) -> None:
             self._loader.unpin(pin)  # from here on it is in memory, or nothing came of it

@@ -98,6 +98,16 @@ class Sending:
                 way.wait_ms = REQUEST_RESEND_MS
                 self._again(line, way)
 
+    def forget(self, number: int) -> None:
+        """A partition leaves: its letters leave from elsewhere."""
+        for line in [line for line in self._ways if line[0] == number]:
+            del self._ways[line]
+
+    def adopt(self, partition: Partition) -> None:
+        """A partition comes: its letters are sent from here, and those to it stay within this shard."""
+        partition.new_mail.update(r for r, box in partition.record.outboxes.items() if box.letters)
+        self.serves([partition.number])
+
     def _again(self, line: Line, way: Way) -> None:
         way.sent = 0
         self._core.partitions[line[0]].new_mail.add(line[1])

@@ -120,7 +120,8 @@ class Starts:
         """A fresh id that neither memory nor the recently ended know needs no look-up in the store."""
         fresh = abs(now_ms - time_of(wanted.run_id)) <= FRESH_ID_MS
         left = wanted.run_id in partition.recent or wanted.run_id in partition.evicted
-        return fresh and not wanted.resent and now_ms >= self.settled_ms and not left
+        settled = now_ms >= self.settled_ms and now_ms >= partition.settled_ms
+        return fresh and settled and not wanted.resent and not left
 
     def _known_or_new(
         self,

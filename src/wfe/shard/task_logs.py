@@ -217,7 +217,9 @@ class TaskLogs:
             else:
                 self.followers.ask(query.run_id, (client, request), asked, later_ms)
 
-        self._loader.read(lambda: _page(store.task_log(query.run_id, query.after), held, query, ended), merge)
+        self._loader.read(
+            lambda: _page(store.task_log(query.run_id, query.after), held, query, ended), merge, partition
+        )
 
     def _held(self, partition: int, run_id: str, after: int) -> list[StoredBatch]:
         waiting = (self._writing, self._pending.get(partition, {}))

@@ -31,6 +31,8 @@ class Usages:
 
     def _next(self, number: int, wanted: frozenset[str], partitions: list[int], after: str) -> None:
         found = self._in_memory(wanted)
+        while partitions and partitions[0] not in self._core.disk.stores:
+            partitions, after = partitions[1:], ""  # it has left; nothing is deleted while partitions move
         if found or not partitions:
             self._core.to_back.append([header(Kind.USED), encode(Usage(number, found))])
             return

@@ -214,7 +214,7 @@ class Workers:
             self._core.workers.send(link.peer, [header(Kind.REJECT), encode(None)])
             return
         link.results_seq = message.seq
-        partitions = self._core.partitions
+        partitions, departed = self._core.partitions, self._core.departed
         missing = done = 0
         for result in message.results:
             number = PARTITION_OF_PREFIX.get(result.run_id[:2], -1)
@@ -225,6 +225,8 @@ class Workers:
             elif partition is not None and result.run_id not in partition.recent:
                 link.late[message.seq] = link.late.get(message.seq, 0) + 1
                 self._loader.run(partition, result.run_id, self._late(link, message.seq, result), now_ms)
+            elif number in departed:  # its new owner is to have it: not acknowledged before the next hello
+                link.late[message.seq] = link.late.get(message.seq, 0) + 1
             else:
                 missing += 1
         self._acks[link.peer] = link.booked_seq()
