@@ -19,7 +19,9 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from contextvars import Token
 from queue import SimpleQueue
+from typing import Any
 
 import psutil
 from msgspec import Raw
@@ -36,9 +38,10 @@ from wfe.worker.ipc import Beat, Cancel, Ended, Pipe, Prepare, Run, Said, Stop, 
 from wfe.worker.job import CURRENT, Job, current_fields
 from wfe.worker.resources import close_resources
 from wfe.worker.task_logs import LineBuffer, LinePipe
+from wfe.worker.tracing import traceparent_of
 
 _PR_SET_PDEATHSIG = 1
-from wfe.worker.tracing import traceparent_of
+_logger = observe.get_logger("wfe.worker")
 
 
 class ChildProcess:
@@ -47,10 +50,10 @@ class ChildProcess:
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
         self.lines = LinePipe(LineBuffer(mask_secrets), lambda batches: pipe.send(Said(batches)))
+        self._tracing: otel.Tracing | None = None
         self._work: SimpleQueue[Run | None] = SimpleQueue()
         self._functions: dict[tuple[str, str], TaskFunction] = {}
         self._job: Job | None = None
-        self._tracing: otel.Tracing | None = None
         self._cancelled = False
 
     def serve(self) -> None:
@@ -87,10 +90,10 @@ class ChildProcess:
         job.cancelled = self._cancelled
         job.start(time.monotonic_ns())
         CURRENT.set(job)
+        traced = self._enter(run)
         try:
             value = function.invoke(run.spec)
             if inspect.iscoroutine(value):
-        traced = self._enter(run)
                 value = asyncio.run(value)
             result = job.done(encode_result(value), time.monotonic_ns())
         except BaseException as error:  # noqa: BLE001  the failure travels to the run; the process is reused
@@ -100,14 +103,11 @@ class ChildProcess:
         finally:
             CURRENT.set(None)
             self._job = None
+            self._leave(traced)
         capture.flush(job)
         self.lines.flush()
         return result
-            self._leave(traced)
 
-    def _beat(self, job: Job, details: Raw, progress: float) -> None:
-        job.extend(time.monotonic_ns())
-        self._pipe.send(Beat(details, progress))
     def _enter(self, run: Run) -> Token[Any] | None:
         """The attempt's span, which the worker records, is current here, too."""
         if run.spec.trace is None:
@@ -126,6 +126,9 @@ class ChildProcess:
             if self._tracing is not None:
                 self._tracing.flush()  # this process may be killed before the next one
 
+    def _beat(self, job: Job, details: Raw, progress: float) -> None:
+        job.extend(time.monotonic_ns())
+        self._pipe.send(Beat(details, progress))
 
     def _function(self, run: Run) -> TaskFunction:
         place = (run.module, run.qualname)
