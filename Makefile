@@ -59,7 +59,7 @@ fuzz: $(STAMP)  ## coverage-guided fuzzing of every decoder (EACH=10 seconds; TA
 patterns: $(STAMP)  ## write docs/patterns.md from the catalogue of tests/patterns
 	@PYTHONPATH=tests $(BIN)/python -m patterns.pattern_page
 
-bench: $(STAMP)  ## ten minutes of benchmarks: parts, W1 to W7 with the floor (WRITE=--write: into docs/performance.md)
+bench: $(STAMP)  ## ten minutes of benchmarks: parts, W1 to W9, the floor (WRITE="--write --resume": into docs/performance.md)
 	@$(BIN)/python bench/run.py $(WRITE)
 
 bench-peers: $(STAMP)  ## wfe beside DBOS and Celery, in turns; needs redis-server (writes docs/performance.md)
