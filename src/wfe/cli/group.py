@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "get": ("runs", "Show a run."),
     "list": ("runs", "List runs, newest first."),
     "history": ("runs", "Show the events of a run."),
+    "logs": ("logs", "Show what a run's tasks print and log."),
     "why": ("why", "Say why a run does not go on."),
     "signal": ("control", "Send a signal to a run."),
     "approvals": ("approvals", "List the decisions that runs wait for."),

@@ -8,6 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from wfe.client.connection import Connection
 from wfe.client.replies import decoder_of
+from wfe.client.task_logs import LogsPage, RunLogs, log_page
 from wfe.client.views import HistoryItem, RunInfo, history_item, run_info
 from wfe.client.watches import ENDED, Watch
 from wfe.errors import InvalidInput, RunCancelled, RunFailed, UnknownRun, WfeError
@@ -16,6 +17,7 @@ from wfe.wire.frames import Kind
 from wfe.wire.messages import ControlRun, GetRun, HistoryPage, HistoryQuery, RunOutcome, RunView, SignalRun
 from wfe.wire.payload import decode_as, encode_value
 from wfe.wire.rounds import Change, ForkRun, RetryRun, RunPast, SkipNode, StateQuery
+from wfe.wire.task_logs import LogQuery
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -145,6 +147,22 @@ class AsyncRun(Generic[R_co]):
         """The run's events: await it for a list, or ``async for`` over it; with ``follow`` until the run has ended."""
         return History(self._connection, self.id, follow)
 
+    def logs(
+        self, follow: bool = False, *, node: str = "", attempt: int | None = None, tail: int | None = None
+    ) -> RunLogs:
+        """What the run's tasks print and log: await it for a list, or ``async for`` over it; with ``follow`` until the
+        run has ended.
+
+        ``node``, ``attempt``: only theirs; ``tail``: only the last lines. Kept are the newest ones, best effort.
+        """
+        return RunLogs(self._connection, _log_query(self.id, 0, node, attempt, tail), follow=follow)
+
+    async def logs_page(
+        self, after: int = 0, *, node: str = "", attempt: int | None = None, tail: int | None = None, wait: bool = False
+    ) -> LogsPage:
+        """Lines behind the ``cursor`` of an earlier page. ``wait``: answered once there are any, or at the run's end."""
+        return await log_page(self._connection, _log_query(self.id, after, node, attempt, tail, wait=wait))
+
     async def stream(self) -> AsyncIterator[Any]:
         """What the run tells, from its beginning until it has ended: values of ``wf.publish``, and of a graph's
         ``wf.emit`` as ``{"type": ..., "data": ...}``."""
@@ -220,6 +238,15 @@ def failure_of(outcome: RunOutcome) -> WfeError:
         return RunFailed(f"run {outcome.run_id} failed", outcome.run_id)
     where = f" at node {error.node!r}" if error.node else ""
     return RunFailed(f"run {outcome.run_id} failed{where}: {error.type}: {error.message}", outcome.run_id, error)
+
+
+def _log_query(
+    run_id: str, after: int, node: str, attempt: int | None, tail: int | None, *, wait: bool = False
+) -> LogQuery:
+    for name, number, least in (("attempt", attempt, 1), ("tail", tail, 0)):
+        if number is not None and not least <= number < 1 << 31:
+            raise InvalidInput(f"{name} is a whole number from {least} on", name)
+    return LogQuery(check_run_id(run_id), after, node, attempt or 0, -1 if tail is None else tail, wait)
 
 
 def fresh_id(connection: Connection) -> str:

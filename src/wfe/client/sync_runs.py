@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from wfe.client.runs import PUBLISHED, AsyncRun, published
+from wfe.client.task_logs import LogItem, RunLogs
 from wfe.client.views import HistoryItem, RunInfo
 from wfe.errors import Disconnected
 from wfe.wire.messages import RunOutcome
@@ -142,6 +143,27 @@ class Run(Generic[R_co]):
         while (item := self._loop.call(_next_of(items))) is not None:
             yield item
 
+    @overload
+    def logs(
+        self, follow: Literal[False] = False, *, node: str = "", attempt: int | None = None, tail: int | None = None
+    ) -> list[LogItem]: ...
+    @overload
+    def logs(
+        self, follow: Literal[True], *, node: str = "", attempt: int | None = None, tail: int | None = None
+    ) -> Iterator[LogItem]: ...
+    def logs(
+        self, follow: bool = False, *, node: str = "", attempt: int | None = None, tail: int | None = None
+    ) -> list[LogItem] | Iterator[LogItem]:
+        """What the run's tasks print and log, as a list; with ``follow`` an iterator that goes on until the run has
+        ended. See `AsyncRun.logs`."""
+        lines = self._run.logs(follow, node=node, attempt=attempt, tail=tail)
+        return self._each(lines) if follow else self._loop.call(_all(lines))
+
+    def _each(self, lines: RunLogs) -> Iterator[LogItem]:
+        items = aiter(lines)
+        while (item := self._loop.call(_next_line(items))) is not None:
+            yield item
+
     def stream(self) -> Iterator[Any]:
         """What the run tells, until it has ended; see `AsyncRun.stream`."""
         return (published(item) for item in self._follow() if item.type in PUBLISHED)
@@ -154,3 +176,11 @@ async def _listed(run: AsyncRun[Any]) -> list[HistoryItem]:
 async def _next_of(items: Any) -> HistoryItem | None:
     item: HistoryItem | None = await anext(items, None)
     return item
+
+
+async def _all(lines: RunLogs) -> list[LogItem]:
+    return await lines
+
+
+async def _next_line(lines: AsyncIterator[LogItem]) -> LogItem | None:
+    return await anext(lines, None)

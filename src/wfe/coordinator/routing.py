@@ -32,6 +32,7 @@ _ROUTED = frozenset(
         *(Kind.START, Kind.AWAIT, Kind.GET, Kind.FIND),
         *(Kind.HISTORY, Kind.LIST, Kind.SIGNAL, Kind.CONTROL),
         *(Kind.RETRY, Kind.SKIP, Kind.FORK, Kind.STATE, Kind.APPROVALS, Kind.CARRY, Kind.WHY, Kind.LOCK, Kind.FEED),
+        *(Kind.LOGS,),
         Kind.TRACES,
     )
 )

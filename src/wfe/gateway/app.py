@@ -16,7 +16,19 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Message, Scope
 
-from wfe.gateway import access, catalogue, commands, definitions, hooks, metrics, operations, pages, runs, streams
+from wfe.gateway import (
+    access,
+    catalogue,
+    commands,
+    definitions,
+    hooks,
+    metrics,
+    operations,
+    pages,
+    runs,
+    streams,
+    task_logs,
+)
 from wfe.gateway.problems import problem_response
 from wfe.gateway.requests import API, OPENAPI, ApiRequest, check_request
 from wfe.gateway.sessions import COOKIE
@@ -40,8 +52,9 @@ _HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 def make_app(gateway: Gateway, static: Path | None = None) -> Litestar:
     """The application around a gateway; its lifespan connects and disconnects. ``static``: the dashboard's files."""
     guarded = [access.require_access]
+    of_runs = [*runs.ROUTES, *commands.ROUTES, *streams.ROUTES, *task_logs.ROUTES]
     routers = [
-        Router(API, route_handlers=[*runs.ROUTES, *commands.ROUTES, *streams.ROUTES], guards=guarded, tags=["runs"]),
+        Router(API, route_handlers=of_runs, guards=guarded, tags=["runs"]),
         Router(API, route_handlers=[*definitions.ROUTES, *catalogue.ROUTES], guards=guarded, tags=["definitions"]),
         Router(API, route_handlers=operations.ROUTES, guards=guarded, tags=["operations"]),
     ]

@@ -140,6 +140,28 @@ class EventPage(Struct):
     ended: bool
 
 
+class LogLine(Struct):
+    """A line that a task printed (``logger`` is ``wfe.print``) or logged. ``dropped`` lines before it are gone."""
+
+    time: str | None
+    level: str
+    node: str
+    activation: int
+    attempt: int
+    logger: str
+    text: str
+    dropped: int
+    trace: str | None
+
+
+class LogLines(Struct):
+    """Lines in order. ``cursor``: pass it as ``after``; ``ended``: the run has, so that nothing more will come."""
+
+    lines: list[LogLine]
+    cursor: int
+    ended: bool
+
+
 class StreamedEvent(Struct, omit_defaults=True):
     """One server-sent event. ``data``: a JSON text; ``id``: what Last-Event-ID takes; ``event``: end, missed, error."""
 
