@@ -233,8 +233,9 @@ class ProcessPool:
             if isinstance(message, Ended):
                 return message.result
             if isinstance(message, Said):
-                for batch in message.batches if self._lines is not None else ():
-                    self._lines.put(batch)
+                if self._lines is not None:
+                    for batch in message.batches:
+                        self._lines.put(batch)
             elif job.function.beat is not None:
                 job.function.beat(job, message.details, message.progress)
         lane.child = None
