@@ -38,6 +38,7 @@ from wfe.model.durable import (
     SleepBody,
     TaskBody,
 )
+from wfe.model.needs import Needs
 from wfe.model.policy import ErrorInfo, RetryPolicy
 from wfe.wire.messages import TaskResult, TaskSpec
 
@@ -64,8 +65,16 @@ def raw(value: Any) -> Raw:
     return Raw(encode(value))
 
 
-def task(seq: int, name: str = "work", *, retry: RetryPolicy | None = None, redeliver: bool = True, **args: Any) -> Any:
-    return _command(CALL_TASK, seq, name, TaskBody(raw(args), retry, redeliver=redeliver), version=1)
+def task(
+    seq: int,
+    name: str = "work",
+    *,
+    retry: RetryPolicy | None = None,
+    redeliver: bool = True,
+    needs: Needs | None = None,
+    **args: Any,
+) -> Any:
+    return _command(CALL_TASK, seq, name, TaskBody(raw(args), retry, redeliver=redeliver, needs=needs), version=1)
 
 
 def sleep(seq: int, delay_ms: int) -> Any:

@@ -9,6 +9,7 @@ from msgspec import Raw
 
 from wfe.limits import CREDIT_TASKS_MAX
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header
+from wfe.wire.lending import Want
 from wfe.wire.messages import (
     Ack,
     Credit,
@@ -39,6 +40,7 @@ BODIES: dict[int, Any] = {
     Kind.RESULTS: Results,
     Kind.HEARTBEAT: WorkerHeartbeat,
     Kind.TASK_LOGS: LogFrame,
+    Kind.GRANT: list[Want],
 }
 
 
@@ -62,7 +64,14 @@ def frame(kind: Kind, body: object = None, request: int = 0) -> list[bytes]:
 class Engine:
     """A worker's actor with a coordinator and shards that the test plays by hand."""
 
-    def __init__(self, shards: int = 1, slots: int = 4, index: int = 0, lines: LineBuffer | None = None) -> None:
+    def __init__(
+        self,
+        shards: int = 1,
+        slots: int = 4,
+        index: int = 0,
+        lines: LineBuffer | None = None,
+        resources: dict[str, int] | None = None,
+    ) -> None:
         self.now_ms = 1_000
         self.connected = True
         self.opened: list[int] = []
@@ -71,7 +80,9 @@ class Engine:
         self.requests: dict[int, int] = {}
         self.started: list[TaskSpec] = []
         self.cancelled: list[str] = []
-        identity = Identity(worker="w", tasks=[("t", 1)], slots=slots, token="secret", index=index)
+        identity = Identity(
+            worker="w", tasks=[("t", 1)], slots=slots, token="secret", index=index, resources=resources or {}
+        )
         self.actor = WorkerActor(identity, self, self, lines)
         self.endpoints = [ShardEndpoint(i, 1, f"ipc://shard-{i}", f"tcp://shard-{i}") for i in range(shards)]
 

@@ -12,10 +12,11 @@ class Cause(Struct, array_like=True):
 
     ``reason``, of waits for a worker: ``no_workers`` (none is connected), ``nobody`` (none offers the task),
     ``version`` (only other versions of it, ``offers``), ``slots`` (all are taken, ``by`` these places), ``alone`` (it
-    was lost with its worker before and waits for one of its own), ``soon``; of tasks that ask for something: ``labels``,
-    ``resources`` (no worker has what is ``missing``), ``taken`` (others use it, ``by`` these places). Of locks: ``held`` (``by`` these places, as
-    ``run/node/activation``), or ``elsewhere``: ask the partition that owns ``lock``. Of
-    an incident: ``changed`` (a durable function's code no longer does what is recorded), or nothing: a defect of wfe.
+    was lost with its worker before and waits for one of its own), ``soon``; of tasks that ask for something:
+    ``labels``, ``resources`` (no worker has what is ``missing``), ``taken`` (others use it, ``by`` these places). Of
+    locks: ``held`` (``by`` these places, as ``run/node/activation``), or ``elsewhere``: ask the partition that owns
+    ``lock``. Of an incident: ``changed`` (a durable function's code no longer does what is recorded), or nothing: a
+    defect of wfe.
     """
 
     kind: str
