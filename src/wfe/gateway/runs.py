@@ -19,6 +19,7 @@ from wfe.gateway.state import Gateway
 from wfe.gateway.verbs import get, post
 from wfe.limits import KEY_CHARS_MAX, LONG_POLL_MAX_S, NAME_CHARS_MAX
 from wfe.model.durations import parse_duration
+from wfe.model.trace import parse
 from wfe.wire.messages import RunView, StartRun
 from wfe.wire.payload import encode_value
 
@@ -30,6 +31,9 @@ Tags = Annotated[
     list[str] | None, QueryParameter(name="tag", description="Only runs with this tag, as NAME=VALUE; repeatable.")
 ]
 Key = Annotated[str, HeaderParameter(name="Idempotency-Key", max_length=KEY_CHARS_MAX)]
+Caller = Annotated[
+    str, HeaderParameter(name="traceparent", description="The caller's W3C trace context; a malformed one is ignored.")
+]
 
 
 class StartRequest(Struct, forbid_unknown_fields=True):
@@ -65,7 +69,7 @@ async def read_run(gateway: Gateway, run_id: str) -> Run:
     responses={200: ResponseSpec(Run, description="That run.", generate_examples=False)},
 )
 async def start_run(
-    gateway: NamedDependency[Gateway], data: JSONBody[StartRequest], idempotency_key: Key = ""
+    gateway: NamedDependency[Gateway], data: JSONBody[StartRequest], idempotency_key: Key = "", traceparent: Caller = ""
 ) -> Response[Run]:
     """Starts a run; the answer comes once the start is durable."""
     if data.input is not UNSET and data.args is not UNSET:
@@ -81,6 +85,7 @@ async def start_run(
         data.priority,
         data.tags,
         named=named,
+        trace=parse(traceparent),
     )
     created = await gateway.client.submit(data.workflow, data.version, run)
     found = await read_run(gateway, run.run_id)
