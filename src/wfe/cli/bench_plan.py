@@ -65,7 +65,7 @@ def plan_command(
         print_json(document(wanted, found, made))
         return 0
     first = made.limits[0]
-    fits = "yes" if made.fits else f"no: {made.breaks_first}"
+    fits = "yes" if made.fits else f"no: it lacks {', '.join(made.short_of)}"
     breaks = f"{first.what}, at {number(first.breaks_at_runs_per_s)} runs/s"
     print_fields([*plan_page.needs(wanted, made), ("this machine does", fits), ("breaks first", breaks)])
     return 0

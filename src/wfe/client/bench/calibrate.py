@@ -1,6 +1,6 @@
 """Measures what `plan` needs to know, on a server of its own: a curve of latency over load, costs, memory, disk.
 
-Takes about fifteen seconds. Tasks do nothing but pass a value of the wanted size, so that what is measured is the
+Takes about twenty seconds. Tasks do nothing but pass a value of the wanted size, so that what is measured is the
 engine; how long the user's tasks take is added by the plan.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from wfe.client.aclient import AsyncClient
-from wfe.client.bench import definitions, workloads
+from wfe.client.bench import definitions, paced, workloads
 from wfe.client.bench.definitions import Kind
 from wfe.client.bench.plan import MIB, Calibration, Point, Wanted
 from wfe.client.bench.report import percentile
@@ -25,8 +25,12 @@ from wfe.client.bench.workloads import Load, Progress
 IN_FLIGHT = (1, 4, 16, 64, 200, 400)
 """Runs in flight at each point of the curve."""
 STEP_S = 1.0
-WAITING_RUNS = 3_000
+WAITING_RUNS = 5_000
+OFFERED_SHARE_MAX = 0.7
+"""Of the maximum: above it a rate is not offered, since its queue would grow for as long as one looks."""
 SETTLE_S = 5.0
+OFFERED_RUNS_MIN = 20
+"""Fewer in that time meet nobody: their latency is that of the curve's first point."""
 
 
 async def calibrate(
@@ -43,7 +47,10 @@ async def calibrate(
 
     await workloads.drive(client, load(50), 200)
     await _settle(client)
-    before_bytes, base = _stored_bytes(data), await _memory(client)
+    base = await _memory(client)
+    per_open_run = await _open_run_bytes(client, idle.workflow)  # first: later, memory that was let go would hide it
+    await _settle(client)
+    before_bytes = _stored_bytes(data)
     meter = Meter(client)
     await meter.begin()
     curve: list[Point] = []
@@ -56,7 +63,9 @@ async def calibrate(
     await meter.end()
     await _settle(client)
     stored = _stored_bytes(data) - before_bytes
-    per_open_run = await _open_run_bytes(client, idle.workflow)
+    at_rate, most = None, max(point.tasks_per_s for point in curve)
+    if wanted.tasks_per_s < OFFERED_SHARE_MAX * most and wanted.rate * 2 * step_s >= OFFERED_RUNS_MIN:
+        at_rate = await _at_rate(client, load(1), wanted.rate, 2 * step_s)
     progress(len(IN_FLIGHT) + 1, len(IN_FLIGHT) + 1)
     tasks = runs_done * wanted.steps
     assert meter.status is not None, "the meter has begun and ended"
@@ -72,6 +81,7 @@ async def calibrate(
         cores=os.cpu_count() or 1,
         memory_mb=round(psutil.virtual_memory().total / MIB, 1),
         disk_free_bytes=float(shutil.disk_usage(data).free),
+        at_rate=at_rate,
     )
 
 
@@ -86,6 +96,14 @@ async def _point(client: AsyncClient, load: Load, seconds: float) -> tuple[Point
         round(runs * load.tasks / part.seconds, 1), round(percentile(each, 50), 4), round(percentile(each, 99), 4)
     )
     return point, runs + max(load.at_once, 10)
+
+
+async def _at_rate(client: AsyncClient, load: Load, rate: float, seconds: float) -> Point:
+    """About so many seconds at the rate that is planned for."""
+    part = await paced.offer(client, load, int(rate * seconds), rate)
+    each = [value / load.tasks for value in part.latencies_ms]
+    done_per_s = part.runs * load.tasks / part.seconds
+    return Point(round(done_per_s, 1), round(percentile(each, 50), 4), round(percentile(each, 99), 4))
 
 
 async def _open_run_bytes(client: AsyncClient, workflow: str) -> float:

@@ -2,7 +2,7 @@
 
 Pure. The model, in a few lines: costs per task are those that were measured; a process uses one core; every kind of
 process is meant to be busy for at most `BUSY_SHARE` of the time; open runs are rate times duration (Little's law);
-latency is read off the measured curve at the load of one shard.
+latency is what was measured at this very rate, or else read off the measured curve at the load of one shard.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ BUSY_SHARE = 0.6
 SLOTS_MIN, SLOTS_MAX = 16, 64
 """Of a worker: its threads are cheap while they wait, but share one core."""
 DAY_S = 86_400
+CORES = "cores of this machine"
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -60,6 +61,8 @@ class Calibration(Struct, frozen=True, kw_only=True):
     cores: int
     memory_mb: float
     disk_free_bytes: float
+    at_rate: Point | None = None
+    """At the wanted rate, with random intervals; None: too few runs to meet each other, or more than a shard does."""
 
     @property
     def shard_tasks_per_s(self) -> float:
@@ -76,7 +79,8 @@ class Limit(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """The answer. ``fits``: this machine has the cores (and time to spare), memory and disk.
+    """The answer. ``fits``: this machine has the cores (and time to spare), memory and disk; if not, ``short_of`` says
+    what it lacks. ``disk_full_after_days``: with nothing ever removed.
 
     Limits in the order in which they break.
     """
@@ -95,6 +99,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     fits: bool
     breaks_first: str
     limits: list[Limit]
+    short_of: list[str]
+    disk_full_after_days: float
 
 
 def make_plan(wanted: Wanted, found: Calibration) -> Plan:
@@ -109,7 +115,10 @@ def make_plan(wanted: Wanted, found: Calibration) -> Plan:
     slots = max(SLOTS_MIN, math.ceil(slots_needed / workers))
     server_us = sum(spent for role, spent in found.cpu_us.items() if role not in ("client", "worker"))
     cores_busy = tasks * (server_us + busy_us) / 1e6
-    p50, p99 = latency_ms(found.curve, tasks / shards)
+    if found.at_rate is not None and shards == 1:
+        p50, p99 = found.at_rate.p50_ms, found.at_rate.p99_ms
+    else:
+        p50, p99 = latency_ms(found.curve, tasks / shards)
     run_p50, run_p99 = (wanted.steps * (each + wanted.task_ms) for each in (p50, p99))
     open_runs = wanted.rate * run_p50 / 1000
     memory = _memory_mb(found, shards, workers, open_runs)
@@ -118,10 +127,11 @@ def make_plan(wanted: Wanted, found: Calibration) -> Plan:
         _limit("shards", tasks, shards * found.shard_tasks_per_s, wanted),
         _limit("worker slots", tasks, workers * slots / per_slot_s if per_slot_s else math.inf, wanted),
         _limit("worker processes", tasks, workers * 1e6 / busy_us if busy_us else math.inf, wanted),
-        _limit("cores of this machine", cores_busy, found.cores, wanted),
+        _limit(CORES, cores_busy, found.cores, wanted),
         _limit("memory of this machine", memory, found.memory_mb, wanted),
         _limit("disk within the retention", per_day * wanted.retention_days, found.disk_free_bytes, wanted),
     ]
+    short_of = [limit.what for limit in limits if limit.used_share > (BUSY_SHARE if limit.what == CORES else 1)]
     limits.sort(key=lambda limit: limit.breaks_at_runs_per_s)
     return Plan(
         shards=shards,
@@ -135,9 +145,11 @@ def make_plan(wanted: Wanted, found: Calibration) -> Plan:
         p50_ms=round(run_p50, 2),
         p99_ms=round(run_p99, 2),
         shard_busy_share=round(tasks / (shards * found.shard_tasks_per_s), 3),
-        fits=cores_busy <= BUSY_SHARE * found.cores and all(limit.used_share <= 1 for limit in limits),
+        fits=not short_of,
         breaks_first=limits[0].what,
         limits=limits,
+        short_of=short_of,
+        disk_full_after_days=round(found.disk_free_bytes / per_day, 2) if per_day else math.inf,
     )
 
 

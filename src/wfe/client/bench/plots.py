@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 WIDTH, HEIGHT = 720, 360
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 40, 46
+TICK_GAP = 46
+"""Labels of an axis are at least so far apart."""
 COLOURS = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2")
 _STYLE = 'font-family="sans-serif" font-size="12" fill="#333"'
 
@@ -18,6 +20,15 @@ class Series(NamedTuple):
 
     name: str
     points: Sequence[tuple[float, float]]
+
+
+class Mark(NamedTuple):
+    """A dashed line across the plot: at a place of the x axis, or of the y axis."""
+
+    name: str
+    value: float
+    across: bool = False
+    """At a height, from left to right."""
 
 
 class Bar(NamedTuple):
@@ -57,8 +68,16 @@ def bars(title: str, rows: Sequence[Bar], *, unit: str = "", logarithmic: bool =
     return "".join([*parts, "</svg>"])
 
 
-def lines(title: str, series: Sequence[Series], *, x: str = "", y: str = "", logarithmic_x: bool = False) -> str:
-    """Lines over one axis each way; the y axis begins at 0."""
+def lines(
+    title: str,
+    series: Sequence[Series],
+    *,
+    x: str = "",
+    y: str = "",
+    logarithmic_x: bool = False,
+    marks: Sequence[Mark] = (),
+) -> str:
+    """Lines over one axis each way; the y axis begins at 0. Marks that lie outside are left out."""
     points = [point for line in series for point in line.points]
     if not points:
         return "".join([_open(HEIGHT), _text(WIDTH / 2, HEIGHT / 2, f"{title}: nothing to show", "middle"), "</svg>"])
@@ -76,11 +95,27 @@ def lines(title: str, series: Sequence[Series], *, x: str = "", y: str = "", log
         at = TOP + height * (1 - step / 4)
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}" stroke="#ddd"/>')
         parts.append(_text(LEFT - 6, at + 4, number(top * step / 4), "end"))
-    for value in _ticks(sorted({point[0] for point in points})):
+    ticks = sorted({point[0] for point in points}) if logarithmic_x else _round_ticks(low, high)
+    ends = -math.inf
+    for value in _ticks(ticks):
         at = place((value, 0))[0]
+        if at - ends < TICK_GAP:
+            continue
+        ends = at
         parts.append(_text(at, HEIGHT - BOTTOM + 16, number(value), "middle"))
     parts.append(_text(WIDTH / 2, HEIGHT - 8, x, "middle"))
     parts.append(_text(LEFT - 56, TOP - 10, y))
+    for mark in marks:
+        value = mark.value if mark.across else scale(mark.value) if mark.value > 0 or not logarithmic_x else -math.inf
+        if mark.across and 0 <= value <= top:
+            at = place((points[0][0], value))[1]
+            parts.append(_dashed(LEFT, WIDTH - RIGHT, at, at))
+            parts.append(_text(WIDTH - RIGHT - 4, at - 5, mark.name, "end"))
+        elif not mark.across and low <= value <= high:
+            at = place((mark.value, 0))[0]
+            parts.append(_dashed(at, at, TOP, HEIGHT - BOTTOM))
+            left = at > WIDTH / 2
+            parts.append(_text(at + (-5 if left else 5), TOP + 60, mark.name, "end" if left else "start"))
     for index, line in enumerate(series):
         colour = COLOURS[index % len(COLOURS)]
         path = " ".join(f"{px:.1f},{py:.1f}" for px, py in map(place, line.points))
@@ -96,7 +131,7 @@ def lines(title: str, series: Sequence[Series], *, x: str = "", y: str = "", log
 
 def number(value: float) -> str:
     """A number for people: three digits, or thousands apart."""
-    if abs(value) >= 1_000:
+    if abs(value) >= 999.5:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
@@ -108,12 +143,28 @@ def _ticks(values: list[float]) -> list[float]:
     return [values[round(place * (len(values) - 1) / 6)] for place in range(7)]
 
 
+def _round_ticks(low: float, high: float) -> list[float]:
+    """Values between that read well, at most seven."""
+    if high <= low:
+        return [low]
+    step = _round_up((high - low) / 6)
+    first = math.ceil(low / step)
+    return [place * step for place in range(first, math.floor(high / step) + 1)]
+
+
 def _round_up(value: float) -> float:
     """The next number that reads well on an axis."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 4, 5, 8, 10) if step * power >= value)
+
+
+def _dashed(x1: float, x2: float, y1: float, y2: float) -> str:
+    return (
+        f'<line x1="{x1:.1f}" x2="{x2:.1f}" y1="{y1:.1f}" y2="{y2:.1f}" stroke="#666" stroke-dasharray="5 4" '
+        'stroke-width="1.5"/>'
+    )
 
 
 def _open(height: float) -> str:
