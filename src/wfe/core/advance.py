@@ -25,6 +25,12 @@ def advance(turn: Turn) -> None:
     run, plan = turn.run, turn.plan
     enabled = turn.enabled
     nodes, stride = plan.nodes, plan.stride
+    if len(enabled) == 1 and (only := enabled[0]) >= 0 and _opens_at_once(turn, only):
+        # The next task of a chain: what the loop below comes to when nothing else can move.
+        enabled.clear()
+        turn.emit(TasksOpened(only // stride, (only % stride,)))
+        turn.ready.append(only)
+        return
     tasks: list[int] = []
     tasks_act = 0
     position = 0
@@ -81,6 +87,15 @@ def advance(turn: Turn) -> None:
     if tasks:
         _open_tasks(turn, tasks_act, tasks)
     enabled.clear()
+
+
+def _opens_at_once(turn: Turn, key: int) -> bool:
+    """Whether a place is that of a task in a frame which nothing can keep from opening, and all that can move."""
+    run, plan = turn.run, turn.plan
+    if run.status != RUNNING or run.faults or run.locks or turn.nets or run.compensating is not None:
+        return False
+    act, index = divmod(key, plan.stride)
+    return plan.nodes[index].plain and act in run.frames
 
 
 def settle(turn: Turn) -> bool:

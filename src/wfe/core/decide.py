@@ -108,8 +108,9 @@ def task_result(
         durable.task_ended(turn, key, attempt, status, value, error, previous, did)
         return True
     act, index = divmod(key, plan.stride)
-    if status == DONE and (check := plan.nodes[index].returns) is not None:
-        error = invalid_output(check, value, plan.nodes[index].retry, plan.nodes[index].task)
+    node = plan.nodes[index]
+    if status == DONE and node.returns is not None:
+        error = invalid_output(node.returns, value, node.retry, node.task)
         status = DONE if error is None else FAILED_ATTEMPT
     if status == DONE and (run.compensating is None or not _is_handler(run, key)):
         turn.emit(TaskDone(index, act, attempt, value if len(value) < BLOB_BYTES_MIN else slim(run, value)))

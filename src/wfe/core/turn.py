@@ -64,23 +64,22 @@ class Turn:
         self.nets: dict[int, int] = {}
 
     def again(self, run: RunState, plan: Plan, now_ms: int, events: list[RunEvent]) -> None:
-        """Another turn, when this one's effects were taken."""
+        """Another turn, when this one's effects were taken and `clear` was called."""
         self.run = run
         self.plan = plan
         self.now_ms = now_ms
         self.events = events
         self.first_event = len(events)
-        if self.enabled:
-            self.enabled.clear()
+
+    def clear(self) -> None:
+        """Its effects were taken; most turns had one of them."""
         if self.ready:
             self.ready.clear()
-        if self.armed:
+        if self.enabled or self.armed or self.withdrawn or self.mail or self.nets:
+            self.enabled.clear()
             self.armed.clear()
-        if self.withdrawn:
             self.withdrawn.clear()
-        if self.mail:
             self.mail.clear()
-        if self.nets:
             self.nets.clear()
 
     def emit(self, event: RunEvent) -> None:

@@ -111,7 +111,7 @@ def reopened(partition: int, run: RunState, plan: Plan, chunks: list[tuple[int, 
 
 def encode_events(time_ms: int, events: list[RunEvent]) -> bytes:
     """One chunk of a run's history: the bytes in the log are the bytes of the history."""
-    return _encode_chunk(EventChunk(time_ms, events))
+    return _encode_chunk((time_ms, events))  # as an `EventChunk`, which would have to be made first
 
 
 def decode_events(data: bytes) -> EventChunk:

@@ -283,9 +283,9 @@ class Shard:
         touched = list(core.touched)
         epoch = core.settings.epoch
         for entry in touched:
-            count = len(entry.events)
-            run = entry.run
-            events = encode_events(now_ms, entry.events)
+            made, run = entry.events, entry.run
+            count = len(made)
+            events = encode_events(now_ms, made)
             first = run.seq - count + 1
             chunks.append(Chunk(entry.partition, epoch, run.id, first, count, events))
             entry.chunks.append((first, events))

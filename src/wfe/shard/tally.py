@@ -32,7 +32,8 @@ class Tallies:
 
     def task(self, entry: Entry, key: int, result: TaskResult) -> None:
         """The open attempt of a place has a result. Turns of durable functions count when they are the last."""
-        if result.status > _FAILED:
+        status = result.status
+        if status > _FAILED:
             return
         plan, execution_us = entry.plan, result.started_us
         if entry.run.durable is not None:
@@ -40,7 +41,7 @@ class Tallies:
         else:
             rows = self._plans.get(plan.hash)
             row = (rows if rows is not None else self._rows(entry.run.workflow, plan))[key % plan.stride]
-        row[result.status] += 1
+        row[status] += 1
         row[_SUM] += execution_us
         bits = execution_us.bit_length()
         row[bits + _BUCKET if bits < BUCKETS else -1] += 1

@@ -15,7 +15,7 @@ from wfe.errors import WfeError
 from wfe.model.command import Command
 from wfe.model.event import RunEnded
 from wfe.model.ids import partition_of
-from wfe.model.state import ENDED, PAUSED
+from wfe.model.state import ENDED, PAUSED, RUNNING
 from wfe.observe import get_logger
 from wfe.partition.entry import Entry, Lease, rebuild
 from wfe.partition.ready import Kind
@@ -120,6 +120,16 @@ class Turns:
             self.enqueue(entry, turn.ready)
             if run.trace:
                 core.traces.ready(run, turn.ready, turn.now_ms)
+        if turn.armed or turn.withdrawn or turn.mail:
+            self._file_rarer(entry, turn)
+        over = run.status != RUNNING and run.status in ENDED
+        if over and any(isinstance(event, RunEnded) for event in entry.events[turn.first_event :]):
+            self._ended(entry)  # by this turn; others of the batch may follow
+        turn.clear()
+        self._spare = turn
+
+    def _file_rarer(self, entry: Entry, turn: Turn) -> None:
+        core, run = self._core, entry.run
         for due_ms, timer in turn.armed:
             core.timers.arm(due_ms, run.id, timer)
         for key, _attempt in turn.withdrawn:
@@ -128,26 +138,22 @@ class Turns:
                 self._withdrawn(lease)
         for receiver, body in turn.mail:
             core.partitions[entry.partition].post(partition_of(receiver), body)
-        if run.status in ENDED and any(isinstance(event, RunEnded) for event in entry.events[turn.first_event :]):
-            self._ended(entry)  # by this turn; others of the batch may follow
-        self._spare = turn
 
     def enqueue(self, entry: Entry, keys: list[int]) -> None:
         """Put open tasks into the ready queue."""
-        plan = entry.plan
+        plan, run, leases, unclaimed = entry.plan, entry.run, entry.leases, entry.unclaimed
         kinds = self._kinds.get(plan.hash) or self.kinds(plan)
         stride = plan.stride
-        priority = entry.run.priority
-        push = self._core.ready.push
-        unclaimed = entry.unclaimed
-        stages = self._core.stages
-        if stages is not None:
-            stages.ready(entry, keys)
-        durable = entry.run.durable is not None
+        priority = run.priority
+        core = self._core
+        push = core.ready.push
+        if core.stages is not None:
+            core.stages.ready(entry, keys)
+        durable = run.durable is not None
         for key in keys:
-            if unclaimed and unclaimed.get(key) == entry.run.open.get(key):
+            if unclaimed and unclaimed.get(key) == run.open.get(key):
                 continue  # a worker may present it; what nobody presents is opened anew
-            if key not in entry.leases:
+            if key not in leases:
                 push(priority, self.kind_of(entry, key) if durable else kinds[key % stride], entry, key)
 
     def kind_of(self, entry: Entry, key: int) -> Kind:

@@ -214,17 +214,19 @@ class Workers:
             self._core.workers.send(link.peer, [header(Kind.REJECT), encode(None)])
             return
         link.results_seq = message.seq
-        partitions, departed = self._core.partitions, self._core.departed
+        partitions, departed, take = self._core.partitions, self._core.departed, self._result
         missing = done = 0
         for result in message.results:
-            number = PARTITION_OF_PREFIX.get(result.run_id[:2], -1)
+            run_id = result.run_id
+            number = PARTITION_OF_PREFIX.get(run_id[:2], -1)
             partition = partitions.get(number)
-            entry = partition.entries.get(result.run_id) if partition is not None else None
+            entry = partition.entries.get(run_id) if partition is not None else None
             if entry is not None:
-                done += self._result(link, entry, result, now_ms)
-            elif partition is not None and result.run_id not in partition.recent:
+                if take(link, entry, result, now_ms):
+                    done += 1
+            elif partition is not None and run_id not in partition.recent:
                 link.late[message.seq] = link.late.get(message.seq, 0) + 1
-                self._loader.run(partition, result.run_id, self._late(link, message.seq, result), now_ms)
+                self._loader.run(partition, run_id, self._late(link, message.seq, result), now_ms)
             elif number in departed:  # its new owner is to have it: not acknowledged before the next hello
                 link.late[message.seq] = link.late.get(message.seq, 0) + 1
             else:
@@ -253,14 +255,15 @@ class Workers:
 
     def _result(self, link: Link, entry: Entry, result: TaskResult, now_ms: int) -> bool:
         """Whether a task is done. Its failure, and a result that does not count any more, are counted here."""
-        stride = entry.plan.stride
-        key = result.activation * stride + result.node if 0 <= result.node < stride - 1 else NOWHERE
-        lease = entry.leases.get(key)
+        stride, node, attempt = entry.plan.stride, result.node, result.attempt
+        key = result.activation * stride + node if 0 <= node < stride - 1 else NOWHERE
+        leases = entry.leases
+        lease = leases.get(key)
         core, status, previous = self._core, result.status, NULL
         if status == NEED_ALL and (lease is None or lease.worker != link.worker):
             return False  # said again after a hello: somebody else has the turn by now
-        if lease is not None and lease.attempt == result.attempt:
-            del entry.leases[key]
+        if lease is not None and lease.attempt == attempt:
+            del leases[key]
             core.tallies.task(entry, key, result)
             holder = link if lease.worker == link.worker else self._by_worker.get(lease.worker)
             if holder is not None:
@@ -274,24 +277,24 @@ class Workers:
         if status == NEED_ALL:
             self.turns.enqueue(entry, needs_all(entry, key, result))
             return False
-        before = len(entry.events)
-        turn = self.turns.begin(entry, now_ms)
+        turns = self.turns
+        turn = turns.begin(entry, now_ms)
         value = result.value if status == _DONE else NULL
         error, did = result.error, result.turn if not key or entry.home == link.worker else NULL
         try:
-            counted = decide.task_result(turn, key, result.attempt, status, value, error, previous, did)
+            counted = decide.task_result(turn, key, attempt, status, value, error, previous, did)
         except Exception:  # noqa: BLE001  a defect must cost one run, not a shard
-            kept = TaskEnded(key, result.attempt, result.status, value.copy(), error, previous, did.copy())
-            self.turns.recover(entry, before, now_ms, kept)
+            kept = TaskEnded(key, attempt, status, value.copy(), error, previous, did.copy())
+            turns.recover(entry, turn.first_event, now_ms, kept)
             return False
         durable = entry.run.durable is not None
-        if durable and self.turns.homes.turn_over(entry, key, result, link.worker, entry.events[before:]):
-            self.turns.file(entry, turn)
+        if durable and turns.homes.turn_over(entry, key, result, link.worker, entry.events[turn.first_event :]):
+            turns.file(entry, turn)
             return False
         done = counted and status == _DONE
         if not done:
-            self._core.counters["tasks_failed" if counted else "results_stale"] += 1
-        self.turns.file(entry, turn)
+            core.counters["tasks_failed" if counted else "results_stale"] += 1
+        turns.file(entry, turn)
         return done
 
     @property
