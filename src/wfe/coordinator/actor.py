@@ -22,6 +22,7 @@ from wfe.coordinator.child_options import (
 from wfe.coordinator.deploys import Deploys
 from wfe.coordinator.effects import Effects, Site
 from wfe.coordinator.peers import Peers
+from wfe.coordinator.rebalance import Rebalancing
 from wfe.coordinator.routing import FrontDoor, welcome_frame
 from wfe.coordinator.status import VERSION, server_status
 from wfe.coordinator.supervision import Child, ChildState, Supervisor
@@ -66,7 +67,7 @@ class Coordinator:
         self.topology = Topology(catalogue.owners(), options.shards)
         self.peers = Peers(site.token)
         self.deploys = Deploys(catalogue)
-        self.versions = Versions(catalogue, self.deploys, self.topology, effects.send_back)
+        self.versions = Versions(catalogue, self.deploys, self.topology, effects.send_back, self._is_moving)
         children = [Child("shard", i) for i in range(options.shards)]
         children += [Child("worker", i) for i in range(options.workers)]
         children += [Child("gateway", 0)] if options.http else []
@@ -79,6 +80,14 @@ class Coordinator:
             wall_ms=clock.wall_ms,
             software=VERSION,
             archive=archive,
+            moving=self._is_moving,
+        )
+        self.rebalancing = Rebalancing(
+            topology=self.topology,
+            send=effects.send_back,
+            owners=catalogue,
+            blocked=self._no_moves,
+            moved=self._on_moved,
         )
         self.front = FrontDoor(
             effects=effects,
@@ -91,6 +100,7 @@ class Coordinator:
             status=self.status,
             on_workers=self._tell_workers,
             backup=self.backups.request,
+            rebalance=self.rebalancing.request,
         )
         self.draining = False
         self.done = False
@@ -140,6 +150,7 @@ class Coordinator:
             self.backups.on_shard_gone(child.index)
             self.versions.on_shard_gone(self.topology.shards[child.index].identity)
             self.topology.ended(child.index, down=child.state is ChildState.DOWN)
+            self.rebalancing.on_shard_gone(child.index, now_ms)
             self._tell_peers(now_ms)
         elif worker:
             child.worker = ""
@@ -157,6 +168,7 @@ class Coordinator:
         """Time has passed: restarts that are due, workers that left in silence, what takes too long."""
         self.backups.on_tick(now_ms)
         self.versions.on_tick(now_ms)
+        self.rebalancing.on_tick(now_ms)
         if self.draining:
             if now_ms >= self._drain_due_ms and not self.done:
                 self._drain_is_over(now_ms)
@@ -180,6 +192,7 @@ class Coordinator:
             return
         self.draining = self.front.draining = True
         self.backups.stop()
+        self.rebalancing.stop(now_ms)
         self.supervisor.stop()
         self._drain_due_ms = now_ms + DRAIN_MS + 2 * HEARTBEAT_MS
         for child in (*self.supervisor.running("worker"), *self.supervisor.running("gateway")):
@@ -225,6 +238,8 @@ class Coordinator:
                 self._on_shard_hello(shard, _shard_hello.decode(frame[1]), now_ms)
             case Kind.QUIET | Kind.CUT_BEGUN | Kind.CUT_DONE:
                 self.backups.on_shard(shard, head.kind, frame[1], now_ms)
+            case Kind.HANDED | Kind.ADOPTED:
+                self.rebalancing.on_shard(shard, head.kind, frame[1], now_ms)
             case Kind.DRAINED:
                 pass  # its process ends by itself; the end is what counts
             case _:
@@ -241,12 +256,28 @@ class Coordinator:
         if first:
             _log.info("a shard serves", shard=shard.index, epoch=shard.epoch, recovery_ms=hello.recovery_ms)
             self._tell_peers(now_ms)
-            self._tell_senders(shard)
+            self._tell_senders(shard, shard.partitions)
             self._start_workers(now_ms)
 
-    def _tell_senders(self, shard: Shard) -> None:
-        """Mail for this shard was dropped while it was away: the others send it again at once."""
-        frame = [header(Kind.SERVES), _encode(shard.partitions)]
+    # ---- partitions that move ---------------------------------------------------------------------------------------
+
+    def _is_moving(self) -> bool:
+        return self.rebalancing.active
+
+    def _no_moves(self) -> str:
+        if self.backups.active:
+            return "a backup is made"
+        return "versions are being deleted" if self.versions.asking else ""
+
+    def _on_moved(self, shard: Shard, partition: int, now_ms: int) -> None:
+        """A partition is served by this shard now: workers take what they hold of it there, clients ask again."""
+        if not self.draining:
+            self._tell_peers(now_ms)
+            self._tell_senders(shard, [partition])
+
+    def _tell_senders(self, shard: Shard, partitions: list[int]) -> None:
+        """Mail for these was dropped while nobody served them: the other shards send it again at once."""
+        frame = [header(Kind.SERVES), _encode(partitions)]
         for other in self.topology.serving():
             if other is not shard:
                 self._effects.send_back(other.identity, frame)

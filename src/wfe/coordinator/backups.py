@@ -83,7 +83,9 @@ class _Run:
 
 
 class Backups:
-    """``archive`` None: this server makes no backups. ``wall_ms`` dates the manifest."""
+    """``archive`` None: this server makes no backups. ``wall_ms`` dates the manifest. ``moving``: whether partitions
+    are on their way between shards, so that no copy would have them.
+    """
 
     def __init__(
         self,
@@ -94,15 +96,22 @@ class Backups:
         wall_ms: Callable[[], int],
         software: str,
         archive: Archive | None,
+        moving: Callable[[], bool],
     ) -> None:
         self._topology, self._send, self._server = topology, send, server
         self._wall_ms, self._software, self._archive = wall_ms, software, archive
+        self._moving = moving
         self._run: _Run | None = None
         self._numbers = 0
         self._outcomes: dict[str, BackupReport | WfeError] = {}
         self.stopping = False
         self.due_ms = NEVER
         """When `look` has something to give up; the actor asks before it takes any frame of a shard."""
+
+    @property
+    def active(self) -> bool:
+        """Whether a backup is being made."""
+        return self._run is not None
 
     # ---- clients ----------------------------------------------------------------------------------------------------
 
@@ -125,6 +134,8 @@ class Backups:
             raise BackupError("this server makes no backups")
         if self.stopping:
             raise Unavailable("the server is shutting down")
+        if self._moving():
+            raise BackupError("partitions are being moved; try again when that is done")
         if not PurePath(wanted.directory).is_absolute():
             raise DataError(f"{wanted.directory!r} is no absolute path; the directory is one of the server's host")
         for shard in self._topology.shards:

@@ -25,6 +25,7 @@ from wfe.wire.backups import Backup, BackupReport
 from wfe.wire.definitions import DefinitionCommand
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header
 from wfe.wire.messages import DefinitionQuery, Deploy, Hello, ServerStatus, Welcome
+from wfe.wire.rebalance import Rebalance, RebalanceReport
 
 _ROUTED = frozenset(
     int(kind)
@@ -39,6 +40,7 @@ _ROUTED = frozenset(
 _hello = msgspec.msgpack.Decoder(Hello)
 _deploy = msgspec.msgpack.Decoder(Deploy)
 _backup = msgspec.msgpack.Decoder(Backup)
+_rebalance = msgspec.msgpack.Decoder(Rebalance)
 _query = msgspec.msgpack.Decoder(DefinitionQuery)
 _command = msgspec.msgpack.Decoder(DefinitionCommand)
 
@@ -61,11 +63,12 @@ class FrontDoor:
         status: Callable[[int], ServerStatus],
         on_workers: Callable[[], None],
         backup: Callable[[Backup, int], BackupReport],
+        rebalance: Callable[[Rebalance, int], RebalanceReport],
     ) -> None:
         self._effects, self._clock = effects, clock
         self._peers, self._topology, self._deploys, self._versions = peers, topology, deploys, versions
         self._welcome, self._status, self._on_workers = welcome, status, on_workers
-        self._backup = backup
+        self._backup, self._rebalance = backup, rebalance
         self.draining = False
         self.refused = 0
         """Frames that were answered with an error by the front door itself."""
@@ -112,8 +115,10 @@ class FrontDoor:
         shard = self._topology.routes[head.partition]
         if shard is None:
             owner = self._topology.shards[self._topology.owners[head.partition]]
-            what = "is down" if owner.state == "down" else "starts"
-            raise Unavailable(f"partition {head.partition} is not served at the moment: shard {owner.index} {what}")
+            what = f"shard {owner.index} {'is down' if owner.state == 'down' else 'starts'}"
+            if head.partition in self._topology.held:
+                what = "it moves between shards"
+            raise Unavailable(f"partition {head.partition} is not served at the moment: {what}")
         header = encode_header(
             Header(
                 PROTOCOL, head.kind, head.partition, head.request, head.workflow, version, definition, peer.principal
@@ -153,6 +158,8 @@ class FrontDoor:
                 return reply(head.request, changed)
             case Kind.BACKUP:
                 return reply(head.request, self._backup(_decoded(_backup, body), now_ms))
+            case Kind.REBALANCE:
+                return reply(head.request, self._rebalance(_decoded(_rebalance, body), now_ms))
             case Kind.HEARTBEAT:
                 return None
             case Kind.BYE:

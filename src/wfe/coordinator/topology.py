@@ -1,8 +1,8 @@
 """The shards as the front door sees them: which serves what, where workers reach them, when they were last heard.
 
-Pure data and look-ups. Invariants: a partition has exactly one owner for the life of this process; ``routes`` names a
-shard's identity only while that shard serves; an identity carries the epoch, so that a frame of an earlier process of a
-shard is never taken for one of the present process.
+Pure data and look-ups. Invariants: a partition has exactly one owner at a time, the one that the catalogue names;
+``routes`` names a shard's identity only while that shard serves it, so never while it moves (`hold`); an identity
+carries the epoch, so that a frame of an earlier process of a shard is never taken for one of the present process.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class Topology:
         self.owners = [owners[partition] for partition in range(self.partitions)]
         self.shards = [Shard(i, [p for p, owner in enumerate(self.owners) if owner == i]) for i in range(shards)]
         self.routes: list[bytes | None] = [None] * self.partitions
+        self.held: set[int] = set()
+        """Partitions that are on their way from one shard to another."""
         self._by_identity: dict[bytes, Shard] = {}
 
     def of_identity(self, identity: bytes) -> Shard | None:
@@ -55,6 +57,7 @@ class Topology:
         """A process for the shard is being started under a new epoch."""
         shard = self.shards[index]
         self._forget(shard)
+        shard.partitions = [partition for partition, owner in enumerate(self.owners) if owner == index]
         shard.epoch, shard.identity = epoch, shard_identity(index, epoch)
         shard.state = "restarting" if shard.state in ("serving", "restarting", "down") else "starting"
         shard.ipc = shard.tcp = ""
@@ -67,7 +70,8 @@ class Topology:
         shard.pid, shard.ipc, shard.tcp = hello.pid, hello.ipc, hello.tcp
         shard.recovered_runs, shard.recovery_ms = hello.recovered_runs, hello.recovery_ms
         for partition in shard.partitions:
-            self.routes[partition] = shard.identity
+            if partition not in self.held:
+                self.routes[partition] = shard.identity
 
     def ended(self, index: int, *, down: bool) -> None:
         """The shard's process is gone; ``down``: it will not be started again."""
@@ -80,6 +84,33 @@ class Topology:
         """The shard drains: nothing more is routed to it."""
         shard.draining = True
         self._unroute(shard)
+
+    # ---- partitions that move ----
+
+    def hold(self, partition: int) -> None:
+        """From now on nothing is routed to the partition: its owner lets it go."""
+        self.held.add(partition)
+        self.routes[partition] = None
+
+    def pass_on(self, partition: int, shard: int) -> None:
+        """Its owner serves it no more; the catalogue says who does next (perhaps the same), once that says so."""
+        former = self.shards[self.owners[partition]].partitions
+        if partition in former:
+            former.remove(partition)
+        self.owners[partition] = shard
+
+    def arrive(self, partition: int) -> None:
+        """Its owner serves it."""
+        shard = self.shards[self.owners[partition]]
+        shard.partitions = sorted({*shard.partitions, partition})
+        self.settle(partition)
+
+    def settle(self, partition: int) -> None:
+        """It is on no way any more: whoever owns it has it, or will have it at its next start."""
+        self.held.discard(partition)
+        shard = self.shards[self.owners[partition]]
+        if shard.serving and not shard.draining and partition in shard.partitions:
+            self.routes[partition] = shard.identity
 
     def serving(self) -> list[Shard]:
         return [shard for shard in self.shards if shard.serving]

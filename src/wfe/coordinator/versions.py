@@ -46,15 +46,26 @@ class _Removal:
 
 
 class Versions:
-    """``send`` takes a frame to a shard."""
+    """``send`` takes a frame to a shard. ``moving``: whether partitions are on their way between shards."""
 
     def __init__(
-        self, catalogue: Catalogue, deploys: Deploys, topology: Topology, send: Callable[[bytes, list[bytes]], bool]
+        self,
+        catalogue: Catalogue,
+        deploys: Deploys,
+        topology: Topology,
+        send: Callable[[bytes, list[bytes]], bool],
+        moving: Callable[[], bool],
     ) -> None:
+        self._moving = moving
         self._catalogue, self._deploys, self._topology, self._send = catalogue, deploys, topology, send
         self._removals: dict[str, _Removal] = {}
         self._outcomes: dict[str, DefinitionChanged | WfeError] = {}
         self._numbers = 0
+
+    @property
+    def asking(self) -> bool:
+        """Whether shards are being asked which runs they keep."""
+        return bool(self._removals)
 
     # ---- clients ----------------------------------------------------------------------------------------------------
 
@@ -116,6 +127,8 @@ class Versions:
         return DefinitionChanged(wanted.workflow, [], done=False)
 
     def _begin(self, wanted: DefinitionCommand, wall_ms: int, now_ms: int) -> None:
+        if self._moving():
+            raise Busy("partitions are being moved: nobody knows yet which runs they keep", BUSY_RETRY_MS / 1000)
         versions = self._these(wanted)
         self._check_references(wanted.workflow, set(versions))
         if [shard for shard in self._topology.shards if not shard.serving]:

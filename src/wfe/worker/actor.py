@@ -7,7 +7,7 @@ committed it; credit stays within its bounds (`credit.py`); whatever is lost, a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 
 import msgspec
@@ -228,7 +228,7 @@ class WorkerActor:
             if endpoint.index not in self._links:
                 send = partial(self._network.send, endpoint.index)
                 self._links[endpoint.index] = ShardLink(endpoint, send, home=False)
-        follow_partitions(self._links, self._in_flight, shards, now_ms)
+        changed = follow_partitions(self._links, self._in_flight, shards, now_ms)
         for index, link in list(self._links.items()):
             if index not in known:  # what it has given is kept: a server that starts may not know all its shards yet
                 link.down()
@@ -238,10 +238,10 @@ class WorkerActor:
                     self._network.close(index)
         home = self._identity.index % len(shards) if shards else 0
         for place, endpoint in enumerate(sorted(shards, key=lambda shard: shard.index)):
-            self._on_endpoint(endpoint, now_ms, home=place == home)
+            self._on_endpoint(endpoint, now_ms, home=place == home, changed=changed)
         self._lend(now_ms)
 
-    def _on_endpoint(self, endpoint: ShardEndpoint, now_ms: int, *, home: bool) -> None:
+    def _on_endpoint(self, endpoint: ShardEndpoint, now_ms: int, *, home: bool, changed: Collection[ShardLink]) -> None:
         link = self._links[endpoint.index]
         link.home = home
         if not endpoint.up:
@@ -252,7 +252,7 @@ class WorkerActor:
         moved = link.opened_ms is None or (endpoint.ipc, endpoint.tcp) != (before.ipc, before.tcp)
         if moved:
             self._open(link, now_ms)
-        if moved or link.state is LinkState.DOWN or endpoint.epoch > before.epoch:
+        if moved or link.state is LinkState.DOWN or endpoint.epoch > before.epoch or link in changed:
             self._say_hello(link, now_ms)
         else:
             endpoint.epoch = max(endpoint.epoch, before.epoch)  # the shard's own welcome was faster than this news

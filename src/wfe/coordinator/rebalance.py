@@ -1,0 +1,267 @@
+"""Moves partitions between running shards, one at a time: `wfe rebalance`.
+
+A state machine: a client's request, frames of shards, ends of shards and time come in. A move: nothing is routed to the
+partition any more; its owner is told to YIELD and says HANDED once its store holds all of it and is closed; the new
+owner is written into the catalogue, in one commit, and told to ADOPT; when it says ADOPTED, frames are routed there.
+
+Invariants: the catalogue alone says who owns a partition, and it changes only after HANDED from the owner's present
+process, or not at all; so whatever dies in between, the owner's next process recovers the partition from its store and
+its own log. Nothing durable is kept of a rebalance itself: if the server stops, moves not begun are forgotten. No move
+begins while a backup is made or shards are asked about definitions, nor the other way round.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from wfe.coordinator.balance import plan, weights
+from wfe.coordinator.topology import Shard, Topology
+from wfe.errors import DataError, ProtocolError, RebalanceError, Unavailable, WfeError
+from wfe.limits import MOVE_RESEND_MS, REBALANCE_OUTCOMES_MAX
+from wfe.observe import get_logger
+from wfe.wire.frames import Kind, header
+from wfe.wire.messages import ErrorReply
+from wfe.wire.rebalance import Adopt, Adopted, Handed, Move, Rebalance, RebalanceReport, Yield
+
+ID_CHARS_MAX = 64
+NEVER = 1 << 62
+_encode = msgspec.msgpack.Encoder().encode
+_decode_handed = msgspec.msgpack.Decoder(Handed).decode
+_decode_adopted = msgspec.msgpack.Decoder(Adopted).decode
+_log = get_logger("coordinator")
+
+
+class Owners(Protocol):
+    """What a move does to the catalogue (`journal.catalogue.Catalogue`)."""
+
+    def assign(self, owners: dict[int, int]) -> None: ...
+
+    def next_epoch(self) -> int: ...
+
+
+class _Job:
+    """One request's moves, of which the first that is neither moved nor failed is under way."""
+
+    def __init__(self, id: str, moves: list[Move], now_ms: int) -> None:
+        self.id, self.moves, self.begun_ms = id, moves, now_ms
+        self.waiting = deque(moves)
+
+    def report(self, phase: str, now_ms: int) -> RebalanceReport:
+        return RebalanceReport(self.id, phase, list(self.moves), now_ms - self.begun_ms)
+
+
+class _Step:
+    """The move under way. ``order``: what the shard ``asked`` is told again and again, ``epochs``: for the new owner,
+    and for the old one, should it have to take the partition back."""
+
+    __slots__ = ("asked", "begun_ms", "due_ms", "epochs", "move", "number", "order", "to")
+
+    def __init__(self, move: Move, epochs: tuple[int, int], now_ms: int) -> None:
+        self.move, self.epochs, self.begun_ms = move, epochs, now_ms
+        self.number = self.due_ms = 0
+        self.asked = b""
+        self.order: list[bytes] = []
+        self.to = move.target
+
+
+class Rebalancing:
+    """``blocked`` says why no move may begin now, or nothing. ``moved`` is called when a partition is served anew."""
+
+    def __init__(
+        self,
+        *,
+        topology: Topology,
+        send: Callable[[bytes, list[bytes]], bool],
+        owners: Owners,
+        blocked: Callable[[], str],
+        moved: Callable[[Shard, int, int], None],
+    ) -> None:
+        self._topology, self._send, self._owners = topology, send, owners
+        self._blocked, self._moved = blocked, moved
+        self._job: _Job | None = None
+        self._step: _Step | None = None
+        self._numbers = 0
+        self._outcomes: dict[str, RebalanceReport] = {}
+        self.stopping = False
+
+    @property
+    def active(self) -> bool:
+        """Whether partitions are being moved."""
+        return self._job is not None
+
+    # ---- clients ----------------------------------------------------------------------------------------------------
+
+    def request(self, wanted: Rebalance, now_ms: int) -> RebalanceReport:
+        """Begins a rebalance, or says how the one with this id goes."""
+        if not 1 <= len(wanted.id) <= ID_CHARS_MAX:
+            raise ProtocolError(f"the id of a rebalance has 1 to {ID_CHARS_MAX} characters")
+        if (outcome := self._outcomes.get(wanted.id)) is not None:
+            return outcome
+        if self._job is not None and self._job.id == wanted.id:
+            return self._job.report("moving", now_ms)
+        moves = self._planned(wanted)
+        if wanted.dry_run:
+            return RebalanceReport(wanted.id, "planned", moves)
+        if self._job is not None:
+            raise RebalanceError("partitions are being moved already; try again when that is done")
+        if reason := self._blocked():
+            raise RebalanceError(f"no partition is moved while {reason}; try again when that is done")
+        job = self._job = _Job(wanted.id, moves, now_ms)
+        _log.info("partitions are moved", moves=len(moves))
+        self._next(now_ms)
+        return self._outcomes[wanted.id] if self._job is None else job.report("moving", now_ms)
+
+    def _planned(self, wanted: Rebalance) -> list[Move]:
+        """The moves that are asked for, or those that even out the load. Partitions that are there already are left."""
+        if self.stopping:
+            raise Unavailable("the server is shutting down")
+        topology = self._topology
+        owners = dict(enumerate(topology.owners))
+        moves = wanted.moves
+        if moves:
+            for partition, shard in moves:
+                if partition not in owners:
+                    raise RebalanceError(f"there is no partition {partition}; this server has {topology.partitions}")
+                if not 0 <= shard < len(topology.shards):
+                    raise RebalanceError(f"there is no shard {shard}; this server has {len(topology.shards)}")
+            if len({partition for partition, _ in moves}) != len(moves):
+                raise RebalanceError("a partition is to be moved to several shards")
+        else:
+            for each in topology.shards:
+                if not each.serving:
+                    raise Unavailable(f"shard {each.index} does not serve: wait for it, or name the moves")
+            loads = [load for shard in topology.shards if shard.stats for load in shard.stats.partitions]
+            moves = plan(owners, range(len(topology.shards)), weights(topology.partitions, loads))
+        return [Move(p, owners[p], target) for p, target in moves if owners[p] != target]
+
+    # ---- moves ------------------------------------------------------------------------------------------------------
+
+    def _next(self, now_ms: int) -> None:
+        """Begins the next move that can be made."""
+        job = self._job
+        while job is not None and self._step is None:
+            if not job.waiting:
+                self._end(job, now_ms)
+                return
+            move = job.waiting.popleft()
+            try:
+                self._begin(move, now_ms)
+            except WfeError as error:
+                self._fail(move, error)
+
+    def _begin(self, move: Move, now_ms: int) -> None:
+        if self.stopping:
+            raise Unavailable("the server is shutting down")
+        shards = self._topology.shards
+        for shard in (shards[move.source], shards[move.target]):
+            if not shard.serving:
+                raise Unavailable(f"shard {shard.index} does not serve")
+        # Before anybody stops serving: the catalogue may have no room for it.
+        step = self._step = _Step(move, (self._owners.next_epoch(), self._owners.next_epoch()), now_ms)
+        move.state = "leaving"
+        self._topology.hold(move.partition)
+        self._order(step, shards[move.source], Kind.YIELD, now_ms)
+
+    def _order(self, step: _Step, shard: Shard, kind: Kind, now_ms: int, epoch: int = 0) -> None:
+        self._numbers += 1
+        step.number, step.asked = self._numbers, shard.identity
+        partition = step.move.partition
+        body = Adopt(step.number, partition, epoch) if kind is Kind.ADOPT else Yield(step.number, partition)
+        step.order = [header(kind), _encode(body)]
+        self._say(step, now_ms)
+
+    def _say(self, step: _Step, now_ms: int) -> None:
+        step.due_ms = now_ms + MOVE_RESEND_MS
+        self._send(step.asked, step.order)
+
+    def on_shard(self, shard: Shard, kind: int, body: bytes, now_ms: int) -> None:
+        """HANDED or ADOPTED. Each may come late or again."""
+        answer = _decode_handed(body) if kind == Kind.HANDED else _decode_adopted(body)
+        step = self._step
+        if step is None or step.number != answer.number or step.asked != shard.identity:
+            return
+        if kind == Kind.HANDED and step.move.state == "leaving":
+            self._hand_over(step, now_ms)
+        elif kind == Kind.ADOPTED and step.move.state == "arriving":
+            self._arrived(step, shard, now_ms)
+
+    def _hand_over(self, step: _Step, now_ms: int) -> None:
+        """Nobody serves the partition and its store holds all of it: it gets its next owner."""
+        move, topology = step.move, self._topology
+        move.state = "arriving"
+        target, epoch = topology.shards[move.target], step.epochs[0]
+        try:
+            if not target.serving:
+                raise Unavailable(f"shard {target.index} ended before it could take partition {move.partition} over")
+            self._owners.assign({move.partition: move.target})
+        except (DataError, Unavailable) as error:
+            move.error = _reply(error)
+            step.to, target, epoch = move.source, topology.shards[move.source], step.epochs[1]
+        topology.pass_on(move.partition, step.to)
+        self._order(step, target, Kind.ADOPT, now_ms, epoch)
+
+    def _arrived(self, step: _Step, shard: Shard, now_ms: int) -> None:
+        move = step.move
+        self._topology.arrive(move.partition)
+        self._done(step, now_ms)
+        self._moved(shard, move.partition, now_ms)
+        self._next(now_ms)
+
+    def _done(self, step: _Step, now_ms: int) -> None:
+        move, self._step = step.move, None
+        self._topology.settle(move.partition)
+        move.held_ms = now_ms - step.begun_ms
+        move.state = "moved" if move.error is None else "failed"
+        _log.info(
+            "a partition has moved" if move.error is None else "a partition could not be moved",
+            partition=move.partition, shard=step.to, held_ms=move.held_ms,
+        )  # fmt: skip
+
+    def _fail(self, move: Move, error: WfeError) -> None:
+        move.state, move.error = "failed", _reply(error)
+        _log.warning("a partition is not moved", partition=move.partition, reason=str(error))
+
+    # ---- ends and time ----------------------------------------------------------------------------------------------
+
+    def on_shard_gone(self, index: int, now_ms: int) -> None:
+        """A shard's process has ended, and `Topology.ended` knows: its next one has what the catalogue says it owns."""
+        step = self._step
+        if step is None:
+            return
+        move = step.move
+        if move.state == "leaving" and index == move.source:
+            self._step = None
+            self._topology.settle(move.partition)
+            self._fail(move, RebalanceError(f"shard {index} ended while it wrote partition {move.partition} down"))
+        elif move.state == "arriving" and index == step.to:
+            self._done(step, now_ms)  # it is the owner: its next process begins with the partition
+        else:
+            return
+        self._next(now_ms)
+
+    def on_tick(self, now_ms: int) -> None:
+        """Repeats what was not answered."""
+        if self._step is not None and now_ms >= self._step.due_ms:
+            self._say(self._step, now_ms)
+
+    def stop(self, now_ms: int) -> None:
+        """The server shuts down: each shard leaves with what the catalogue says it owns."""
+        self.stopping = True
+        step, self._step = self._step, None
+        if step is not None:
+            self._fail(step.move, Unavailable("the server is shutting down"))
+        self._next(now_ms)
+
+    def _end(self, job: _Job, now_ms: int) -> None:
+        self._job = None
+        self._outcomes[job.id] = job.report("done", now_ms)
+        while len(self._outcomes) > REBALANCE_OUTCOMES_MAX:
+            del self._outcomes[next(iter(self._outcomes))]
+
+
+def _reply(error: WfeError) -> ErrorReply:
+    return ErrorReply(error.code, str(error))
