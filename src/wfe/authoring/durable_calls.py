@@ -169,6 +169,8 @@ def http(
 
 def bound(name: str, params: Sequence[Param], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments by name; those left out take the function's own defaults. TypeError, as Python says it."""
+    if len(args) == len(params) and not kwargs:
+        return {param[0]: value for param, value in zip(params, args, strict=True)}
     if len(args) > len(params):
         raise TypeError(f"{name}() takes {len(params)} arguments but {len(args)} were given")
     named = {param.name: value for param, value in zip(params, args, strict=False)}

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextvars import Context
 from typing import Any, NoReturn
+from zlib import crc32
 
 import msgspec
 from msgspec import Raw
@@ -64,7 +65,7 @@ class Instance:
         self._seed = f"{record.seed or run_id}:{record.round}:"
         self._input = record.input
         self._home = home_of(function.module, record.calls)
-        self._loop = DurableLoop(self)  # type: ignore[abstract]  # what it refuses is put in by name
+        self._loop = DurableLoop(self, crc32(self._seed.encode()))  # type: ignore[abstract]  # refusals come by name
         self._loop.time_ms = record.started_ms
         self._context = Context()
         self._context.run(CALLER.set, self)
@@ -176,9 +177,6 @@ class Instance:
     def awaited(self) -> Collection[int]:
         """Numbers of the calls that the function waits for."""
         return self._waiting
-
-    def awaits(self, seq: int) -> bool:
-        return seq in self._waiting
 
     def kind_of(self, seq: int) -> int:
         return self._made[seq].kind

@@ -3,7 +3,8 @@
 One loop per instance of a durable function. It has no selector and no clock: `time` is the record's, a timer is a
 recorded call (`Timers`), and whatever would touch the world raises a GraphError that names the way out, a task.
 Futures and tasks hash by the order in which they were made, so that even sets of them are walked in the same order on
-a re-run. Invariants: `pump` runs until nothing is ready; nothing runs but inside `pump`; only one thread ever does.
+a re-run; above that by ``salt``, for asyncio has one set of all tasks of a process.
+Invariants: `pump` runs until nothing is ready; nothing runs but inside `pump`; only one thread ever does.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ _UNORDERED = ("<setcomp>", "as_completed", "__init__")
 """Functions of asyncio.tasks, in any version, in which `as_completed` walks a set of what it was given."""
 _MAKING = ("ensure_future", "_ensure_future")
 _TASKS_PRUNED = 64
+_NUMBER_BITS = 16
+_NUMBER_MASK = (1 << _NUMBER_BITS) - 1
+"""Where sets of a hundred look first; what is above makes hashes of several functions differ."""
 _logger = observe.get_logger("wfe.durable")
 
 
@@ -59,7 +63,7 @@ class DurableFuture(asyncio.Future[T]):
 
     def __init__(self, number: int, loop: DurableLoop) -> None:
         self.number = number
-        super().__init__(loop=loop)
+        asyncio.Future.__init__(self, loop=loop)
 
     def __hash__(self) -> int:
         return self.number
@@ -79,10 +83,10 @@ class DurableTask(asyncio.Task[T]):
 class DurableLoop(asyncio.AbstractEventLoop):
     """``time_ms`` is set by who pumps. ``quiet``: what went wrong unseen is not logged (again)."""
 
-    def __init__(self, timers: Timers) -> None:
+    def __init__(self, timers: Timers, salt: int = 0) -> None:
         self._timers = timers
         self._ready: deque[asyncio.Handle] = deque()
-        self._numbers = 0
+        self._numbers = salt << _NUMBER_BITS
         self._tasks: list[DurableTask[Any]] = []
         self._prune_at = _TASKS_PRUNED
         self._thread = 0
@@ -195,7 +199,7 @@ class DurableLoop(asyncio.AbstractEventLoop):
                 "[asyncio.create_task(c) for c in ...]"
             )
         self._numbers += 1
-        options.setdefault("name", f"task-{self._numbers}")
+        options.setdefault("name", f"task-{self._numbers & _NUMBER_MASK}")
         task: DurableTask[T] = DurableTask(self._numbers, coro, self, **options)
         self._tasks.append(task)
         if len(self._tasks) > self._prune_at:

@@ -139,26 +139,25 @@ class Turns:
         """This worker has a task, which may be one that a live function called."""
         live = self._live.get(spec.run_id)
         if live is not None:
-            live.here.add(spec.activation)
+            live.took(spec.activation)
 
     def go_ahead(self, results: Sequence[TaskResult]) -> None:
         """Results of tasks that are about to leave: functions that wait for them go ahead, and what they do leaves
         with the results. One result of a run at a time: of several the shard makes one turn."""
         if not self._live:
             return
-        lone: dict[str, TaskResult | None] = {}
+        found: dict[Live, list[tuple[int, TaskResult]]] = {}
         for result in results:
-            run_id = result.run_id
-            if result.activation and run_id in self._live and self._live[run_id].ended(result.activation) >= 0:
-                lone[run_id] = None if run_id in lone else result
-        for run_id, one in lone.items():
-            live = self._live[run_id]
-            if one is None or one.status != DONE or run_id in self._queued:
-                live.behind = True
-            elif live.may_go(seq := live.ended(one.activation)):
-                self._go_ahead(live, seq, one)
+            live = self._live.get(result.run_id)
+            if live is not None and result.activation and (seq := live.ended(result.activation)) >= 0:
+                found.setdefault(live, []).append((seq, result))
+        for live, ends in found.items():
+            seq, result = ends[0]
+            alone = len(ends) == 1 and result.status == DONE and result.run_id not in self._queued
+            if alone and live.may_go(seq):
+                self._go_ahead(live, seq, result)
             else:
-                live.behind = True
+                live.left.update(seq for seq, _ in ends)
 
     def _go_ahead(self, live: Live, seq: int, result: TaskResult) -> None:
         run_id = result.run_id
