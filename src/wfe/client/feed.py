@@ -68,14 +68,13 @@ class Feeding:
         ``types``: names of events (``RunEnded``). Large data is left out. InvalidInput for a cursor that is none.
         """
         places = Places(after)
-        shards = {shard.index: shard.partitions for shard in self._open().welcome.shards}
+        shards = frozenset(shard.index for shard in self._open().welcome.shards)
         places.of = {index: place for index, place in places.of.items() if index in shards}
         pages: asyncio.Queue[FeedPage | WfeError] = asyncio.Queue(1)
         wanted = list(types)
         polls = [
-            asyncio.ensure_future(self._poll(index, partitions[0], places.of.get(index), wanted, workflow or "", pages))
-            for index, partitions in shards.items()
-            if partitions
+            asyncio.ensure_future(self._poll(index, shards, places.of.get(index), wanted, workflow or "", pages))
+            for index in sorted(shards)
         ]
         try:
             while True:
@@ -93,10 +92,19 @@ class Feeding:
                 poll.cancel()
             await asyncio.gather(*polls, return_exceptions=True)
 
+    def _partition_of(self, shard: int, shards: frozenset[int]) -> int:
+        """A shard is asked by any of its partitions, which may move. Unavailable: it has none at the moment."""
+        owned = {each.index: each.partitions for each in self._open().welcome.shards}
+        if owned.keys() != shards:
+            raise RequestError("the server has other shards now: follow the events anew")
+        if not owned[shard]:
+            raise Unavailable(f"shard {shard} has no partition")
+        return owned[shard][0]
+
     async def _poll(
         self,
         shard: int,
-        partition: int,
+        shards: frozenset[int],
         place: tuple[int, int] | None,
         types: list[str],
         workflow: str,
@@ -107,9 +115,10 @@ class Feeding:
             query = FeedQuery(place[1], place[0], types, workflow)
         while True:
             try:
+                partition = self._partition_of(shard, shards)
                 page = _decode_page(await self._open().ask(Kind.FEED, query, partition=partition, forever=True))
                 if page.shard != shard:
-                    raise RequestError("the server has other shards now: follow the events anew")
+                    raise Unavailable("the partition has moved to another shard")
             except (Unavailable, Disconnected):
                 await asyncio.sleep(RETRY_S)
                 continue

@@ -14,10 +14,13 @@ from wfe.client.starts import StartBatch
 from wfe.errors import Disconnected, InvalidInput, WfeError
 from wfe.limits import REQUEST_RESEND_MS
 from wfe.wire.frames import decode_header, encode_header
+from wfe.wire.messages import Welcome
 
 NEVER = 1 << 62
 PAUSE_MAX_MS = 8_000
 
+Served = tuple[int, int, int]
+"""A shard, its epoch, and a partition that it serves, or -1 for the shard itself."""
 Done = Callable[[bytes | None, WfeError | None], None]
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -109,3 +112,8 @@ class StartRequest(Request):
         """Only these are to be tried again: under another number, for the larger frame may be answered once more."""
         self.id, self.indices = number, indices
         self.head = encode_header(structs.replace(decode_header(self.head), request=number))
+
+
+def served_by(welcome: Welcome) -> set[Served]:
+    """Who serves what: a question to a partition for which this has something new may have been lost."""
+    return {(each.index, each.epoch, p) for each in welcome.shards if each.up for p in (-1, *each.partitions)}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from wfe.client.questions import NEVER, Done, Request, StartRequest, pause_ms, resend_ms
+from wfe.client.questions import NEVER, Done, Request, StartRequest, pause_ms, resend_ms, served_by
 from wfe.client.replies import decode_error, decode_outcomes, error_of, started_of, welcome_of
 from wfe.client.start_queue import StartQueue
 from wfe.client.starts import Spread, StartBatch, frames_of
@@ -270,11 +270,12 @@ class Session:
         self.connected, self.refused = True, None
         self._hello_delay_ms = HELLO_FIRST_MS
         self._hello_due_ms = now_ms + PROBE_MS
-        up = {(shard.index, shard.epoch) for shard in welcome.shards if shard.up}
-        was = {(shard.index, shard.epoch) for shard in known.shards if shard.up} if known else set()
-        if fresh or up - was:
-            for request in list(self._requests.values()):
-                self._transmit(request, now_ms)
+        came = served_by(welcome) - (served_by(known) if known else set())
+        for request in list(self._requests.values()) if fresh or came else ():
+            self._transmit(request, now_ms)
+        if came and not fresh and all(partition >= 0 for *_, partition in came):  # partitions moved, no shard started
+            self.watches.ask_all(self._ids_under_way(), {partition for *_, partition in came})
+        elif fresh or came:
             self._rewatch_delay_ms = REWATCH_FIRST_MS
             self._rewatch_due_ms = now_ms if known is not None else now_ms + REWATCH_FIRST_MS
         self._pump_starts(now_ms)

@@ -7,7 +7,7 @@ is dropped costs nothing until the next sweep. Invariant: an id is in the table 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from wfe.errors import UnknownRun, WfeError
 from wfe.limits import FRAME_MESSAGES_MAX
@@ -139,12 +139,17 @@ class Watches:
         """What was asked for under a number that the server refused."""
         return self._sent.pop(request, None)
 
-    def ask_all(self, except_ids: frozenset[str]) -> None:
-        """Every watch that is still wanted, but for those whose start is under way (it will ask itself)."""
+    def ask_all(self, except_ids: frozenset[str], partitions: Collection[int] | None = None) -> None:
+        """Every watch that is still wanted, but for those whose start is under way (it will ask itself).
+
+        ``partitions``: only of runs in these.
+        """
         dead = [run_id for run_id, ref in self._table.items() if ref() is None]
         for run_id in dead:
             self.drop(run_id)
-        self._ask.update((run_id, None) for run_id in self._table if run_id not in except_ids)
+        for run_id in self._table:
+            if run_id not in except_ids and (partitions is None or partition_of(run_id) in partitions):
+                self._ask[run_id] = None
 
     def take(self, frames_max: int) -> list[tuple[int, list[str]]]:
         """Up to ``frames_max`` AWAIT bodies, each of one partition and at most `FRAME_MESSAGES_MAX` ids."""
