@@ -303,3 +303,32 @@ def test_top_and_events_show_what_a_server_does(server: Server) -> None:
     assert next(each for each in top["workflows"] if each["workflow"] == "hello")
     assert "greet" in server.wfe("top", "--once", "--every", "100ms").stdout
     assert server.wfe("events", "--filter", "((").returncode == 2
+
+
+def test_a_restart_with_the_same_code_keeps_the_version_that_was_made_current(
+    tmp_path: Path, start_server: Callable[..., Server]
+) -> None:
+    app, data = tmp_path / "shop.py", tmp_path / "data"
+
+    def write(greeting: str) -> None:
+        app.write_text(
+            "import wfe\n\n@wfe.workflow\ndef greet(wf: wfe.Graph, name: wfe.Ref[str]) -> wfe.Ref[str]:\n"
+            f"    return wf.format('{greeting} {{}}', name)\n"
+        )
+
+    def said(server: Server) -> str:
+        return str(server.json("start", "greet", "-i", '"you"', "--wait")["output"])
+
+    write("hello")
+    server = start_server("--app", str(app), data=data)
+    assert said(server) == "hello you"
+    write("bye")
+    assert server.wfe("deploy", str(app)).returncode == 0
+    assert said(server) == "bye you"
+    assert server.wfe("definitions", "use", "greet@1").returncode == 0
+    assert server.stop() == 0
+    again = start_server("--app", str(app), data=data)
+    assert said(again) == "hello you"
+    assert again.stop() == 0
+    write("good day")
+    assert said(start_server("--app", str(app), data=data)) == "good day you"

@@ -133,11 +133,11 @@ def print_value(value: Any) -> None:
 
 
 def compact(value: Any, width: int = 80) -> str:
-    """A payload on one line, cut where it gets long."""
+    """A payload on one line, cut where it gets long: on a terminal only, since who reads a pipe wants all of it."""
     import msgspec
 
     text = msgspec.json.encode(value).decode()
-    return text if len(text) <= width else text[: width - 1] + "…"
+    return text if len(text) <= width or not sys.stdout.isatty() else text[: width - 1] + "…"
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:

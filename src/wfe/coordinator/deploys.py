@@ -27,8 +27,12 @@ class Deploys:
         self._triggers: dict[str, list[str]] = {}
         """By hash: reading a definition takes longer than all else in a list."""
 
-    def deploy(self, request: Deploy, wall_ms: int) -> DeployOutcome:
-        """Registers definitions and makes them current; ``check``: only says what would happen."""
+    def deploy(self, request: Deploy, wall_ms: int, *, again: bool = False) -> DeployOutcome:
+        """Registers definitions and makes them current; ``check``: only says what would happen.
+
+        ``again``: a server starts, and deploys what it is given at every start: a graph that the newest deploy brought
+        already leaves the current version as it is, for somebody may have gone back to another one since.
+        """
         if len(request.definitions) > DEPLOY_DEFINITIONS_MAX:
             raise PayloadTooLarge(f"at most {DEPLOY_DEFINITIONS_MAX} definitions in one deploy; send several")
         definitions = _read(request.definitions)
@@ -47,6 +51,7 @@ class Deploys:
                     definition.version,
                     wall_ms,
                     request.replace,
+                    again,
                 )
         return DeployOutcome(outcomes)
 

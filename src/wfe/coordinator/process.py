@@ -219,7 +219,7 @@ class Process:
         if not definitions:
             return
         request = Deploy(list(definitions), replace=self._options.replace)
-        outcome: DeployOutcome = self.actor.deploys.deploy(request, self._world.clock.wall_ms())
+        outcome: DeployOutcome = self.actor.deploys.deploy(request, self._world.clock.wall_ms(), again=True)
         for deployed in outcome.deployed:
             if deployed.changed:
                 _log.info("deployed", workflow=deployed.workflow, version=deployed.version)

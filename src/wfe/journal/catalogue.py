@@ -51,12 +51,16 @@ class VersionRow(Struct, array_like=True):
 
 
 class WorkflowRow(Struct, array_like=True):
-    """A workflow's versions; starts without one use ``current`` (0: all are deleted). ``tags``: tag -> version."""
+    """A workflow's versions; starts without one use ``current`` (0: all are deleted). ``tags``: tag -> version.
+
+    ``deployed``: the graph (its hash) that the newest deploy brought, current or not.
+    """
 
     name: str
     current: int
     versions: dict[int, VersionRow]
     tags: dict[str, int] = {}
+    deployed: str = ""
 
     @property
     def kept(self) -> dict[int, VersionRow]:
@@ -153,23 +157,25 @@ class Catalogue:
         explicit_version: int | None,
         now_ms: int,
         replace: bool = False,
+        again: bool = False,
     ) -> tuple[int, bool]:
         """Makes the definition a version of workflow ``name``, the current one; returns ``(version, changed)``.
 
-        The same graph again is unchanged (and becomes current). Without an explicit version another graph gets the
+        The same graph again is unchanged (and becomes current; ``again``: unless the newest deploy brought it already,
+        for somebody may have made another one current since). Without an explicit version another graph gets the
         highest version plus one; an explicit version that has another graph is `VersionConflict`, unless ``replace``
         (development mode) lets it take the version over. Runs keep the definition they started with either way.
         """
         version, changed = self.plan(definition_hash, name, explicit_version, replace)
         row = self._workflows.get(name)
-        if row and not changed and row.current == version:
+        if row and not changed and row.deployed == definition_hash and (again or row.current == version):
             return version, False
         versions = dict(row.versions) if row else {}
         changes: list[tuple[int, bytes, bytes | None]] = []
         if changed:
             versions[version] = VersionRow(definition_hash, now_ms)
             changes.append((schema.CATALOGUE_DEFINITIONS, definition_hash.encode(), canonical))
-        self._put(WorkflowRow(name, version, versions, row.tags if row else {}), changes)
+        self._put(WorkflowRow(name, version, versions, row.tags if row else {}, definition_hash), changes)
         return version, changed
 
     def versions(self, name: str) -> dict[int, VersionRow]:
@@ -244,7 +250,7 @@ class Catalogue:
             for digest in sorted({row.versions[number].hash for number in gone} - left)
         ]
         tags = {tag: number for tag, number in row.tags.items() if number not in gone}
-        self._put(WorkflowRow(name, row.current if left else 0, fresh, tags), changes)
+        self._put(WorkflowRow(name, row.current if left else 0, fresh, tags, row.deployed if left else ""), changes)
 
     def _put(self, row: WorkflowRow, changes: Sequence[tuple[int, bytes, bytes | None]] = ()) -> None:
         self._commit([*changes, (schema.CATALOGUE_WORKFLOWS, _name_key(row.name), _encode(row))])

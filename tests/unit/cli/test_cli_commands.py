@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from support.fake_front import FakeFront, decode
 from wfe import bootstrap
 from wfe.cli.group import COMMANDS, run_command_line, wfe
+from wfe.cli.output import compact
 from wfe.client import connect_with
 from wfe.model.policy import ErrorInfo
 from wfe.wire.frames import Kind
@@ -199,6 +200,14 @@ def test_history_is_an_array_of_events(front: FakeFront) -> None:
     assert [event["seq"] for event in events] == [1, 2, 3]
     assert events[0]["data"] == {"value": 1}
     assert "charge#2 (attempt 2)" in call("history", run_id).stdout
+
+
+def test_values_are_cut_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = {"text": "x" * 500}
+    assert compact(value) == '{"text":"' + "x" * 500 + '"}'
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert compact(value) == '{"text":"' + "x" * 70 + "…"
+    assert compact(value, 2_000).endswith('x"}')
 
 
 def test_a_followed_history_is_one_line_per_event(front: FakeFront) -> None:

@@ -106,6 +106,23 @@ def test_deprecation_tags_and_what_is_current_survive_a_crash(disk: SimDisk) -> 
     assert again.resolve("checkout") == ("h1", 1)
 
 
+def test_a_server_that_starts_with_the_code_of_the_newest_deploy_leaves_what_was_made_current(disk: SimDisk) -> None:
+    catalogue = opened(disk)
+    catalogue.register("h1", b"{1}", "checkout", None, 10)
+    catalogue.register("h2", b"{2}", "checkout", None, 20)
+    catalogue.use("checkout", 1)
+    disk.crash()
+    started = opened(disk)
+    assert started.register("h2", b"{2}", "checkout", None, 30, again=True) == (2, False)
+    assert started.resolve("checkout") == ("h1", 1), "somebody went back to it"
+    assert started.register("h2", b"{2}", "checkout", None, 40) == (2, False)
+    assert started.resolve("checkout") == ("h2", 2), "a deploy that somebody asks for counts"
+    assert started.register("h1", b"{1}", "checkout", None, 50, again=True) == (1, False)
+    assert started.resolve("checkout") == ("h1", 1), "other code than at the last start"
+    assert started.register("h3", b"{3}", "checkout", None, 60, again=True) == (3, True)
+    assert started.resolve("checkout") == ("h3", 3)
+
+
 def test_rows_that_were_written_before_there_were_tags_are_read(disk: SimDisk) -> None:
     opened(disk)
     old = msgspec.msgpack.encode(["checkout", 2, {1: ["h1", 10], 2: ["h2", 20]}])
