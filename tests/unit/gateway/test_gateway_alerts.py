@@ -15,7 +15,7 @@ import yaml
 CONFIGS = Path(__file__).parents[3] / "configs"
 ALERTS = CONFIGS / "prometheus" / "alerts.yaml"
 DASHBOARD = CONFIGS / "grafana" / "wfe.json"
-PAGE = CONFIGS.parent / "docs" / "http.md"
+PAGE = CONFIGS.parent / "docs" / "observability.md"
 
 
 def known_metrics() -> dict[str, set[str]]:

@@ -14,7 +14,7 @@ from wfe.gateway.metrics import ServerMetrics, _buckets
 from wfe.wire.messages import Latency, ServerStatus, ShardStats, ShardStatus, WorkerStatus
 from wfe.wire.stats import BUCKETS, RunTally, TaskTally
 
-PAGE = Path(__file__).parents[3] / "docs" / "http.md"
+PAGE = Path(__file__).parents[3] / "docs" / "observability.md"
 
 
 def a_status() -> ServerStatus:
