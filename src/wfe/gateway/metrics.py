@@ -1,4 +1,4 @@
-"""Prometheus metrics of the server, made from its status at each scrape. docs/observability.md lists them; a test compares.
+"""Prometheus metrics of the server, made from its status at each scrape. docs/observability.md lists them (tested).
 
 Stable: names and labels are only ever added. Per shard, workflow and task, never per run. Counters begin anew with a
 shard's process, as Prometheus expects; that is why each carries its shard. Durations come from the shards in buckets by
