@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from wfe.errors import ConfigError
 from wfe.limits import CONFIG_BYTES_MAX, KIB, LEASE_MS, LOG_DISK_BYTES, MIB, PARTITIONS_DEFAULT, RECOVERY_GRACE_MS
+from wfe.model.needs import read_labels, read_resources
 
 Durability = Literal["sync", "os", "none"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -43,6 +44,9 @@ class ServeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     shards: int = 1
     workers: int = 0
     slots: int = DEFAULT_SLOTS
+    labels: list[str] = []
+    resources: list[str] = []
+    """Of each local worker, see `WorkerOptions`."""
     apps: list[str] = []
     listen: str = DEFAULT_ADDRESS
     http: str = ""
@@ -118,7 +122,11 @@ class WorkerOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     local: bool = False
     board: str = ""
     lease_ms: int = LEASE_MS
-    labels: dict[str, str] = {}
+    labels: list[str] = []
+    resources: list[str] = []
+    """What it has for tasks that ask for it, as ``gpu`` or ``zone=eu``, and ``gpu=2`` or ``memory=8GB``; ``*``: all."""
+    only: list[str] = []
+    """Tasks (or durable functions) of its apps that it runs; none: all."""
     otel: str = ""
     """Where spans go: the URL of a collector that takes OTLP over HTTP, ``env`` (as OTEL_* says), "" or ``off``."""
     log_level: LogLevel = "info"
@@ -213,6 +221,9 @@ _INTERNAL = frozenset({"parent_fd", "alone", "token", "index", "worker", "local"
 """Set by a parent process, never by people (a token comes from `find_token`, so that no file holds one)."""
 _VARIABLES = {"connect": "WFE_ADDRESS"}
 """Where the variable is not WFE_ and the field: one name for the server, for clients and workers alike."""
+_FLAGS = {"apps": "app", "labels": "label", "resources": "resource"}
+"""Of lists that are given one by one."""
+_READERS = {"labels": read_labels, "resources": read_resources}
 _SIZE_UNITS = {"b": 1, "kib": KIB, "mib": MIB, "gib": 1024 * MIB}
 
 
@@ -249,7 +260,8 @@ def load_options(
             values[field] = _checked(kind, field, given, f"environment variable {variable}")
     for field, value in (flags or {}).items():
         if value is not None and value not in ([], ()):
-            values[field] = _checked(kind, field, value, f"--{_public(field).replace('_', '-')}")
+            flag = _FLAGS.get(field) or _public(field).replace("_", "-")
+            values[field] = _checked(kind, field, value, f"--{flag}")
     return kind(**values)
 
 
@@ -304,7 +316,10 @@ def _checked(kind: type[Struct], field: str, value: object, source: str) -> obje
                 raise ValueError(f'{value!r} has no unit: write text with a unit, for example "10s" or "8MiB"')
             value = parse_duration(value) if field.endswith("_ms") else parse_size(value)
         wanted = next(f.type for f in msgspec.structs.fields(kind) if f.name == field)
-        return msgspec.convert(value, wanted, strict=False)
+        found = msgspec.convert(value, wanted, strict=False)
+        if read := _READERS.get(field):
+            read(found)
+        return found
     except StopIteration:
         raise ConfigError(f"{source}: there is no such setting") from None
     except (msgspec.ValidationError, ValueError) as error:

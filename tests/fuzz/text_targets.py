@@ -225,7 +225,7 @@ def _written(name: str, data: bytes) -> Path:
 
 CONFIGURATION = [
     b'[serve]\nshards = 2\nlisten = "tcp://127.0.0.1:7700"\nlease = "10s"\napps = ["a.py", "b.yaml"]\n'
-    b'durability = "os"\n\n[worker]\nslots = 4\nlabels = {zone = "a"}\n'
+    b'durability = "os"\n\n[worker]\nslots = 4\nlabels = ["zone=a"]\nresources = ["gpu=1"]\n'
 ]
 
 

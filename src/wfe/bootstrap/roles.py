@@ -118,11 +118,11 @@ def _worker() -> int:
     _configure(options, "worker")
     from wfe.authoring.apps import load_app
     from wfe.bootstrap.world import connect_worker, new_loop
-    from wfe.worker.builtin import with_builtin
+    from wfe.worker.builtin import only_these, with_builtin
     from wfe.worker.process import main
 
     try:
-        tasks = with_builtin(load_app(options.apps).tasks)
+        tasks = only_these(with_builtin(load_app(options.apps).tasks), options.only)
     except WfeError as error:
         return _refused(error)
     return main(options, tasks, connect_worker, new_loop=new_loop)

@@ -12,10 +12,24 @@ _DURABILITY = click.Choice(["sync", "os", "none"])
 _LEVELS = click.Choice(["debug", "info", "warning", "error"])
 
 
+_LABEL = click.option(
+    "--label", "labels", metavar="LABEL", multiple=True, help="For tasks that ask for it, e.g. gpu; repeatable."
+)
+_RESOURCE = click.option(
+    "--resource",
+    "resources",
+    metavar="NAME=AMOUNT",
+    multiple=True,
+    help="For tasks that ask for some, e.g. gpu=1 or memory=8GB; repeatable.",
+)
+
+
 @command("serve", short_help="Run an engine: shards, workers, durable data.")
 @click.option("--shards", type=click.IntRange(1), help="Shard processes [default: 1].")
 @click.option("--workers", type=click.IntRange(0), help="Local worker processes [default: 0].")
 @click.option("--slots", type=click.IntRange(1), help="Tasks that one worker runs at once [default: 16].")
+@_LABEL
+@_RESOURCE
 @click.option("--data", metavar="DIR", help="The data directory [default: wfe-data].")
 @click.option("--app", "apps", metavar="APP", multiple=True, help="Deploy it, and run its tasks; repeatable.")
 @click.option("--listen", metavar="ADDRESS", help="Where clients and workers connect [default: tcp://127.0.0.1:7700].")
@@ -48,7 +62,7 @@ def serve_command(file: str | None, as_json: bool, **flags: Any) -> int:
     from wfe import bootstrap
     from wfe.config import GatewayOptions, ServeOptions, load_options
 
-    flags["apps"] = list(flags["apps"])
+    flags |= {name: list(flags[name]) for name in ("apps", "labels", "resources")}
     flags["log_format"] = "json" if as_json else None
     options = load_options(ServeOptions, flags, file=file)
     options.gateway = load_options(GatewayOptions, {"http": flags["http"]}, file=file)
@@ -60,6 +74,9 @@ def serve_command(file: str | None, as_json: bool, **flags: Any) -> int:
 @click.option("--app", "apps", metavar="APP", multiple=True, required=True, help="The app with the tasks; repeatable.")
 @click.option("--connect", metavar="ADDRESS", help="The server [default: WFE_ADDRESS, else tcp://127.0.0.1:7700].")
 @click.option("--slots", type=click.IntRange(1), help="Tasks that it runs at once [default: 16].")
+@_LABEL
+@_RESOURCE
+@click.option("--only", metavar="TASK", multiple=True, help="Run only this task (or durable function); repeatable.")
 @click.option("--otel", metavar="URL", help="Send traces of tasks to an OTLP collector; off: none.")
 @click.option("--log-level", type=_LEVELS, help="[default: info]")
 @click.option("--config", "file", metavar="FILE", help="A TOML file with these options; flags win.")
@@ -68,7 +85,7 @@ def worker_command(file: str | None, as_json: bool, **flags: Any) -> int:
     from wfe import bootstrap
     from wfe.config import WorkerOptions, load_options
 
-    flags["apps"] = list(flags["apps"])
+    flags |= {name: list(flags[name]) for name in ("apps", "labels", "resources", "only")}
     flags["log_format"] = "json" if as_json else None
     code: int = bootstrap.work(load_options(WorkerOptions, flags, file=file))
     return code

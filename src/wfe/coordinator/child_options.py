@@ -8,6 +8,7 @@ import msgspec
 
 from wfe.config import GatewayOptions, ServeOptions, ShardOptions, TracerOptions, WorkerOptions
 from wfe.coordinator.effects import Site
+from wfe.model.needs import ANY
 
 ChildOptions: TypeAlias = ShardOptions | WorkerOptions | GatewayOptions | TracerOptions
 
@@ -39,11 +40,15 @@ def shard_options(
 
 
 def worker_options(options: ServeOptions, site: Site, index: int, worker: str) -> WorkerOptions:
+    """A server for one machine only (`wfe dev`, `wfe run`) has workers for whatever tasks ask for."""
+    everything = [ANY] if options.alone or options.replace else []
     return WorkerOptions(
         apps=options.apps,
         connect=site.worker_address,
         token=site.token,
         slots=options.slots,
+        labels=options.labels or everything,
+        resources=options.resources or everything,
         index=index,
         worker=worker,
         local=True,

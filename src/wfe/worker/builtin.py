@@ -6,12 +6,13 @@ is a function decorated with ``@wfe.task``. Entry points are scanned once per pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import entry_points
 
 from wfe.errors import AppError
+from wfe.model.durable import TASK_PREFIX
 from wfe.model.registered import RegisteredTask
 from wfe.worker.http import HTTP_TASK
 
@@ -25,6 +26,28 @@ def with_builtin(tasks: Tasks) -> dict[tuple[str, int], RegisteredTask]:
     offered.update({(task.name, task.version): task for task in plugin_tasks()})
     offered.update(tasks)
     return offered
+
+
+def only_these(tasks: Tasks, names: Sequence[str]) -> dict[tuple[str, int], RegisteredTask]:
+    """Of the tasks those with these names (``charge``, ``charge@2``, or a durable function's); no names: all.
+
+    AppError for a name that there is not.
+    """
+    if not names:
+        return dict(tasks)
+    found: dict[tuple[str, int], RegisteredTask] = {}
+    for name in names:
+        bare, _, version = name.partition("@")
+        meant = {
+            kind: task
+            for kind, task in tasks.items()
+            if kind[0] in (bare, TASK_PREFIX + bare) and version in ("", str(kind[1]))
+        }
+        if not meant:
+            offered = sorted({kind[0].removeprefix(TASK_PREFIX) for kind in tasks})
+            raise AppError(f"--only {name}: the app has no such task; it has {', '.join(offered)}")
+        found |= meant
+    return found
 
 
 @lru_cache(maxsize=1)

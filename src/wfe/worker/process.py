@@ -21,6 +21,7 @@ from typing import Protocol
 from wfe import observe
 from wfe.config import WorkerOptions, mask_secrets
 from wfe.limits import DRAIN_MS
+from wfe.model.needs import read_labels, read_resources
 from wfe.model.registered import RegisteredTask
 from wfe.wire.messages import ShardEndpoint, TaskBeat, TaskResult
 from wfe.worker import capture
@@ -143,7 +144,8 @@ class WorkerProcess:
             index=options.index,
             local=options.local,
             pid=os.getpid(),
-            labels=options.labels,
+            labels=read_labels(options.labels),
+            resources=read_resources(options.resources),
         )
         self._task_names = sorted({name for name, _ in tasks})
         self.actor = WorkerActor(identity, self._connections, self.runner, lines)

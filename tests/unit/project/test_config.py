@@ -58,6 +58,17 @@ def test_lists_in_the_environment_split_at_commas():
     assert options.connect == "tcp://10.0.0.1:7700"
 
 
+def test_labels_and_resources_are_checked_where_they_are_given(config_file):
+    options = load_options(WorkerOptions, {"labels": ["gpu"]}, environ={"WFE_RESOURCES": "gpu=2, memory=8GB"})
+    assert (options.labels, options.resources) == (["gpu"], ["gpu=2", "memory=8GB"])
+    with pytest.raises(ConfigError, match="--label: 'a b' is no label"):
+        load_options(WorkerOptions, {"labels": ["a b"]}, environ={})
+    with pytest.raises(ConfigError, match="variable WFE_RESOURCES: 'gpu': write the amount"):
+        load_options(ServeOptions, environ={"WFE_RESOURCES": "gpu"})
+    with pytest.raises(ConfigError, match=r"worker.resources: memory is counted in bytes"):
+        load_options(WorkerOptions, file=config_file('[worker]\nresources = ["memory=8"]'), environ={})
+
+
 def test_a_flag_in_milliseconds_may_be_a_number_or_text():
     assert load_options(ServeOptions, {"lease_ms": 4000}, environ={}).lease_ms == 4000
     assert load_options(ServeOptions, {"lease_ms": "4s"}, environ={}).lease_ms == 4000
