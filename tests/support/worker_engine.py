@@ -115,9 +115,9 @@ class Engine:
     def welcome(self) -> None:
         self.receive(COORDINATOR, Kind.WELCOME, Welcome("server", 32, 0, self.endpoints))
 
-    def welcome_from(self, shard: int, *, request: int | None = None) -> None:
+    def welcome_from(self, shard: int, *, request: int | None = None, epoch: int = 1) -> None:
         number = self.requests[shard] if request is None else request
-        self.receive(shard, Kind.WORKER_WELCOME, WorkerWelcome(1, 10_000), number)
+        self.receive(shard, Kind.WORKER_WELCOME, WorkerWelcome(epoch, 10_000), number)
 
     def join(self) -> Engine:
         """Hello and welcome with everybody."""

@@ -39,11 +39,12 @@ class StoredLog(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """A row of batches in a store."""
+    """A row of batches in a store. ``missing``: lines that were dropped before it was written."""
 
     key: bytes
     bytes: int
     lines: int
+    missing: int
 
 
 def size_of(batch: StoredBatch) -> int:
@@ -83,7 +84,7 @@ def _run_ops(store: Store, run_id: str, batches: Sequence[StoredBatch]) -> list[
     dropped = before.dropped
     while len(kept) > 1 and (size > LOG_RUN_BYTES or lines > LOG_RUN_LINES):
         oldest = kept.pop(0)
-        size, lines, dropped = size - size_of(oldest), lines - oldest.count, dropped + oldest.count
+        size, lines, dropped = size - size_of(oldest), lines - oldest.count, dropped + oldest.count + oldest.dropped
     count = LogCountRow(before.bytes + size, before.lines + lines, dropped)
     ops = []
     if count.bytes > LOG_RUN_BYTES or count.lines > LOG_RUN_LINES:
@@ -106,7 +107,7 @@ def _trim(store: Store, run_id: str, count: LogCountRow) -> list[Op]:
         ops.append(Op(TASK_LOGS, row.key, None))
         count.bytes = max(0, count.bytes - row.bytes)
         count.lines = max(0, count.lines - row.lines)
-        count.dropped += row.lines
+        count.dropped += row.lines + row.missing
     return ops
 
 
@@ -114,7 +115,8 @@ def _rows_of(store: Store, run_id: str) -> list[_Kept]:
     found = []
     for key, value in Tables(store).sealed(TASK_LOGS, log_key(run_id, 0), after_prefix(run_id.encode())):
         batches = _row_of(key, value)
-        found.append(_Kept(key, sum(map(size_of, batches)), sum(batch.count for batch in batches)))
+        lines, missing = sum(batch.count for batch in batches), sum(batch.dropped for batch in batches)
+        found.append(_Kept(key, sum(map(size_of, batches)), lines, missing))
     return found
 
 

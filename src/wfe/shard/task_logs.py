@@ -9,6 +9,7 @@ the store, so that a reader misses nothing between the two.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -27,10 +28,11 @@ from wfe.partition.partition import Partition
 from wfe.ports import Op
 from wfe.shard.askers import Askers
 from wfe.shard.checkpoints import Checkpoints
-from wfe.shard.core import Found, ShardCore
+from wfe.shard.core import Found, ShardCore, encode
 from wfe.shard.links import Link
 from wfe.shard.loading import Loader
-from wfe.wire.frames import Header, Kind
+from wfe.wire.frames import Header, Kind, header
+from wfe.wire.messages import Ack
 from wfe.wire.task_logs import LogEntry, LogFrame, LogLine, LogPage, LogQuery, StoredBatch
 
 _log = get_logger("shard")
@@ -38,13 +40,22 @@ _lines = msgspec.msgpack.Decoder(list[LogLine]).decode
 _NUMBER_MAX = 1 << 62
 
 
+class _Frame(Struct, gc=False):
+    """A worker's frame, and how many of its batches are neither in a store nor dropped."""
+
+    seq: int
+    left: int
+
+
 class _Held(Struct):
-    """Batches of one run in memory, in their order."""
+    """Batches of one run in memory, in their order, each with the frame that it came in."""
 
     batches: list[StoredBatch]
+    frames: list[_Frame]
     size: int = 0
 
 
+_LOGS_ACK = header(Kind.LOGS_ACK)
 Pending = dict[str, _Held]
 """By run."""
 
@@ -74,6 +85,8 @@ class TaskLogs:
         """By worker: the last frame that was taken."""
         self._fresh: set[str] = set()
         """Runs that have lines or an end which followers have not heard of."""
+        self._frames: dict[bytes, deque[_Frame]] = {}
+        """By worker's connection: frames that are not acknowledged."""
         self.followers: Askers[tuple[bytes, int], LogQuery] = Askers()
 
     def worker_kinds(self) -> dict[int, tuple[Any, Callable[[Link, Any, int], None]]]:
@@ -90,16 +103,22 @@ class TaskLogs:
     # ---- taking -----------------------------------------------------------------------------------------------------
 
     def _on_lines(self, link: Link, frame: LogFrame, now_ms: int) -> None:
-        if not self._share_bytes or frame.seq <= self._seen.get(link.worker, 0):
+        if not self._share_bytes:
+            self._core.workers.send(link.peer, [_LOGS_ACK, encode(Ack(frame.seq))])
+            return
+        if len(frame.batches) > FRAME_MESSAGES_REFUSED or frame.seq <= self._seen.get(link.worker, 0):
             return
         self._seen.pop(link.worker, None)
         self._seen[link.worker] = frame.seq
         if len(self._seen) > LOG_WORKERS_MAX:
             del self._seen[next(iter(self._seen))]
-        for batch in frame.batches[:FRAME_MESSAGES_REFUSED]:
+        came = _Frame(frame.seq, len(frame.batches))
+        self._frames.setdefault(link.peer, deque()).append(came)
+        for batch in frame.batches:
             partition = self._core.partition_for(batch.run_id) if is_run_id(batch.run_id) else None
             if partition is None or not 0 <= batch.count <= len(batch.lines) or batch.dropped < 0:
                 self._core.counters["log_batches_refused"] += 1
+                came.left -= 1
                 continue
             self._number = max(self._number + 1, now_ms * 1_000)
             missing = batch.dropped + self._dropped.pop(batch.run_id, 0)
@@ -107,28 +126,43 @@ class TaskLogs:
             kept = StoredBatch(
                 self._number, batch.node, batch.activation, batch.attempt, batch.count, batch.lines.copy(), missing
             )
-            self._take(partition.number, batch.run_id, kept)
+            self._take(partition.number, batch.run_id, kept, came)
+        self._acknowledge()
 
-    def _take(self, partition: int, run_id: str, batch: StoredBatch) -> None:
+    def _take(self, partition: int, run_id: str, batch: StoredBatch, came: _Frame) -> None:
         core, size = self._core, size_of(batch)
         core.counters["log_lines"] += batch.count
         if size > LOG_RUN_BYTES or self._size + self._writing_size + size > LOG_PENDING_BYTES:
             core.counters["log_lines_dropped"] += batch.count
+            came.left -= 1
             if run_id in self._dropped or len(self._dropped) < FRAME_MESSAGES_REFUSED:
                 self._dropped[run_id] = batch.dropped + batch.count
             return
-        held = self._pending.setdefault(partition, {}).setdefault(run_id, _Held([]))
+        held = self._pending.setdefault(partition, {}).setdefault(run_id, _Held([], []))
         held.batches.append(batch)
+        held.frames.append(came)
         held.size += size
         self._size += size
         while held.size > LOG_RUN_BYTES:
             oldest = held.batches.pop(0)
+            held.frames.pop(0).left -= 1
             held.size -= size_of(oldest)
             self._size -= size_of(oldest)
             core.counters["log_lines_dropped"] += oldest.count
             held.batches[0].dropped += oldest.dropped + oldest.count
         if run_id in self.followers:
             self._fresh.add(run_id)
+
+    def _acknowledge(self) -> None:
+        """Workers need not keep what is in a store, or dropped, up to the first frame that is neither."""
+        for peer, frames in list(self._frames.items()):
+            settled = 0
+            while frames and not frames[0].left:
+                settled = frames.popleft().seq
+            if settled:
+                self._core.workers.send(peer, [_LOGS_ACK, encode(Ack(settled))])
+            if not frames:
+                del self._frames[peer]
 
     # ---- writing ----------------------------------------------------------------------------------------------------
 
@@ -145,14 +179,17 @@ class TaskLogs:
         runs = self._pending.pop(number)
         store = self._core.disk.stores.get(number)
         self._size -= (size := sum(held.size for held in runs.values()))
-        if store is None:
-            return  # the partition has moved: what was said before is lost
         self._writing, self._writing_size = runs, size
+        if store is None:
+            self._settle("log_lines_dropped")  # the partition has moved
+            return
         batches = {run_id: held.batches for run_id, held in runs.items()}
 
         def planned(ops: list[Op], later_ms: int) -> None:
-            if number not in self._core.partitions or self._checkpoints.held:
-                self._written(0)
+            if number not in self._core.partitions:
+                self._settle("log_lines_dropped")
+            elif self._checkpoints.held:  # a backup begins: they wait again, in front
+                self._wait_again(number)
             else:
                 self._core.disk.writer.submit(number, ops, LogStep(number))
 
@@ -162,10 +199,25 @@ class TaskLogs:
         """A step is in its store; an error of the store stops the shard, as with any checkpoint."""
         if error is not None:
             raise error
-        self._written(sum(batch.count for held in self._writing.values() for batch in held.batches))
+        self._settle("log_lines_stored")
 
-    def _written(self, lines: int) -> None:
-        self._core.counters["log_lines_stored"] += lines
+    def _settle(self, counter: str) -> None:
+        for held in self._writing.values():
+            self._core.counters[counter] += sum(batch.count for batch in held.batches)
+            for frame in held.frames:
+                frame.left -= 1
+        self._writing, self._writing_size = {}, 0
+        self._acknowledge()
+
+    def _wait_again(self, number: int) -> None:
+        later = self._pending.pop(number, {})
+        for run_id, held in later.items():
+            first = self._writing.setdefault(run_id, _Held([], []))
+            first.batches += held.batches
+            first.frames += held.frames
+            first.size += held.size
+        self._pending = {number: self._writing, **self._pending}
+        self._size += self._writing_size
         self._writing, self._writing_size = {}, 0
 
     # ---- reading ----------------------------------------------------------------------------------------------------
@@ -183,12 +235,12 @@ class TaskLogs:
                 if partition is not None:
                     self._answer(client, request, partition, query, now_ms)
 
-    def _on_query(self, client: bytes, header: Header, partition: Partition, query: LogQuery, now_ms: int) -> None:
+    def _on_query(self, client: bytes, head: Header, partition: Partition, query: LogQuery, now_ms: int) -> None:
         if not 0 <= query.after < _NUMBER_MAX:
             raise InvalidInput("that is no place in a log: pass the cursor of a page", "after")
         if not is_run_id(query.run_id) or self._core.partition_for(query.run_id) is not partition:
             raise UnknownRun(f"{query.run_id!r} is no id of a run in partition {partition.number}")
-        self._answer(client, header.request, partition, query, now_ms)
+        self._answer(client, head.request, partition, query, now_ms)
 
     def _answer(self, client: bytes, request: int, partition: Partition, query: LogQuery, now_ms: int) -> None:
         def with_run(found: Found, later_ms: int) -> None:

@@ -110,8 +110,9 @@ class Kind(IntEnum):
     TRACES = 115  # TracesQuery, client -> coordinator -> shard, answered by REPLY TracesPage once there are any
 
     # what tasks print and log (bodies in wire.task_logs)
-    TASK_LOGS = 110  # LogFrame, worker -> shard; not answered
+    TASK_LOGS = 110  # LogFrame, worker -> shard
     LOGS = 111  # LogQuery, client -> coordinator -> shard, answered by REPLY LogPage
+    LOGS_ACK = 112  # shard -> worker, Ack: everything up to this number is in a store, or counted as dropped
 
 
 class Header(Struct, array_like=True, frozen=True):

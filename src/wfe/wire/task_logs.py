@@ -1,6 +1,7 @@
 """What tasks print and log, on its way from a worker to the shard of its run, and from there to who reads it.
 
-Invariants: lines are no transitions: a frame of them may be lost, and one that comes twice is recognised by its number.
+Invariants: lines are no transitions: a frame of them may be lost, and one that comes twice is recognised by its number,
+as long as the shard's process lives; workers send what is not acknowledged again to the next one.
 A shard passes lines on without decoding them; `dropped` says how many are missing in front of a batch.
 """
 

@@ -122,7 +122,7 @@ class WorkerActor:
             self._ration.ended((r.run_id, r.node, r.activation, r.attempt) for r in results)
         self._pace.learn(max(1, len(results)), total_us)
         if self._lines.waiting:
-            self._log_sender.send(self._links.values())
+            self._log_sender.before_results(self._links)
         for shard, batch in by_link.items():
             if shard.beats:
                 shard.heartbeat(len(self._in_flight), now_ms, force=True)
@@ -148,7 +148,7 @@ class WorkerActor:
                     self._open(shard, now_ms)
                 self._say_hello(shard, now_ms)
             shard.heartbeat(len(self._in_flight), now_ms)
-        self._log_sender.on_tick(self._links.values())
+        self._log_sender.on_tick(self._links)
         self._start_alone(now_ms)
         self._lend(now_ms)
 
@@ -273,6 +273,8 @@ class WorkerActor:
             self._on_dispatch(shard, _dispatch(body), now_ms)
         elif kind == Kind.RESULTS_ACK:
             shard.acknowledged(_ack(body).seq, now_ms)
+        elif kind == Kind.LOGS_ACK:
+            self._log_sender.acknowledged(shard.endpoint.index, _ack(body).seq)
         elif kind == Kind.LOAD:
             load = _load(body)
             self._ration.wanted(shard.endpoint.index, load.wants)

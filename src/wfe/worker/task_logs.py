@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -75,16 +75,14 @@ class LineBuffer:
 
     def put(self, batch: LogBatch) -> None:
         """Lines that another process of this worker has said."""
-        lines = bytes(batch.lines)
-        data = lines[1 if lines[0] < 0xDC else 3 :]
-        self._add((batch.run_id, batch.node, batch.activation, batch.attempt), data, batch.count, batch.dropped)
-
-    def lost(self, batch: LogBatch) -> None:
-        """A batch that could not be sent: its lines are counted with the next ones."""
         key = (batch.run_id, batch.node, batch.activation, batch.attempt)
-        with self._lock:
-            if (held := self._attempts.get(key)) is not None:
-                held.dropped += batch.count + batch.dropped
+        self._add(key, _data_of(batch), batch.count, batch.dropped)
+
+    def put_back(self, batches: list[LogBatch]) -> None:
+        """Batches that were taken, and did not arrive: they wait in front again."""
+        for batch in reversed(batches):
+            key = (batch.run_id, batch.node, batch.activation, batch.attempt)
+            self._add(key, _data_of(batch), batch.count, batch.dropped, front=True)
 
     def take(self, budget_bytes: int, may_leave: Callable[[str], bool]) -> list[LogBatch]:
         """Lines of about so many bytes at most, of runs that ``may_leave``; whoever waited longest comes first."""
@@ -105,14 +103,17 @@ class LineBuffer:
             self.waiting = bool(self._attempts)
         return batches
 
-    def _add(self, key: _Attempt, data: bytes, count: int, dropped: int) -> None:
+    def _add(self, key: _Attempt, data: bytes, count: int, dropped: int, *, front: bool = False) -> None:
         size = len(data)
         with self._lock:
             held = self._attempts.get(key)
             if held is None:
                 held = self._attempts[key] = _Waiting()
             held.dropped += dropped
-            held.lines.append((data, count))
+            if front:
+                held.lines.appendleft((data, count))
+            else:
+                held.lines.append((data, count))
             held.size += size
             self._size += size
             while held.lines and (held.size > LOG_ATTEMPT_BYTES or self._size > LOG_WORKER_BYTES):
@@ -124,41 +125,79 @@ class LineBuffer:
 
 
 class LogSender:
-    """Sends what waits to the shards of its runs, at most LOG_SEND_BYTES per tick (or more after ticks without any)."""
+    """Sends what waits to the shards of its runs: about LOG_SEND_BYTES per tick, and what attempts said before their
+    results, which may run up a debt of LOG_WORKER_BYTES.
+
+    What a shard has not acknowledged is sent again to the process that comes after it; one that lives has got it.
+    """
 
     def __init__(self, lines: LineBuffer) -> None:
         self._lines = lines
         self._budget = LOG_ATTEMPT_BYTES
         self._seq = 0
+        self._sent: dict[int, deque[tuple[int, int, list[LogBatch]]]] = {}
+        """By shard: (epoch, number, batches) of frames that are not acknowledged."""
+        self._sent_bytes = 0
 
-    def on_tick(self, links: Iterable[ShardLink]) -> None:
+    def on_tick(self, links: Mapping[int, ShardLink]) -> None:
         self._budget = min(self._budget + LOG_SEND_BYTES, LOG_ATTEMPT_BYTES)
+        if self._sent:
+            self._recover(links)
         if self._lines.waiting:
-            self.send(links)
+            self._send(links, self._budget)
 
-    def send(self, links: Iterable[ShardLink]) -> None:
-        """As much as may leave now."""
-        up = [link for link in links if link.state is LinkState.OPEN]
-        if self._budget <= 0 or not up:
+    def before_results(self, links: Mapping[int, ShardLink]) -> None:
+        """What ended attempts have said comes before their ends."""
+        self._send(links, self._budget + LOG_WORKER_BYTES)
+
+    def acknowledged(self, shard: int, seq: int) -> None:
+        """Everything up to this number is in a store, or counted as dropped."""
+        sent = self._sent.get(shard)
+        while sent and sent[0][1] <= seq:
+            self._forget(shard)
+
+    def _forget(self, shard: int) -> list[LogBatch]:
+        sent = self._sent[shard]
+        batches = sent.popleft()[2]
+        self._sent_bytes -= sum(len(batch.lines) for batch in batches)
+        if not sent:
+            del self._sent[shard]
+        return batches
+
+    def _recover(self, links: Mapping[int, ShardLink]) -> None:
+        """What went to processes that are gone waits again, in front of what was said later."""
+        for shard in list(self._sent):
+            link = links.get(shard)
+            lost: list[LogBatch] = []
+            while shard in self._sent and (link is None or link.endpoint.epoch != self._sent[shard][0][0]):
+                lost += self._forget(shard)
+            self._lines.put_back(lost)
+
+    def _send(self, links: Mapping[int, ShardLink], budget: int) -> None:
+        up = {shard: link for shard, link in links.items() if link.state is LinkState.OPEN}
+        if budget <= 0 or not up:
             return
-        owners: dict[str, ShardLink] = {}
+        owners: dict[str, int] = {}
 
         def may_leave(run_id: str) -> bool:
             partition = PARTITION_OF_PREFIX.get(run_id[:2])
-            owner = next((link for link in up if partition in link.endpoint.partitions), None)
+            owner = next((shard for shard, link in up.items() if partition in link.endpoint.partitions), None)
             if owner is not None:
                 owners[run_id] = owner
             return owner is not None
 
-        frames: dict[ShardLink, list[LogBatch]] = {}
-        for batch in self._lines.take(self._budget, may_leave):
+        frames: dict[int, list[LogBatch]] = {}
+        for batch in self._lines.take(budget, may_leave):
             self._budget -= len(batch.lines)
             frames.setdefault(owners[batch.run_id], []).append(batch)
-        for link, batches in frames.items():
+        for shard, batches in frames.items():
             self._seq += 1
-            if not link.tell_lines(LogFrame(self._seq, batches)):
-                for batch in batches:
-                    self._lines.lost(batch)
+            up[shard].tell_lines(LogFrame(self._seq, batches))
+            sent = self._sent.setdefault(shard, deque())
+            sent.append((up[shard].endpoint.epoch, self._seq, batches))
+            self._sent_bytes += sum(len(batch.lines) for batch in batches)
+        while self._sent_bytes > LOG_WORKER_BYTES:
+            self._forget(next(iter(self._sent)))
 
 
 class LinePipe:
@@ -216,6 +255,12 @@ def _batch(key: _Attempt, held: _Waiting, budget_bytes: int) -> tuple[LogBatch, 
     held.size -= size
     dropped, held.dropped = held.dropped, 0
     return LogBatch(*key, count, Raw(_header(count) + b"".join(taken)), dropped), size
+
+
+def _data_of(batch: LogBatch) -> bytes:
+    """The lines of a batch without the header of their array."""
+    lines = bytes(batch.lines)
+    return lines[1 if lines[0] < 0xDC else 3 :]
 
 
 def _header(count: int) -> bytes:

@@ -13,8 +13,8 @@ from wfe.journal.schema import TASK_LOGS, unseal
 from wfe.limits import LOG_FLUSH_MS, LOG_PENDING_BYTES, LOG_RUN_BYTES, RETENTION_MS_MIN
 from wfe.model.ids import partition_of
 from wfe.shard import task_logs
-from wfe.wire.frames import Kind
-from wfe.wire.messages import ErrorReply, SignalRun
+from wfe.wire.frames import Kind, decode_header
+from wfe.wire.messages import Ack, ErrorReply, SignalRun
 from wfe.wire.task_logs import LogBatch, LogFrame, LogLine, LogPage, LogQuery
 
 _encode = msgspec.msgpack.encode
@@ -85,6 +85,52 @@ def test_a_frame_that_comes_twice_counts_once() -> None:
     assert texts(read(shard, run_id)) == ["one", "three", "other worker"]
 
 
+def acknowledged(shard: Host) -> list[int]:
+    """Numbers of frames that the worker need not keep any more."""
+    found = [
+        msgspec.msgpack.decode(parts[1], type=Ack).seq for _, parts in shard.workers if kind_of(parts) == Kind.LOGS_ACK
+    ]
+    shard.workers.clear()
+    return found
+
+
+def kind_of(parts: list[bytes]) -> int:
+    return decode_header(parts[0]).kind
+
+
+def test_frames_are_acknowledged_in_order_once_they_are_written_or_dropped() -> None:
+    shard = host()
+    here = shard.start("waiting", run_id=shard.run_id(0)).run_id
+    there = shard.start("waiting", run_id=shard.run_id(1)).run_id
+    say(shard, 1, batch(here, "one"))
+    say(shard, 2, batch("nobody", "refused"))
+    say(shard, 3, batch(there, "two"), batch(here, "three"))
+    assert 3 not in acknowledged(shard)
+    flush(shard)
+    assert acknowledged(shard)[-1] == 3
+    say(shard, 4, batch("nobody", "refused"))
+    assert acknowledged(shard) == [4]
+    assert not shard.shard.task_logs._frames
+
+
+def test_a_backup_makes_lines_wait_and_loses_none() -> None:
+    shard = host()
+    run_id = shard.start("waiting").run_id
+    say(shard, 1, batch(run_id, "one"))
+    assert shard.shard.task_logs._writing
+    shard.shard.checkpoints.held = True  # while what to write is being looked up
+    shard.turn()
+    assert not shard.shard.task_logs._writing
+    say(shard, 2, batch(run_id, "two"))
+    flushed = shard.shard.core.counters["log_lines_stored"]
+    assert texts(read(shard, run_id)) == ["one", "two"]
+    shard.shard.checkpoints.held = False
+    flush(shard)
+    assert texts(read(shard, run_id)) == ["one", "two"]
+    assert shard.shard.core.counters["log_lines_stored"] == 2 > flushed
+    assert acknowledged(shard)[-1] == 2
+
+
 def test_filters_and_tail() -> None:
     shard = host()
     run_id = shard.start("waiting").run_id
@@ -125,12 +171,12 @@ def test_a_run_keeps_its_newest_lines_and_says_how_many_went(monkeypatch: pytest
     shard = host()
     run_id = shard.start("waiting").run_id
     for number in range(1, 11):
-        say(shard, number, batch(run_id, *(f"{number}.{place}" for place in range(5))))
+        say(shard, number, batch(run_id, *(f"{number}.{place}" for place in range(5)), dropped=2))
         flush(shard)
     page = read(shard, run_id)
     assert len(texts(page)) <= 20
     assert texts(page)[-1] == "10.4"
-    assert page.dropped + len(texts(page)) == 50
+    assert page.dropped + sum(entry.dropped + len(entry.lines) for entry in page.entries) == 10 * 7
 
 
 def test_a_flood_takes_bounded_memory_and_is_counted() -> None:

@@ -15,11 +15,13 @@ from wfe import observe
 from wfe.limits import LOG_ATTEMPT_BYTES, LOG_LINE_CHARS_MAX, LOG_SEND_BYTES, LOG_WORKER_BYTES
 from wfe.model.ids import mint_run_id
 from wfe.wire.frames import Kind
+from wfe.wire.messages import Ack
 from wfe.wire.task_logs import LogBatch, LogLine
-from wfe.worker import capture, task_logs
+from wfe.worker import capture
 from wfe.worker.context import context
 from wfe.worker.functions import TaskFunction
 from wfe.worker.job import CURRENT, Job, current_fields
+from wfe.worker.link import LinkState
 from wfe.worker.task_logs import LineBuffer
 
 RUNS = [mint_run_id(0, 1_000 + number, number) for number in range(10)]
@@ -184,7 +186,7 @@ def test_lines_wait_for_a_shard_that_is_away_and_frames_are_numbered():
     say(lines, "kept")
     engine.tick()
     assert engine.take(Kind.TASK_LOGS) == []
-    engine.actor.links[0].state = task_logs.LinkState.OPEN
+    engine.actor.links[0].state = LinkState.OPEN
     engine.tick()
     say(lines, "more")
     engine.tick()
@@ -192,17 +194,47 @@ def test_lines_wait_for_a_shard_that_is_away_and_frames_are_numbered():
     assert [(frame.seq, texts(frame.batches)) for frame in frames] == [(1, ["kept"]), (2, ["more"])]
 
 
-def test_lines_that_a_full_socket_refuses_are_lost_alone():
+def test_what_a_dead_shard_did_not_acknowledge_goes_to_the_next_one_in_order():
     lines = LineBuffer()
     engine = joined(lines)
-    for number in range(200):
-        say(lines, f"{number} {'x' * 1_000}")
-    engine.connected = False
-    engine.actor._log_sender.send(engine.actor.links.values())
-    engine.connected = True
-    for number in range(300):
-        say(lines, f"{number} {'y' * 1_000}")
+    for text in ("stored", "one", "two"):
+        say(lines, text)
+        engine.tick()
+    engine.receive(0, Kind.LOGS_ACK, Ack(1))
+    engine.actor.links[0].down()
+    say(lines, "three")
+    engine.take(Kind.TASK_LOGS)
+    engine.endpoints[0].epoch = 2
+    engine.welcome()
+    engine.welcome_from(0, epoch=2)
     engine.tick()
     (frame,) = engine.take(Kind.TASK_LOGS)
-    assert frame.batches[0].dropped > 0
-    assert engine.actor.resyncs == 0
+    assert texts(frame.batches) == ["one", "two", "three"]
+    engine.receive(0, Kind.LOGS_ACK, Ack(frame.seq))
+    engine.tick()
+    assert engine.take(Kind.TASK_LOGS) == []
+
+
+def test_a_new_hello_to_the_same_shard_sends_no_line_twice():
+    lines = LineBuffer()
+    engine = joined(lines)
+    say(lines, "once")
+    engine.tick()
+    engine.take(Kind.TASK_LOGS)
+    engine.receive(0, Kind.REJECT)
+    engine.welcome_from(0)
+    engine.tick()
+    assert engine.take(Kind.TASK_LOGS) == []
+
+
+def test_what_is_not_acknowledged_takes_bounded_memory():
+    lines = LineBuffer()
+    engine = joined(lines)
+    for _ in range(100):
+        for _ in range(120):
+            say(lines, "x" * 1_000)
+        engine.tick()
+    engine.actor.links[0].endpoint.epoch = 2
+    engine.actor.links[0].state = LinkState.HELLO
+    engine.tick()
+    assert sum(len(batch.lines) for batch in everything(lines)) <= LOG_WORKER_BYTES
