@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from planting import around
+from msgspec.msgpack import Decoder
+from planting import around, nothing
 
+from wfe.core import decide
 from wfe.core.durable import booking, calls, turns
+from wfe.core.durable.places import MAIN
 from wfe.core.evolve import EVOLVE
 from wfe.model import event_durable as ev
-from wfe.model.durable import OPEN, DurableCompletion
+from wfe.model.durable import OPEN, DurableCompletion, TurnAhead
+from wfe.model.state import RUNNING
 from wfe.shard import durable as shard_durable
+from wfe.shard import workers
+from wfe.shard.durable import Homes
+from wfe.worker.durable.instance import Instance
+
+_decode_ahead = Decoder(TurnAhead).decode
 
 
 def _booked(event: type, wrong: Callable[..., Any]) -> Any:
@@ -80,6 +90,57 @@ def _cancels_twice(ask: Any, turn: Any) -> bool:
     return bool(ask(turn))
 
 
+def _ahead_of_another_end(ahead_of: Any, run: Any, did: Any, now_ms: int) -> Any:
+    told = ahead_of(run, did, now_ms)
+    return _decode_ahead(did) if told is None and MAIN in run.open else told
+
+
+def _takes_whatever_is_open(take: Any, turn: Any, told: Any) -> None:
+    turn.ready.append(MAIN)
+    take(turn, told)
+
+
+@contextmanager
+def _ahead_though_something_came_first() -> Iterator[None]:
+    with (
+        around(turns, "ahead_of", _ahead_of_another_end),
+        around(turns, "_take_ahead", _takes_whatever_is_open),
+    ):
+        yield
+
+
+def _ahead_of_a_stale_attempt(
+    task_result: Any, turn: Any, key: int, attempt: int, status: int, value: Any, error: Any, previous: Any, did: Any
+) -> bool:
+    counted = task_result(turn, key, attempt, status, value, error, previous, did)
+    run = turn.run
+    if not counted and key and run.durable is not None and run.status == RUNNING and bytes(did) != b"\xc0":
+        told = _decode_ahead(did)
+        done = turns._checked(turn, told.turn)
+        if not isinstance(done, str):
+            turns._take(turn, run.durable.attempt + 1, done, told.status, told.value, told.error)
+    return bool(counted)
+
+
+@contextmanager
+def _ahead_of_stale_attempts() -> Iterator[None]:
+    with (
+        around(decide, "task_result", _ahead_of_a_stale_attempt),
+        around(workers, "what_it_did", lambda said, entry, key, result, worker: result.turn),
+    ):
+        yield
+
+
+@contextmanager
+def _coroutines_stay_where_they_went() -> Iterator[None]:
+    """The shard does not mind that a turn ahead was dropped, and the worker goes on with the coroutine it has."""
+    with (
+        around(Homes, "forget", nothing),
+        around(Instance, "fits", lambda fits, live, record, had: record.partial and record.round == live.round),
+    ):
+        yield
+
+
 def durable_patches() -> dict[str, Any]:
     """By name: each plants one bug."""
     return {
@@ -93,4 +154,7 @@ def durable_patches() -> dict[str, Any]:
         "what ended during a turn opens none": around(booking, "_open_next_turn", _no_turn_for_what_ended_meanwhile),
         "a called task has one attempt too many": around(calls, "retry_delay_ms", _one_more_attempt),
         "a function is told twice of its cancellation": around(turns, "ask_cancel", _cancels_twice),
+        "a turn ahead counts though something else came first": _ahead_though_something_came_first(),
+        "a turn ahead counts with a stale attempt of its task": _ahead_of_stale_attempts(),
+        "a coroutine is kept whose turn ahead was dropped": _coroutines_stay_where_they_went(),
     }

@@ -119,6 +119,11 @@ def spec_of(entry: Entry, key: int, attempt: int, worker: str, now_ms: int) -> T
     )  # fmt: skip
 
 
+def what_it_did(entry: Entry, key: int, result: TaskResult, worker: str) -> Raw:
+    """What a worker says that the function did: in its turn, or ahead of one, if it is the run's home."""
+    return result.turn if key == MAIN or entry.home == worker else NULL
+
+
 def needs_all(entry: Entry, key: int, result: TaskResult) -> list[int]:
     """A worker has no coroutine for what it was given: nobody has. The place that is ready again, if it is."""
     entry.home = ""

@@ -25,7 +25,7 @@ from wfe.observe import get_logger
 from wfe.partition.entry import Entry, Lease
 from wfe.shard.core import ShardCore, encode, error_reply
 from wfe.shard.dispatch import Dispatcher
-from wfe.shard.durable import needs_all, runs_once
+from wfe.shard.durable import needs_all, runs_once, what_it_did
 from wfe.shard.links import NOWHERE, Link, believable, detached, loss_of, nothing, place_of
 from wfe.shard.loading import Loader
 from wfe.shard.turns import Turns
@@ -280,7 +280,7 @@ class Workers:
         turns = self.turns
         turn = turns.begin(entry, now_ms)
         value = result.value if status == _DONE else NULL
-        error, did = result.error, result.turn if not key or entry.home == link.worker else NULL
+        error, did = result.error, what_it_did(entry, key, result, link.worker)
         try:
             counted = decide.task_result(turn, key, attempt, status, value, error, previous, did)
         except Exception:  # noqa: BLE001  a defect must cost one run, not a shard
