@@ -20,7 +20,7 @@ import msgspec
 
 from wfe.coordinator.balance import plan, weights
 from wfe.coordinator.topology import Shard, Topology
-from wfe.errors import DataError, ProtocolError, RebalanceError, Unavailable, WfeError
+from wfe.errors import DataError, DataFull, ProtocolError, RebalanceError, Unavailable, WfeError
 from wfe.limits import MOVE_RESEND_MS, REBALANCE_OUTCOMES_MAX
 from wfe.observe import get_logger
 from wfe.wire.frames import Kind, header
@@ -198,9 +198,15 @@ class Rebalancing:
             if not target.serving:
                 raise Unavailable(f"shard {target.index} ended before it could take partition {move.partition} over")
             self._owners.assign({move.partition: move.target})
-        except (DataError, Unavailable) as error:
+        except (DataFull, Unavailable) as error:
             move.error = _reply(error)
             step.to, target, epoch = move.source, topology.shards[move.source], step.epochs[1]
+        except DataError as error:
+            # Perhaps it is written down, perhaps not, and nothing more can be: only a new start knows whose it is.
+            self._step = None
+            self._fail(move, error)
+            self._next(now_ms)
+            return
         topology.pass_on(move.partition, step.to)
         self._order(step, target, Kind.ADOPT, now_ms, epoch)
 

@@ -6,7 +6,7 @@ what was asked for within `ASKERS_MS`. Pure: time is an argument.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from wfe.limits import ASKERS_MS, ASKERS_PER_RUN_MAX
@@ -38,6 +38,11 @@ class Askers(dict[str, tuple[tuple[Who, int, What], ...]], Generic[Who, What]):
         """Those who wait for a run, who then wait no more."""
         for who, _, what in self.pop(run_id, ()):
             yield who, what
+
+    def drop(self, unwanted: Callable[[str], bool]) -> None:
+        """Nobody asks here about some runs any more."""
+        for run_id in [run_id for run_id in self if unwanted(run_id)]:
+            del self[run_id]
 
     def forget_old(self, now_ms: int) -> None:
         """Drop runs that nobody has asked about for a while."""

@@ -237,13 +237,13 @@ class Checkpoints:
         for entry, count in token.entries:
             del entry.chunks[:count]
             entry.stored = True
-            if entry.dirty_at or entry.events:
-                continue  # it has moved on since, perhaps in this very batch
+            if entry.dirty_at or entry.events or partition.gone:
+                continue  # it has moved on since, perhaps in this very batch; or with its partition
             if entry.ended:
                 partition.entries.pop(entry.run.id, None)
                 partition.remember_ended(entry.run.id, now_ms)
                 self._core.live_runs -= 1
-            elif not partition.gone:
+            else:
                 self._evict(partition, entry, now_ms)
         for name in token.keys:
             if name not in partition.new_keys:

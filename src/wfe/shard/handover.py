@@ -22,6 +22,7 @@ from wfe.errors import ProtocolError
 from wfe.journal.schema import OpenRow
 from wfe.journal.store import PartitionStore
 from wfe.limits import FRESH_ID_MS
+from wfe.model.ids import PARTITION_OF_PREFIX
 from wfe.observe import get_logger
 from wfe.partition.mailbox import decode_record
 from wfe.partition.partition import Partition
@@ -140,10 +141,12 @@ class Handovers:
             for leases in (link.held, link.unconfirmed):
                 for lease in [lease for lease in leases if lease.entry.partition == number]:
                     del leases[lease]
+        core.live_runs -= len(partition.entries)
         for entry in partition.entries.values():
             entry.leases.clear()
             entry.unclaimed = {}
         core.ready.drop(lambda entry: entry.partition == number)
+        core.watchers.drop(lambda run_id: PARTITION_OF_PREFIX.get(run_id[:2]) == number)
         self._loader.forget(number)
         self._mailroom.forget(number)
         self._recovery.forget(number)
@@ -171,10 +174,9 @@ class Handovers:
 
     def _closed(self, number: int, open_runs: int) -> None:
         core = self._core
-        partition = core.leaving.pop(number)
+        del core.leaving[number]
         self._closing.discard(number)
         self._checkpoints.left(number)
-        core.live_runs -= len(partition.entries)
         core.open_runs -= open_runs
         core.counters["partitions_handed"] += 1
         self._say(Kind.HANDED, Handed(self._numbers[number], number))

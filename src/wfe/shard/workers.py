@@ -214,7 +214,7 @@ class Workers:
             self._core.workers.send(link.peer, [header(Kind.REJECT), encode(None)])
             return
         link.results_seq = message.seq
-        partitions, departed, take = self._core.partitions, self._core.departed, self._result
+        partitions, total, take = self._core.partitions, self._core.settings.partitions_total, self._result
         missing = done = 0
         for result in message.results:
             run_id = result.run_id
@@ -227,7 +227,7 @@ class Workers:
             elif partition is not None and run_id not in partition.recent:
                 link.late[message.seq] = link.late.get(message.seq, 0) + 1
                 self._loader.run(partition, run_id, self._late(link, message.seq, result), now_ms)
-            elif number in departed:  # its new owner is to have it: not acknowledged before the next hello
+            elif partition is None and 0 <= number < total:  # its owner is to have it: the next hello goes there
                 link.late[message.seq] = link.late.get(message.seq, 0) + 1
             else:
                 missing += 1

@@ -54,7 +54,7 @@ def restore(world: World) -> World | None:
     catalogue.adopt("restored", max(catalogue.epoch, manifest.epoch) + RESTORE_EPOCHS)
     later_ms = world.chance("restore").choice((0, 1_000, 600_000))
     wall_ms = world.wall_offset_ms + world.schedule.now_us // 1_000 + later_ms
-    swarm = replace(world.swarm, faults=(), weather=Weather(), backups=False)
+    swarm = replace(world.swarm, faults=(), weather=Weather(), backups=False, moves=False)
     return type(world)(world.seed + ANOTHER, swarm=swarm, restored=Restored(disk, cuts, wall_ms))
 
 

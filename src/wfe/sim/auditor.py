@@ -27,6 +27,7 @@ from wfe.sim.ledger import ENDS, RunBook, Shape
 from wfe.sim.ledger_partitions import PartitionBook
 from wfe.sim.messages import is_wrong_input
 from wfe.sim.node import Violation
+from wfe.sim.owners import Owners
 from wfe.wire.messages import HistoryPage, RunOutcome, RunPage, RunView, TaskResult, TaskSpec
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Auditor:
         self.runs: dict[str, RunBook] = {}
         self.partitions = {number: PartitionBook(number) for number in range(world.partitions)}
         self._shapes: dict[str, Shape] = {}
-        self._writers: dict[int, ShardNode | None] = {}
+        self.owners = Owners(self)
         self._digests: dict[str, tuple[int, int]] = {}
         self._asked: dict[str, tuple[str, bytes, str]] = {}
         self._acknowledged: dict[str, None] = {}
@@ -80,9 +81,7 @@ class Auditor:
         partitions = self.partitions
         for chunk in chunks:
             book = partitions[chunk.partition]
-            if node.options.epoch < book.epoch:  # 4
-                raise Violation(f"{node.name} writes epoch {node.options.epoch} after {book.epoch}")
-            book.epoch = node.options.epoch
+            self.owners.writes(node, chunk.partition)
             if not chunk.entity:
                 events = _decode_partition(chunk.events).events
                 book.book(chunk.first_seq, events, partitions)
@@ -154,53 +153,13 @@ class Auditor:
         return shape
 
     def recovering(self, node: ShardNode) -> None:
-        """A shard opens its files: nobody else may have them."""
-        for number in node.options.partitions:
-            other = self._writers.get(number)
-            if other is not None and other is not node and other.alive:
-                raise Violation(f"{node.name} opens partition {number}, which {other.name} has open")
-            self._writers[number] = node
+        """A shard opens its files."""
+        self.owners.opens(node, node.options.partitions)
 
     def recovered(self, node: ShardNode) -> None:
-        """State from disk equals what was durable (1, 2, 12)."""
+        """A shard has recovered."""
         self.count("recoveries")
-        shard = node.shard
-        assert shard is not None
-        for number in node.options.partitions:
-            partition, book = shard.core.partitions[number], self.partitions[number]
-            store = shard.core.disk.stores[number]
-            if partition.record.seq != book.seq:
-                raise Violation(f"partition {number} recovers {partition.record.seq} events of {book.seq}")
-            for (workflow, key), bound in book.keys.items():
-                name = ("default", workflow, key)
-                if (partition.keys.get(name) or store.key(*name)) != bound:
-                    raise Violation(f"key {key} of {workflow} is lost, it named {bound}")
-            for run_id in partition.entries:
-                if run_id not in self.runs:
-                    raise Violation(f"run {run_id} is recovered, but was never durable")
-        mine = set(node.options.partitions)
-        for run_id, run_book in self.runs.items():
-            if partition_of(run_id) in mine:
-                self._compare(node, run_book)
-
-    def _compare(self, node: ShardNode, book: RunBook) -> None:
-        assert node.shard is not None
-        number = partition_of(book.id)
-        entry = node.shard.core.partitions[number].entries.get(book.id)
-        if entry is not None:
-            if entry.run.seq != book.seq or crc32(_encode(entry.run)) != book.digest:
-                raise book.fail(f"recovers as {entry.run}, {book.seq} events are durable")
-            return
-        store = node.shard.core.disk.stores[number]
-        if store.seq_of(book.id) != book.seq:
-            raise book.fail(f"the store has {store.seq_of(book.id)} events of {book.seq}")
-        ended = store.ended(book.id) if store.open_run(book.id) is None else None
-        if (book.status in ENDS) != (ended is not None) or (ended is not None and ended.status != book.status):
-            raise book.fail(f"has {book.status}, the store says {ended and ended.status}")
-        found = store.snapshot(book.id) if ended is None else None
-        snapshot = ended.snapshot if ended is not None else found[1] if found is not None else b""
-        if crc32(snapshot) != book.digest:
-            raise book.fail("the snapshot in the store is not the state that was durable")
+        self.owners.recovered(node, node.options.partitions)
 
     def turned(self, node: ShardNode) -> None:
         """A turn is over: nothing may have met a defect of wfe."""
@@ -212,9 +171,7 @@ class Auditor:
         node.tally.check(node)
 
     def died(self, node: ShardNode) -> None:
-        for number in node.options.partitions:
-            if self._writers.get(number) is node:
-                self._writers[number] = None
+        self.owners.died(node)
 
     def cut(self, node: ShardNode, number: int) -> None:
         """A shard begins its snapshots for a backup."""

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from wfe.config import ShardOptions
 from wfe.coordinator.supervision import EXIT_STARVED
 from wfe.errors import DataError, DataFull, Fenced, WfeError
@@ -19,10 +21,10 @@ from wfe.journal.checkpoint import ReadDone, Token
 from wfe.journal.log import Chunk, ShardLog
 from wfe.journal.store import PartitionStore
 from wfe.limits import DRAIN_FRAMES_MAX
-from wfe.ports import Op
+from wfe.ports import Op, Store
 from wfe.shard.actor import Shard
 from wfe.shard.core import Disk, Settings
-from wfe.sim.disk import SimCrashed
+from wfe.sim.disk import SimCrashed, SimStore
 from wfe.sim.node import Node, Violation
 from wfe.sim.tally import Tally
 from wfe.sim.threads import SimReader, SimWriter
@@ -76,6 +78,9 @@ class ShardNode(Node):
         """Until when the last stop went that a turn came after."""
         self.shard: Shard | None = None
         self.tally = Tally()
+        self._served: set[int] = set()
+        self.epochs: dict[int, int] = {}
+        """Of partitions that came while this process lives."""
         self.awake_ms = 0
         """Since when it could act: it has recovered, and is not stopped. Reads of a slow disk are waited for."""
         self.after(world.chance("boot").randint(5_000, 60_000), f"boot {name}", self._boot)
@@ -92,6 +97,7 @@ class ShardNode(Node):
         world.auditor.recovering(self)
         self.shard = self.build(self._back, self._router)
         world.auditor.recovered(self)
+        self._served = set(options.partitions)
         self._last_ms = self.awake_ms = self.now_ms()
         self._say_hello()
 
@@ -106,14 +112,30 @@ class ShardNode(Node):
         log.shard = self
         port = world.disk.log(log_name(options.index))
         log.__init__(port, options.epoch)  # type: ignore[misc]
-        ports = {number: world.disk.store(store_name(number)) for number in options.partitions}
+        ports = {number: self._open(number) for number in options.partitions}
         stores = {n: PartitionStore(port, n, options.partitions_total) for n, port in ports.items()}
         self.writer = _Writer(self, ports)
         self.reader = _Reader(self)
         copier = ShardCopier(options.index, port, ports, partial(_CopyThread, self), self._copied)
-        disk = Disk(log, stores, self.writer, self.reader, copier)
+        disk = Disk(log, stores, self.writer, self.reader, copier, ports, self._open_port)
         random = world.chance(f"{self.name}/{options.epoch}")
         return Shard(settings, disk, options.partitions, back, workers, random.random, self.now_ms())
+
+    def _open(self, number: int) -> Store:
+        return _WatchedStore(self, number, self.world.disk.store(store_name(number)))
+
+    def _open_port(self, number: int, epoch: int) -> Store:
+        """The store of a partition that comes from another shard."""
+        self.world.auditor.owners.opens(self, [number])
+        self.epochs[number] = epoch
+        self.options = structs.replace(self.options, partitions=sorted({*self.options.partitions, number}))
+        return self._open(number)
+
+    def closed(self, number: int, port: Store) -> None:
+        """A partition's store is about to be closed: it leaves."""
+        self.world.auditor.owners.closes(self, number, PartitionStore(port, number, self.options.partitions_total))
+        self.epochs.pop(number, None)
+        self.options = structs.replace(self.options, partitions=[n for n in self.options.partitions if n != number])
 
     def _say_hello(self) -> None:
         if self._back.connection is None:  # as ZeroMQ, which keeps frames until the handshake is over
@@ -168,6 +190,9 @@ class ShardNode(Node):
         self.take_completions(now_ms)
         shard.turn(now_ms)
         self.world.auditor.turned(self)
+        if shard.core.partitions.keys() - self._served:
+            self.world.auditor.owners.recovered(self, shard.core.partitions.keys() - self._served)
+        self._served = set(shard.core.partitions)
         if shard.drained:
             self.die(0)
         elif self._frames or self._back_frames or self._completions:
@@ -219,6 +244,20 @@ class ShardNode(Node):
         known = self.world.disk.names()
         names = [log_name(self.options.index), *(store_name(n) for n in self.options.partitions)]
         return [name for name in names if name in known]
+
+
+class _WatchedStore:
+    """A store whose end the node hears of."""
+
+    def __init__(self, node: ShardNode, number: int, port: SimStore) -> None:
+        self._node, self._number, self._port = node, number, port
+        self.get, self.range, self.commit, self.count = port.get, port.range, port.commit, port.count
+        self.size_bytes, self.used_bytes, self.table_bytes = port.size_bytes, port.used_bytes, port.table_bytes
+        self.snapshot = port.snapshot
+
+    def close(self) -> None:
+        self._node.closed(self._number, self._port)
+        self._port.close()
 
 
 class _Writer(SimWriter):
@@ -285,6 +324,7 @@ class DrainNode(ShardNode):
         self.options = options
         self._completions = deque()
         self.tally = Tally()
+        self.epochs = {}
         self.awake_ms = 0
         self._wake_us = 1  # nothing wakes it: `drain` is its whole life
         self._wake_number = 0

@@ -71,6 +71,8 @@ class Swarm:
     turn_us: int
     """From the first frame that waits at a shard to the turn that takes it, with all that came meanwhile."""
     shard_settings: dict[str, Any] = field(default_factory=dict)
+    moves: bool = False
+    """Somebody moves partitions between shards, again and again."""
 
     def described(self) -> dict[str, Any]:
         """For reports."""
@@ -78,6 +80,7 @@ class Swarm:
             "faults": list(self.faults), "loss": round(self.weather.loss, 3), "shards": self.shards,
             "duplicate": round(self.weather.duplicate, 3), "backups": self.backups,
             "workers": self.local_workers + self.remote_workers, "clients": self.clients,
+            "moves": self.moves,
         }  # fmt: skip
 
 
@@ -118,4 +121,5 @@ def choose(random: Random) -> Swarm:
         open_runs_max=random.choice((5, 20, 20, 60, 10_000)),
         turn_us=random.choice((50, 50, 500, 5_000, 20_000)),
         shard_settings=random.choice(({}, {"live_runs_max": 5, "tail_bytes": 3_000})),
+        moves=random.random() < 0.4,
     )

@@ -24,6 +24,7 @@ from wfe.sim.engine import TOKEN, EngineNode
 from wfe.sim.faults import Faults
 from wfe.sim.generator import Generator
 from wfe.sim.messages import answer
+from wfe.sim.moves import Mover
 from wfe.sim.network import Network, Weather
 from wfe.sim.node import Node, Violation
 from wfe.sim.schedule import Schedule
@@ -112,6 +113,9 @@ class World:
         if self.swarm.backups:
             self.operator.start()
         self.faults.start()
+        self.mover = Mover(self)
+        if self.swarm.moves:
+            self.mover.start()
 
     def chance(self, name: str) -> Random:
         """A generator of its own per purpose, so that more of one thing leaves the others as they were."""
@@ -227,7 +231,7 @@ class World:
         assert shard is not None
         core = shard.core
         letters = any(box.letters for p in core.partitions.values() for box in p.record.outboxes.values())
-        waits = shard.has_work or shard.recovery.pending or shard.loader.waiting
+        waits = shard.has_work or not shard.handovers.idle or shard.recovery.pending or shard.loader.waiting
         held = any(link.held or link.unconfirmed for link in shard.workers.links.values())
         return shard.checkpoints.clean and not letters and not waits and not held
 
