@@ -65,6 +65,12 @@ def wait_until_ready(http: Http) -> None:
     pytest.fail("the gateway does not become ready")
 
 
+def test_the_server_says_that_it_is_ready_when_its_gateway_listens(served: Server, http: Http) -> None:
+    assert http.ask("/healthz")[0] == 200
+    assert served.json("status")["http"] == http.url
+    assert f"http        {http.url}" in served.wfe("status").stdout
+
+
 def test_a_run_is_started_followed_and_found_over_http(http: Http) -> None:
     wait_until_ready(http)
     status, run = http.ask("/api/v1/runs", {"workflow": "hello", "input": "ada", "key": "h-1"})

@@ -130,15 +130,20 @@ class FakeArchive:
 class World:
     """A coordinator with its fakes, and the frames that clients, workers and shards would send."""
 
-    def __init__(self, shards: int = 2, workers: int = 0, partitions: int = 4, http: str = "") -> None:
+    def __init__(self, shards: int = 2, workers: int = 0, partitions: int = 4, http: str = "", otel: str = "") -> None:
         self.effects = FakeEffects()
         self.catalogue = Catalogue(MemoryStore(), partitions=partitions, server_id="server-1")
         self.catalogue.assign(owners_for(partitions, shards))
         self.now_ms = 1_000_000
         self.archive = FakeArchive()
         self.actor = Coordinator(
-            options=ServeOptions(data="data", shards=shards, workers=workers, apps=["app.py"], http=http),
-            site=Site("server-1", TOKEN, "tcp://127.0.0.1:7700", "ipc://front", "ipc://back", "run"),
+            options=ServeOptions(
+                data="data", shards=shards, workers=workers, apps=["app.py"], http=http, otel=otel, otel_sample=0.5
+            ),
+            site=Site(
+                *("server-1", TOKEN, "tcp://127.0.0.1:7700", "ipc://front", "ipc://back", "run"),
+                http=http and f"http://{http}",
+            ),
             catalogue=self.catalogue,
             effects=self.effects,
             clock=FixedClock(),

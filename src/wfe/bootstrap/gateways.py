@@ -5,6 +5,7 @@ Litestar and uvicorn come with the extra ``[server]``; nothing of them is import
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -110,7 +111,7 @@ def _client(options: GatewayOptions) -> AsyncClient:
     from wfe.bootstrap.clients import open_client_link
     from wfe.client.aclient import AsyncClient
 
-    return AsyncClient(open_client_link, options.connect, lambda: options.token)
+    return AsyncClient(open_client_link, options.connect, lambda: options.token, peer=f"gateway-{os.getpid()}")
 
 
 def _print_url(url: str) -> None:

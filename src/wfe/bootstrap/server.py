@@ -106,6 +106,7 @@ def _serve(options: ServeOptions, stack: ExitStack) -> int:
         back_address=back.endpoints[0],
         runtime=str(runtime or ""),
         started_at_ms=SystemClock().wall_ms(),
+        http=url_of(options),
     )
     scratch = Path(stack.enter_context(TemporaryDirectory(prefix="wfe-")))
     world = World(
@@ -157,7 +158,7 @@ def _announce(stack: ExitStack, data: Path, token: str, coordinator: Coordinator
     else:
         stack.callback(withdraw_token, published, token)
     path = data / ADDRESS_FILE
-    url = url_of(options)
+    url = coordinator.gateway.http
     found = {"address": address, "pid": os.getpid()} | ({"http": url} if url else {})
     write_private(path, msgspec.json.encode(found).decode() + "\n")
     stack.callback(path.unlink, missing_ok=True)

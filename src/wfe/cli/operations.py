@@ -42,6 +42,7 @@ def _print_status(document: dict[str, Any]) -> None:
     print_fields(
         [
             ("server", document["address"] or document["server"]),
+            *([("http", document["http"])] if document["http"] else []),
             ("state", document["state"]),
             ("version", document["version"]),
             ("data", f"{document['data']} (durability {document['durability']})"),

@@ -68,8 +68,9 @@ class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explain
         fixed_token: bool = True,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
+        peer: str = "",
     ) -> None:
-        self.address = address
+        self.address, self._peer = address, peer
         self._open_link, self._token, self._fixed_token = open_link, token, fixed_token
         self._connect_timeout_s, self._request_timeout_s = connect_timeout_s, request_timeout_s
         self._connection: Connection | None = None
@@ -86,6 +87,7 @@ class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explain
                 self._token,
                 fixed_token=self._fixed_token,
                 software=f"wfe-python pid {os.getpid()}",
+                peer=self._peer,
                 request_timeout_s=self._request_timeout_s,
             )
             try:

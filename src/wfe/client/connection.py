@@ -65,6 +65,7 @@ class Connection:
         *,
         fixed_token: bool,
         software: str,
+        peer: str = "",
         request_timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> None:
         self.address, self._open_link = address, open_link
@@ -72,7 +73,12 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self.dice = _Dice()
         self.session = Session(
-            self._send, self.dice, token, fixed_token=fixed_token, software=software, on_welcome=self._welcomed
+            self._send,
+            self.dice,
+            token,
+            fixed_token=fixed_token,
+            who=(software, peer),
+            on_welcome=self._welcomed,
         )
         self._ready = asyncio.Event()
         self._waiting: set[asyncio.Future[None]] = set()

@@ -38,7 +38,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Session:
-    """One client's conversation with one server.
+    """One client's conversation with one server. ``who``: its software, and a gateway's name (`Hello`).
 
     Unless ``fixed_token``, a refused token is asked for again: a server that starts may not have left its token yet.
     """
@@ -50,10 +50,10 @@ class Session:
         token: Callable[[], str],
         *,
         fixed_token: bool = True,
-        software: str = "",
+        who: tuple[str, str] = ("", ""),
         on_welcome: Callable[[], None] | None = None,
     ) -> None:
-        self._send, self._bits, self._token, self._software = send, random.bits, token, software
+        self._send, self._bits, self._token, self._who = send, random.bits, token, who
         self._fixed_token, self._on_welcome = fixed_token, on_welcome
         self.welcome: Welcome | None = None
         self.connected = False
@@ -292,7 +292,7 @@ class Session:
     def _say_hello(self, now_ms: int) -> None:
         self._hello_request = self._number()
         self._unanswered_since_ms = min(self._unanswered_since_ms, now_ms)
-        hello = Hello(self._token(), "client", self._software)
+        hello = Hello(self._token(), "client", *self._who)
         self._send([header(Kind.HELLO, -1, self._hello_request), _encode(hello)])
         if self.connected:
             self._hello_due_ms = now_ms + PROBE_MS

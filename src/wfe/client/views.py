@@ -211,6 +211,7 @@ def status_document(status: ServerStatus) -> dict[str, Any]:
         "state": status.state,
         "version": status.version,
         "address": status.address,
+        "http": status.http,
         "data": status.data,
         "durability": status.durability,
         "partitions": status.partitions,

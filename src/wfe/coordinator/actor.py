@@ -21,6 +21,7 @@ from wfe.coordinator.child_options import (
 )
 from wfe.coordinator.deploys import Deploys
 from wfe.coordinator.effects import Effects, Site
+from wfe.coordinator.gateway_watch import GatewayWatch
 from wfe.coordinator.peers import Peers
 from wfe.coordinator.rebalance import Rebalancing
 from wfe.coordinator.routing import FrontDoor, welcome_frame
@@ -73,6 +74,7 @@ class Coordinator:
         children += [Child("gateway", 0)] if options.http else []
         children += [Child("tracer", 0)] if options.otel else []
         self.supervisor = Supervisor(children, self._spawn)
+        self.gateway = GatewayWatch(self.supervisor, site.http)
         self.backups = Backups(
             topology=self.topology,
             send=effects.send_back,
@@ -99,6 +101,7 @@ class Coordinator:
             welcome=self._welcome,
             status=self.status,
             on_workers=self._tell_workers,
+            on_gateway=self.gateway.on_hello,
             backup=self.backups.request,
             rebalance=self.rebalancing.request,
         )
@@ -215,6 +218,10 @@ class Coordinator:
     def all_settled(self) -> bool:
         """Whether every shard serves or is down: the engine is as ready as it gets."""
         return all(shard.serving or shard.state == "down" for shard in self.topology.shards)
+
+    def ready(self) -> bool:
+        """`all_settled`, and the gateway listens, if there is one (or has failed to)."""
+        return self.all_settled() and self.gateway.settled
 
     # ---- shards -----------------------------------------------------------------------------------------------------
 

@@ -42,6 +42,8 @@ class Site:
     back_address: str
     runtime: str = ""
     started_at_ms: int = 0
+    http: str = ""
+    """Where a browser finds the gateway, if there is one."""
 
     def shard_ipc(self, index: int, epoch: int) -> str:
         """A fresh name per start: nobody reaches a new shard through an old shard's connection."""

@@ -161,6 +161,8 @@ class Process:
         now_ms = _now_ms()
         for peer, parts in frames:
             self.actor.on_front(peer, parts, now_ms)
+        if not self._ready.is_set():
+            self._look()
 
     def _on_back(self, frames: list[tuple[bytes, list[bytes]]]) -> None:
         now_ms = _now_ms()
@@ -202,7 +204,7 @@ class Process:
 
     def _look(self) -> None:
         """Wakes whoever waits for the engine to be ready or gone."""
-        if self.actor.all_settled():
+        if self.actor.ready():
             self._ready.set()
         if self.actor.done:
             self._stopped.set()

@@ -48,7 +48,8 @@ _Body = TypeVar("_Body")
 
 
 class FrontDoor:
-    """Handles the frames of clients and workers. ``on_workers`` is called when a worker came or went."""
+    """Handles the frames of clients and workers. ``on_workers`` is called when a worker came or went, ``on_gateway``
+    when a gateway says that it listens."""
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class FrontDoor:
         welcome: Callable[[], list[bytes]],
         status: Callable[[int], ServerStatus],
         on_workers: Callable[[], None],
+        on_gateway: Callable[[str], None],
         backup: Callable[[Backup, int], BackupReport],
         rebalance: Callable[[Rebalance, int], RebalanceReport],
     ) -> None:
@@ -69,6 +71,7 @@ class FrontDoor:
         self._peers, self._topology, self._deploys, self._versions = peers, topology, deploys, versions
         self._welcome, self._status, self._on_workers = welcome, status, on_workers
         self._backup, self._rebalance = backup, rebalance
+        self._on_gateway = on_gateway
         self.draining = False
         self.refused = 0
         """Frames that were answered with an error by the front door itself."""
@@ -139,6 +142,8 @@ class FrontDoor:
             )
         if len(self._peers.workers()) != before:
             self._on_workers()
+        if hello.role != "worker" and hello.peer:
+            self._on_gateway(hello.peer)
         welcome = self._welcome()
         return [encode_header(Header(PROTOCOL, int(Kind.WELCOME), request=head.request)), welcome[1]]
 

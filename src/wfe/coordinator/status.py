@@ -43,6 +43,7 @@ def server_status(coordinator: Coordinator, server: str, now_ms: int) -> ServerS
         _workers(coordinator),
         coordinator.deploys.count(),
         coordinator.site.address,
+        coordinator.gateway.http,
     )
 
 

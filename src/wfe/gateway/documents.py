@@ -291,6 +291,7 @@ class ServerState(Struct):
     state: str
     version: str
     address: str
+    http: str
     data: str
     durability: str
     partitions: int

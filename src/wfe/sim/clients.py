@@ -67,7 +67,7 @@ class ClientNode(Node):
         self._dealer: Any = None
         self.watching: set[Any] = set()
         """Ends that were asked for and not heard yet."""
-        self.session = Session(self._send, self._dice, lambda: "token", software="sim")
+        self.session = Session(self._send, self._dice, lambda: "token", who=("sim", ""))
         self.after(self._random.randint(1_000, 200_000), f"boot {name}", self._boot)
 
     # ---- the loop's side --------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ class Hello(Struct, array_like=True):
     role: str = "client"
     software: str = ""
     peer: str = ""
-    """For a worker: its worker id (fresh per process start)."""
+    """For a worker: its worker id (fresh per process start). For a gateway that listens: ``gateway-`` and its pid."""
 
 
 class ShardEndpoint(Struct, array_like=True):
@@ -267,6 +267,7 @@ class ServerStatus(Struct, array_like=True):
     workers: list[WorkerStatus] = []
     workflows: int = 0
     address: str = ""
+    http: str = ""
 
 
 # ---- worker <-> shard -----------------------------------------------------------------------------------------------
