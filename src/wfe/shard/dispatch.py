@@ -51,11 +51,9 @@ class Dispatcher:
         """Hand ready tasks to workers with credit, a frame at a time in turn, so that none gets it all."""
         ready = self._core.ready
         everybody = list(links)
-        creditors = [link for link in everybody if link.credit_tasks > 0 and link.credit_bytes > 0]
-        while creditors and ready.size:
-            for link in list(creditors):
-                if not self._fill(link, now_ms):
-                    creditors.remove(link)
+        self._fill_all(everybody, now_ms)
+        if self._turns.homes.spread():
+            self._fill_all(everybody, now_ms)
         if self._turns.pools.has_grants:
             self._fill_granted(now_ms)
         if self._aside or self._waiting:
@@ -64,6 +62,13 @@ class Dispatcher:
             for link in everybody:
                 if (not link.told_ready and self._ready_for(link)) or (link.rationed and self._news_of_wants(link)):
                     self.tell_load(link)
+
+    def _fill_all(self, links: list[Link], now_ms: int) -> None:
+        creditors = [link for link in links if link.credit_tasks > 0 and link.credit_bytes > 0]
+        while creditors and self._core.ready.size:
+            for link in list(creditors):
+                if not self._fill(link, now_ms):
+                    creditors.remove(link)
 
     def _fill(self, link: Link, now_ms: int) -> bool:
         """One frame of tasks for a worker; False when it has no credit left or nothing it can run is ready."""

@@ -4,12 +4,14 @@ A worker that had a run's last turn has its coroutine still: the next turn waits
 When it has no room for long, or is gone, anybody gets the turn, with everything that is recorded. A worker that lost
 the coroutine says so (`NEED_ALL`): the same attempt is given out again, in full. A turn that such a worker ran ahead,
 on a task's result that it brings (`core.durable.ahead`), counts only from the run's home: nobody else's coroutine is
-known to be where the record is. One that did not count leaves the run without a home.
+known to be where the record is. One that did not count leaves the run without a home. So tasks that a function calls
+one by one go to its home, when that has room for them at once; else, and many at a time, to anybody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from msgspec import Raw
 
@@ -25,13 +27,29 @@ from wfe.wire.messages import TaskResult, TaskSpec
 
 _NO_ARGUMENTS = Raw(b"\x80")
 _ALL = 1 << 40
-_HOME = "wfe.home:"
-"""Tasks of workers have names without a colon: this is none of them."""
+_HOME, _NEAR = "wfe.home:", "wfe.near:"
+"""Tasks of workers have names without a colon: these are none of them."""
+NEAR_MAX = 8
+"""A function with more calls open than this spreads them: it is as far as functions go ahead."""
 
 
 def home_kind(worker: str) -> Kind:
     """The queue of the turns that wait for one worker."""
     return (_HOME + worker, 0)
+
+
+def near_kind(worker: str) -> Kind:
+    """The queue of the called tasks that one worker is to have, if it takes them at once."""
+    return (_NEAR + worker, 0)
+
+
+class Host(Protocol):
+    """A worker, as far as it matters here (`links.Link`)."""
+
+    worker: str
+    kinds: frozenset[Kind]
+    credit_tasks: int
+    credit_bytes: int
 
 
 class Homes:
@@ -42,33 +60,46 @@ class Homes:
         self._patience: dict[str, bool] = {}
         """Workers that are there; False: turns waited for it in vain at the last look already."""
         self._kinds: dict[str, Kind] = {}
+        self._hosts: dict[str, Host] = {}
+        self._near: set[str] = set()
+        """Workers for which called tasks may lie in a queue of their own."""
 
-    def add(self, worker: str) -> None:
+    def add(self, host: Host) -> None:
         """A worker said hello."""
-        self._patience[worker] = True
-        self._kinds[worker] = home_kind(worker)
+        self._patience[host.worker] = True
+        self._kinds[host.worker] = home_kind(host.worker)
+        self._hosts[host.worker] = host
 
     def remove(self, worker: str) -> None:
         """A worker is gone: others may take its turns."""
         if self._patience.pop(worker, None) is not None:
-            self._release(worker)
-            del self._kinds[worker]
+            self._release(home_kind(worker))
+            self._release(near_kind(worker))
+            del self._kinds[worker], self._hosts[worker]
 
     def queue_of(self, entry: Entry, key: int) -> Kind:
         """The queue that an open place of a durable function waits in."""
-        home = self._kinds.get(entry.home) if key == MAIN else None
-        if home is not None:
-            return home
-        name, version = kind_of(entry.run, entry.plan, key)
-        needs = asked_of(entry.run, entry.plan, key)
-        return (name, version) if needs is None else (name, version, needs)
+        if key == MAIN and entry.home in self._kinds:
+            return self._kinds[entry.home]
+        run = entry.run
+        kind = _kind(entry, key)
+        host = self._hosts.get(entry.home) if key != MAIN and len(self._hosts) > 1 else None
+        if host is None or len(run.open) > NEAR_MAX or run.losses or kind not in host.kinds or host.credit_tasks <= 0:
+            return kind
+        self._near.add(host.worker)
+        return near_kind(host.worker)
+
+    def spread(self) -> bool:
+        """What was to go to a run's home, and found no room there at once, goes to anybody. Whether there was any."""
+        near, self._near = self._near, set()
+        return sum([self._release(near_kind(worker)) for worker in near]) > 0
 
     def look(self) -> None:
         """Now and then: turns that have waited for their worker since the last look may go to anybody."""
         for worker, patient in self._patience.items():
             waits = self._ready.count(frozenset((home_kind(worker),))) > 0
             if waits and not patient:
-                self._release(worker)
+                self._release(home_kind(worker))
             self._patience[worker] = not waits
 
     def turn_over(self, entry: Entry, key: int, result: TaskResult, worker: str, made: list[RunEvent]) -> bool:
@@ -91,10 +122,19 @@ class Homes:
             self._withdrawn(Lease(entry, MAIN, 0, entry.home, 0))
             entry.home = ""
 
-    def _release(self, worker: str) -> None:
-        for entry, key in self._ready.take(frozenset((home_kind(worker),)), _ALL):
+    def _release(self, kind: Kind) -> int:
+        waiting = self._ready.take(frozenset((kind,)), _ALL)
+        for entry, key in waiting:
             if key in entry.run.open:
-                self._ready.push(entry.run.priority, kind_of(entry.run, entry.plan, key), entry, key)
+                self._ready.push(entry.run.priority, _kind(entry, key), entry, key)
+        return len(waiting)
+
+
+def _kind(entry: Entry, key: int) -> Kind:
+    """What workers must offer for an open place."""
+    name, version = kind_of(entry.run, entry.plan, key)
+    needs = asked_of(entry.run, entry.plan, key)
+    return (name, version) if needs is None else (name, version, needs)
 
 
 def spec_of(entry: Entry, key: int, attempt: int, worker: str, now_ms: int) -> TaskSpec | None:

@@ -10,7 +10,7 @@ from wfe.model.policy import ErrorInfo
 from wfe.model.state import NULL
 from wfe.partition.entry import Entry, Lease
 from wfe.partition.ready import Kind
-from wfe.shard.durable import home_kind, lease_timeout_ms
+from wfe.shard.durable import home_kind, lease_timeout_ms, near_kind
 from wfe.wire.blobs import BlobWindow
 from wfe.wire.lending import Credit
 from wfe.wire.messages import TaskRef, TaskResult, WorkerHello
@@ -54,7 +54,7 @@ class Link:
         self.peer = peer
         self.worker = hello.worker
         self.tasks = frozenset((name, version) for name, version in hello.tasks)
-        self.kinds: frozenset[Kind] = self.tasks | {home_kind(hello.worker)}
+        self.kinds: frozenset[Kind] = self.tasks | {home_kind(hello.worker), near_kind(hello.worker)}
         """What it may be given on credit: tasks that ask for labels join when they are met, see `pools`."""
         self.labels = label_texts(hello.labels)
         self.resources = hello.resources

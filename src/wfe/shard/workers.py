@@ -126,7 +126,7 @@ class Workers:
         self._acks.pop(peer, None)  # it numbers the frames of a conversation that is over
         self.links[peer] = link
         self._by_worker[hello.worker] = link
-        self.turns.homes.add(hello.worker)
+        self.turns.homes.add(link)
         self.turns.pools.join(link)
         for ref in hello.held:
             self._claim(link, ref, now_ms)

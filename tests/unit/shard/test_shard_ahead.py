@@ -13,7 +13,7 @@ from wfe.core.durable.places import state_of
 from wfe.model.durable import SUSPENDED, TASK_PREFIX, DurableCommand, DurableTurn, TurnAhead
 from wfe.model.ids import partition_of
 from wfe.wire import messages as m
-from wfe.wire.frames import Kind, decode_header
+from wfe.wire.frames import Kind, decode_header, header
 
 
 def three(order: int) -> Function:
@@ -154,3 +154,41 @@ def test_a_next_round_needs_no_coroutine(host: AheadHost) -> None:
     (turn,) = host.dispatched()
     assert decode(turn.recorded)[8] is False
     assert encode(decode(turn.recorded)[4]) == encode({"order": 5})
+
+
+def _peers(host: AheadHost, kind: str) -> list[bytes]:
+    """Who was given tasks of this name."""
+    found = []
+    for peer, parts in host.workers:
+        if decode_header(parts[0]).kind == Kind.DISPATCH:
+            found += [peer for spec in decode(parts[1], type=m.Dispatch).tasks if spec.task == kind]
+    return found
+
+
+@pytest.mark.parametrize(("credit", "taker"), [(10, b"w9"), (1, b"w1")], ids=["room", "no room"])
+def test_a_called_task_goes_to_the_home_of_its_run_if_that_has_room_now(
+    host: AheadHost, credit: int, taker: bytes
+) -> None:
+    host.hello(b"w9", credit=credit)
+    host.start("three", 1)
+    host.turn()
+    host.hello(b"w1")
+    host.results_seq = 0
+    (turn,) = host.dispatched()
+    host.results([host.scripted.run(turn)], b"w9")
+    host.turn()
+    assert _peers(host, "add") == [taker]
+
+
+def test_a_task_that_waits_for_a_home_that_is_gone_goes_to_another_worker(host: AheadHost) -> None:
+    run_id = host.start("three", 1).run_id
+    host.hello(b"w9")
+    host.turn()
+    (turn,) = host.dispatched()
+    host.hello(b"w1")
+    host.results_seq = 0
+    host.results([host.scripted.run(turn)], b"w9")
+    host.shard.on_back([header(Kind.WORKERS), encode(m.KnownWorkers([], ["w9"]))], host.now_ms)
+    host.turn()
+    assert _peers(host, "add") == [b"w1"]
+    assert host.entry(run_id).run.open
