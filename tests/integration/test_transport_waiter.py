@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,19 @@ def test_a_frame_ends_the_wait(pair: tuple[Router, Dealer, Waiter]) -> None:
     assert dealer.send(b"", [b"x"])
     assert waits(waiter)
     assert len(router.recv_many()) == 1
+
+
+def test_a_wait_gives_the_sockets_that_have_frames(pair: tuple[Router, Dealer, Waiter]) -> None:
+    router, dealer, _ = pair
+    with closing(Waiter(router, dealer)) as both:
+        assert both.wait(0) == []
+        assert dealer.wait_connected(5_000)
+        assert dealer.send(b"", [b"x"])
+        assert both.wait(FOREVER_MS) == [router]
+        ((peer, _),) = router.recv_many()
+        assert both.wait(0) == []
+        assert router.send(peer, [b"y"])
+        assert both.wait(FOREVER_MS) == [dealer]
 
 
 def test_frames_that_a_bounded_turn_left_behind_end_the_next_wait(pair: tuple[Router, Dealer, Waiter]) -> None:

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -52,9 +52,9 @@ class Socket(Protocol):
 
 
 class Waiter(Protocol):
-    """Waits for sockets; `wake` is called from other threads."""
+    """Waits for sockets and gives those with frames; `wake` is called from other threads."""
 
-    def wait(self, timeout_ms: int) -> None: ...
+    def wait(self, timeout_ms: int) -> Sequence[object]: ...
 
     def wake(self) -> None: ...
 
@@ -220,13 +220,13 @@ class ShardProcess:
         last_ms = clock.now_ms()
         disk_ms = 0
         while not shard.drained:
-            waiter.wait(shard.next_wake_ms(clock.now_ms()) if not self._completions else 0)
+            ready = waiter.wait(shard.next_wake_ms(clock.now_ms()) if not self._completions else 0)
             self._timed.begun_us = begun_us = time.monotonic_ns() // 1_000
             now_ms = clock.now_ms()
             if now_ms - last_ms > self._options.lease_ms // 2:
                 shard.workers.renew(now_ms)  # this process was stopped or stalled: judge nobody by that
             last_ms = now_ms
-            self._drain_sockets(now_ms)
+            self._drain_sockets(ready, now_ms)
             if self._timed.average_us >= SLOW_COMMIT_US:
                 self._gather(waiter, begun_us, now_ms)
             if self._completions:
@@ -240,12 +240,14 @@ class ShardProcess:
             if shard.core.counters["commits"] != commits:
                 batch_latency.record(time.monotonic_ns() // 1_000 - begun_us)
 
-    def _drain_sockets(self, now_ms: int) -> None:
+    def _drain_sockets(self, ready: Sequence[object], now_ms: int) -> None:
         shard = self.shard
-        for peer, parts in self._workers.recv_many(DRAIN_FRAMES_MAX):
-            shard.on_worker(peer, parts, now_ms)
-        for _, parts in self._back.recv_many(DRAIN_FRAMES_MAX):
-            shard.on_back(parts, now_ms)
+        if self._workers in ready:
+            for peer, parts in self._workers.recv_many(DRAIN_FRAMES_MAX):
+                shard.on_worker(peer, parts, now_ms)
+        if self._back in ready:
+            for _, parts in self._back.recv_many(DRAIN_FRAMES_MAX):
+                shard.on_back(parts, now_ms)
 
     def _gather(self, waiter: Waiter, begun_us: int, now_ms: int) -> None:
         """Let more results come in before a slow commit, for up to a quarter of what it takes."""
@@ -254,8 +256,7 @@ class ShardProcess:
         while pays_to_wait(sum(len(link.held) for link in links.values()), len(touched)):
             if time.monotonic_ns() // 1_000 >= until_us:
                 return
-            waiter.wait(1)
-            self._drain_sockets(now_ms)
+            self._drain_sockets(waiter.wait(1), now_ms)
 
     def _disk_is_full(self) -> bool:
         """Admission stops before the disk is full, so that completions and cancels still have room."""

@@ -1,8 +1,8 @@
 """Sockets on an asyncio (or uvloop) loop: the socket's FD in ``add_reader``, and a draining loop of bounded turns.
 
-The FD is edge-triggered and a *send* may swallow the edge of a frame that arrived: so after every drain and after every
-send the socket is looked at again, once per loop turn. `zmq.asyncio` does the same per message at a twentieth of the
-speed. Invariant: whenever frames wait and the loop is idle, a drain is scheduled.
+The FD is edge-triggered and a *send* may swallow the edge of a frame that arrived: so after every send, and after a
+drain that left frames behind, the socket is looked at again, once per loop turn. `zmq.asyncio` does the same per
+message at a twentieth of the speed. Invariant: whenever frames wait and the loop is idle, a drain is scheduled.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class Attached:
         if self._closed:
             return
         frames = self._socket.recv_many(self._limit)
-        # Scheduled before the callback, so that an exception in it cannot leave frames behind.
-        if frames:
+        if len(frames) >= self._limit:
+            # Before the callback, so that an exception in it cannot leave frames behind. Fewer frames than the limit
+            # were all that there were, and the edge of the next one is still to come.
             self._look_again()
+        if frames:
             self._on_frames(frames)

@@ -101,15 +101,18 @@ class WorkerActor:
 
     def on_results(self, results: list[TaskResult], now_ms: int, beats: Iterable[TaskBeat] = ()) -> None:
         """Attempts ended. ``beats``: heartbeats of tasks that came before, so that they arrive before the results."""
-        self.on_beats(beats)
+        if beats:
+            self.on_beats(beats)
         by_link: dict[ShardLink, list[TaskResult]] = {}
         total_us = 0
+        in_flight, isolated = self._in_flight, self._isolation.taken
         for result in results:
             key = (result.run_id, result.node, result.activation, result.attempt)
-            held = self._in_flight.pop(key, None)
+            held = in_flight.pop(key, None)
             if held is None:
                 continue
-            self._isolation.drop(key)
+            if isolated:
+                self._isolation.drop(key)
             shard, size = held
             self._held_bytes -= size
             total_us += result.started_us

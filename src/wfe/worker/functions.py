@@ -55,10 +55,14 @@ class TaskFunction:
         positional = [arguments.pop(name) for name in self._by_position if name in arguments]
         return self._function(*positional, **arguments)
 
-    def took(self, elapsed_us: int) -> None:
-        """Learns from a call. A single call that waited for the interpreter's lock must not look like a slow task."""
+    def took(self, elapsed_us: int, count: int = 1) -> None:
+        """Learns from ``count`` calls that took so long together.
+
+        A single call that waited for the interpreter's lock must not look like a slow task.
+        """
         estimate_us = self.estimate_us
-        self.estimate_us += (min(elapsed_us, 8 * estimate_us + 100) - estimate_us) * 0.125
+        mean_us = min(elapsed_us / count, 8 * estimate_us + 100)
+        self.estimate_us += (mean_us - estimate_us) * min(count * 0.125, 0.5)
 
     def _arguments(self, spec: TaskSpec) -> dict[str, Any]:
         """Decodes the input and lets go of it: it is a view, which keeps a whole frame alive."""

@@ -25,6 +25,11 @@ class Isolation:
         """From now on the worker is for this attempt alone."""
         self._key, self._waiting, self._until_ms = key, spec, now_ms + PATIENCE_MS
 
+    @property
+    def taken(self) -> bool:
+        """Whether there is such an attempt that has not ended."""
+        return self._key is not None
+
     def active(self, now_ms: int) -> bool:
         """Whether nothing else may be taken."""
         return self._key is not None and (self._waiting is not None or now_ms < self._until_ms)

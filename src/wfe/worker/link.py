@@ -39,6 +39,9 @@ ACK_PATIENCE_MS = LEASE_MS
 LOST_CREDIT_MS = 2 * HEARTBEAT_MS
 """A shard that says for this long that it has no credit, while the books say that it has, never got it."""
 _ENVELOPE_BYTES = 200
+_SMALL_BYTES = 4_096
+"""Results without errors that are smaller make no frame too large."""
+assert FRAME_MESSAGES_MAX * (_SMALL_BYTES + _ENVELOPE_BYTES) <= BYTES_PER_FRAME
 
 encode = msgspec.msgpack.Encoder().encode
 Send = Callable[[list[bytes]], bool]
@@ -248,7 +251,9 @@ class ShardLink:
 
 
 def split_results(results: list[TaskResult]) -> list[list[TaskResult]]:
-    """Frames of at most FRAME_MESSAGES_MAX results whose bytes fit."""
+    """Frames of at most FRAME_MESSAGES_MAX results whose bytes fit; mostly that is one."""
+    if len(results) <= FRAME_MESSAGES_MAX and all(r.error is None and len(r.value) < _SMALL_BYTES for r in results):
+        return [results] if results else []
     return _split(results, _result_bytes)
 
 

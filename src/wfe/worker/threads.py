@@ -34,7 +34,9 @@ _HANDOVER_WORTH_US = 500.0
 """Less work than this is not worth waking another thread for."""
 _SLOW_US = 200.0
 """Before a job that is expected to take this long, finished results are announced."""
-_RESULTS_MAX = 64
+_RESULTS_MAX = 128
+_RESULTS_AGE_NS = 1_000_000
+"""So many results, or some that are that old, are announced though jobs wait: else a frame's results leave as one."""
 _GRACE_NS = CANCEL_GRACE_MS * 1_000_000
 
 Finished = tuple[Job, TaskResult]
@@ -77,6 +79,8 @@ class SlotPool:
         self._closed = False
         self._completed = 0
         self._seen_completed = 0
+        self._more = 1
+        """Threads to wake when nothing was finished since the last look."""
         self._new_work_us = 0.0
         self._handover_due = False
         self._watching = False
@@ -172,9 +176,14 @@ class SlotPool:
         self._watching = False
         self._collect()
         if not self._pending:
+            self._more = 1
             return
         if self._completed == self._seen_completed:
-            self._wake(len(self._pending))
+            # One more at first: perhaps the thread that runs has only been held up by other processes.
+            self._wake(min(self._more, len(self._pending)))
+            self._more *= 2
+        else:
+            self._more = 1
         self._seen_completed = self._completed
         self._watch()
 
@@ -187,11 +196,17 @@ class SlotPool:
         del self._finished[: len(finished)]
         self._completed += len(finished)
         results = []
+        function, count, total_us = finished[0][0].function, 0, 0
         for job, result in finished:
             if not job.settled:
                 job.settled = True
                 results.append(result)
-            job.function.took(result.started_us)
+            if job.function is not function:
+                function.took(total_us, count)
+                function, count, total_us = job.function, 0, 0
+            count += 1
+            total_us += result.started_us
+        function.took(total_us, count)
         if results:
             self._deliver(results)
 
@@ -267,14 +282,17 @@ class SlotPool:
 
     def _run(self, slot: Slot) -> None:
         pending = self._pending
+        oldest_ns = 0
         while not slot.abandoned:
             try:
                 job = pending.popleft()
             except IndexError:
+                CURRENT.set(None)
                 if self._finished and not self._announced:
                     self._announce()
                 if not self._park(slot):
                     return
+                oldest_ns = 0
                 continue
             if job.settled:
                 continue
@@ -284,7 +302,12 @@ class SlotPool:
             result = self._execute(slot, job)
             slot.job = None
             self._finished.append((job, result))
-            if not self._announced and (not pending or len(self._finished) >= _RESULTS_MAX or slot.abandoned):
+            if self._announced:
+                oldest_ns = 0
+                continue
+            oldest_ns = oldest_ns or job.started_ns
+            old = job.started_ns - oldest_ns > _RESULTS_AGE_NS
+            if old or not pending or len(self._finished) >= _RESULTS_MAX or slot.abandoned:
                 self._announce()
 
     def _park(self, slot: Slot) -> bool:
@@ -326,7 +349,6 @@ class SlotPool:
             else:
                 result = job.failed(error_info(error, job.spec.node_id), now_ns)
         finally:
-            CURRENT.set(None)
             if traced is not None:
                 otel.leave(traced)
             if board is not None and not slot.abandoned:
