@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from wfe.limits import CREDIT_TASKS_MAX
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header
-from wfe.wire.lending import Want
+from wfe.wire.lending import Grants
 from wfe.wire.messages import (
     Ack,
     Credit,
@@ -40,7 +40,7 @@ BODIES: dict[int, Any] = {
     Kind.RESULTS: Results,
     Kind.HEARTBEAT: WorkerHeartbeat,
     Kind.TASK_LOGS: LogFrame,
-    Kind.GRANT: list[Want],
+    Kind.GRANT: Grants,
 }
 
 

@@ -31,6 +31,7 @@ class Link:
         "credit_tasks",
         "dispatch_seq",
         "grants",
+        "grants_seq",
         "heard_ms",
         "held",
         "kinds",
@@ -47,6 +48,7 @@ class Link:
         "told_ready",
         "told_wants",
         "unconfirmed",
+        "unused_seq",
         "worker",
     )  # fmt: skip
 
@@ -58,10 +60,12 @@ class Link:
         """What it may be given on credit: tasks that ask for labels join when they are met, see `pools`."""
         self.labels = label_texts(hello.labels)
         self.resources = hello.resources
-        self.rationed: frozenset[Kind] = frozenset()
+        self.rationed: dict[Kind, None] = {}
         """Kinds of tasks that need resources, and that it has the labels and in all the resources for."""
         self.grants: dict[Needs, int] = {}
         """For how many tasks it has set its resources aside; used or given back within a turn."""
+        self.grants_seq = self.unused_seq = 0
+        """The last frame of grants that came, and of those that were given back."""
         self.told_wants: set[Needs] = set()
         """It knows that tasks with these needs wait here."""
         self.slots = hello.slots

@@ -8,7 +8,7 @@ another shard may wait for it. Memory only. Invariant: no rationed task leaves w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from wfe.model.needs import Needs, missing_labels, missing_resources
 from wfe.partition.ready import Kind, ReadyQueue
@@ -16,7 +16,7 @@ from wfe.shard.core import ShardCore, encode
 from wfe.shard.links import Link
 from wfe.wire.frames import Kind as FrameKind
 from wfe.wire.frames import header
-from wfe.wire.lending import Want
+from wfe.wire.lending import Grants, Want
 
 _UNUSED = header(FrameKind.UNUSED)
 
@@ -47,9 +47,12 @@ class Pools:
         for kind, needs in self._known.items():
             _introduce(link, kind, needs)
 
-    def on_grant(self, link: Link, grants: Iterable[Want], now_ms: int) -> None:
+    def on_grant(self, link: Link, grants: Grants, now_ms: int) -> None:
         """A worker has set resources aside."""
-        for grant in grants:
+        if grants.seq <= link.grants_seq:
+            return
+        link.grants_seq = grants.seq
+        for grant in grants.tasks:
             if grant.count > 0:
                 link.grants[grant.needs] = link.grants.get(grant.needs, 0) + grant.count
             link.told_wants.discard(grant.needs)
@@ -71,7 +74,8 @@ class Pools:
             unused = [Want(needs, count) for needs, count in link.grants.items() if count > 0]
             link.grants.clear()
             if unused:
-                self._core.workers.send(link.peer, [_UNUSED, encode(unused)])
+                link.unused_seq += 1
+                self._core.workers.send(link.peer, [_UNUSED, encode(Grants(link.unused_seq, unused))])
         self._granted.clear()
 
     def forget(self, link: Link) -> None:
@@ -85,7 +89,7 @@ def _introduce(link: Link, kind: Kind, needs: Needs) -> None:
         if not needs.resources:
             link.kinds |= {kind}
         elif not missing_resources(needs, link.resources):
-            link.rationed |= {kind}
+            link.rationed[kind] = None
 
 
 def wants_of(link: Link, ready: ReadyQueue, but: Mapping[Kind, int]) -> list[Want]:

@@ -30,7 +30,7 @@ from wfe.shard.links import NOWHERE, Link, believable, detached, loss_of, nothin
 from wfe.shard.loading import Loader
 from wfe.shard.turns import Turns
 from wfe.wire.frames import Kind, decode_header, header
-from wfe.wire.lending import Want
+from wfe.wire.lending import Grants
 from wfe.wire.messages import (
     Ack,
     Credit,
@@ -69,7 +69,7 @@ class Workers:
             Kind.HEARTBEAT: (msgspec.msgpack.Decoder(WorkerHeartbeat).decode, self._on_heartbeat),
             Kind.RECALL: (nothing, self._on_recall),
             Kind.BYE: (nothing, self._on_bye),
-            Kind.GRANT: (msgspec.msgpack.Decoder(list[Want]).decode, self.turns.pools.on_grant),
+            Kind.GRANT: (msgspec.msgpack.Decoder(Grants).decode, self.turns.pools.on_grant),
         }
         self._decode_hello = msgspec.msgpack.Decoder(WorkerHello).decode
 

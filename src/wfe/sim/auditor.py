@@ -185,6 +185,11 @@ class Auditor:
 
     # ---- workers ----------------------------------------------------------------------------------------------------
 
+    def node_of(self, spec: TaskSpec) -> Any:
+        """The node that a task is of; for a task that a durable function called, the function's."""
+        book = self.runs.get(spec.run_id)
+        return None if book is None else book.shape.nodes[spec.node]
+
     def executed(self, worker: WorkerNode, spec: TaskSpec) -> None:
         """A task's code begins: its attempt was opened durably, and begins once (3, 6, 7)."""
         book = self.runs.get(spec.run_id)

@@ -48,6 +48,7 @@ from wfe.model.policy import RetryPolicy
 from wfe.sim import kinds_control as control
 from wfe.sim import kinds_nets as nets
 from wfe.sim import kinds_outside as outside
+from wfe.sim.pools import asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +87,7 @@ def task(at: Generator, depth: int, names: Names) -> Node:
         timeout_ms=random.choice((None, None, None, 1_000)),
         redeliver=random.random() < 0.8,
         if_=at.condition() if random.random() < 0.1 else None,
+        **(asked(random) if at.outside else {}),
     )
 
 

@@ -19,6 +19,7 @@ from wfe.model.durable import NEED_ALL
 from wfe.model.policy import ErrorInfo
 from wfe.sim.durable import Clock, Unwatched, registered
 from wfe.sim.node import Node
+from wfe.sim.pools import Equipped
 from wfe.sim.tasks import CUSTOM, HTTP, TASKS, argument, given
 from wfe.wire.frames import Kind, decode_header, header
 from wfe.wire.messages import NULL, Ack, Results, ShardEndpoint, TaskBeat, TaskRef, TaskResult, TaskSpec
@@ -98,6 +99,7 @@ class WorkerNode(Node):
         self._reported: dict[int, dict[int, list[Key]]] = {}
         self._leaving = False
         self._leave_by_ms = 0
+        self._equipped = Equipped(options.labels, options.resources)
         function = registered()
         offered = {(function.name, function.version): function}
         identity = Identity(
@@ -107,6 +109,8 @@ class WorkerNode(Node):
             token=options.token,
             index=options.index,
             local=options.local,
+            labels=self._equipped.labels,
+            resources=self._equipped.resources,
         )
         self.actor = WorkerActor(identity, self, self)
         keep = world.chance("live functions").choice((0, 1, 100))
@@ -210,6 +214,8 @@ class WorkerNode(Node):
         return TaskResult(*key, CANCELLED, NULL, None, 0)
 
     def _fill(self) -> None:
+        held = (*self._waiting, *self._running.values())
+        self._equipped.check(self.name, map(self.world.auditor.node_of, held))
         while self._waiting and len(self._running) < self._slots:
             spec = self._waiting.popleft()
             key = (spec.run_id, spec.node, spec.activation, spec.attempt)

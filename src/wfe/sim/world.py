@@ -27,6 +27,7 @@ from wfe.sim.messages import answer
 from wfe.sim.moves import Mover
 from wfe.sim.network import Network, Weather
 from wfe.sim.node import Node, Violation
+from wfe.sim.pools import ALL_LABELS, ALL_RESOURCES, equipment
 from wfe.sim.schedule import Schedule
 from wfe.sim.shards import ShardNode
 from wfe.sim.swarm import choose
@@ -139,12 +140,22 @@ class World:
 
     def _options(self, shards: int) -> ServeOptions:
         return ServeOptions(
-            shards=shards, workers=self.swarm.local_workers, slots=self.swarm.slots, partitions=self.partitions
+            shards=shards,
+            workers=self.swarm.local_workers,
+            slots=self.swarm.slots,
+            partitions=self.partitions,
+            labels=ALL_LABELS,
+            resources=ALL_RESOURCES,
         )
 
     def _start_remote(self, number: int) -> None:
         worker = f"remote-{number}-{self.fresh_identity('w').decode()}"
-        options = WorkerOptions(token=TOKEN, slots=self.swarm.slots, index=number, worker=worker)
+        labels, resources = ALL_LABELS, ALL_RESOURCES
+        if number or self.swarm.local_workers:
+            labels, resources = equipment(self.chance("pools"))
+        options = WorkerOptions(
+            token=TOKEN, slots=self.swarm.slots, index=number, worker=worker, labels=labels, resources=resources
+        )
         self.remotes.append(WorkerNode(self, f"remote-{number}", options, slots=self.swarm.slots))
 
     def _start_client(self) -> None:

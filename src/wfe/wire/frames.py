@@ -81,8 +81,8 @@ class Kind(IntEnum):
     BYE = 62  # nothing ->
 
     # resources of workers (bodies in wire.lending)
-    GRANT = 118  # list[Want] ->: set aside for tasks of this shard
-    UNUSED = 119  # <- list[Want]: granted in vain
+    GRANT = 118  # Grants ->: set aside for tasks of this shard
+    UNUSED = 119  # <- Grants: granted in vain
 
     # backups (bodies in wire.backups): client -> coordinator, then coordinator <-> shard
     BACKUP = 70  # Backup ->, answered by REPLY BackupReport; asked again until it says done
@@ -112,6 +112,8 @@ class Kind(IntEnum):
     # what tasks print and log (bodies in wire.task_logs)
     TASK_LOGS = 110  # LogFrame, worker -> shard
     LOGS = 111  # LogQuery, client -> coordinator -> shard, answered by REPLY LogPage
+    TELL_ALERTS = 113  # AlertsState (wire.alerts), the process that judges rules -> coordinator; REPLY nothing
+    ALERTS = 114  # nothing, client -> coordinator, answered by REPLY AlertsState
     LOGS_ACK = 112  # shard -> worker, Ack: everything up to this number is in a store, or counted as dropped
 
 

@@ -19,11 +19,20 @@ class Credit(Struct, array_like=True):
 
 
 class Want(Struct, array_like=True):
-    """Of LOAD: so many tasks wait that need this. Of GRANT and UNUSED: the resources of so many are set aside, or are
-    not wanted any more."""
+    """So many tasks that need this."""
 
     needs: Needs
     count: int
+
+
+class Grants(Struct, array_like=True):
+    """Of GRANT: resources are set aside for so many tasks. Of UNUSED: they are not wanted any more.
+
+    ``seq`` counts the frames of this kind since the hello, from 1: one that comes twice counts once.
+    """
+
+    seq: int
+    tasks: list[Want]
 
 
 class ShardLoad(Struct, array_like=True):

@@ -18,7 +18,7 @@ from wfe.model.malformed import MALFORMED
 from wfe.ports import TaskRunner
 from wfe.wire.blobs import input_bytes, unpack
 from wfe.wire.frames import Kind, decode_header, header
-from wfe.wire.lending import ShardLoad, Want
+from wfe.wire.lending import Grants, ShardLoad
 from wfe.wire.messages import (
     Ack,
     Dispatch,
@@ -50,7 +50,7 @@ _error = msgspec.msgpack.Decoder(ErrorReply).decode
 _dispatch = msgspec.msgpack.Decoder(Dispatch).decode
 _ack = msgspec.msgpack.Decoder(Ack).decode
 _load = msgspec.msgpack.Decoder(ShardLoad).decode
-_wants = msgspec.msgpack.Decoder(list[Want]).decode
+_grants = msgspec.msgpack.Decoder(Grants).decode
 _refs = msgspec.msgpack.Decoder(list[TaskRef]).decode
 _shard_welcome = msgspec.msgpack.Decoder(WorkerWelcome).decode
 
@@ -216,8 +216,9 @@ class WorkerActor:
         """
         _logger.warning("another server answers: the tasks of the former one are dropped", held=len(self._in_flight))
         for key in self._in_flight:
+            if self._isolation.drop(key):
+                self._ration.ended((key,))  # nobody will report it; whatever has begun uses what it needs to its end
             self._runner.cancel(TaskRef(*key))
-        self._ration.ended(self._in_flight)
         self._in_flight.clear()
         self._isolation.clear()
         self._held_bytes = 0
@@ -286,7 +287,7 @@ class WorkerActor:
             else:
                 self._lend(now_ms)
         elif kind == Kind.UNUSED:
-            self._ration.unused(shard.endpoint.index, _wants(body))
+            self._ration.unused(shard.endpoint.index, shard.unused(_grants(body)))
             self._lend(now_ms)
         elif kind == Kind.RETURNED:
             shard.returned()

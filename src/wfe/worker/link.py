@@ -19,7 +19,7 @@ from wfe.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, HEARTBEAT_MS, LEASE_
 from wfe.model.durable import NEED_ALL
 from wfe.wire.blobs import BlobWindow
 from wfe.wire.frames import PROTOCOL, Header, Kind, encode_header, header
-from wfe.wire.lending import Credit, ShardLoad, Want
+from wfe.wire.lending import Credit, Grants, ShardLoad, Want
 from wfe.wire.messages import (
     Results,
     ShardEndpoint,
@@ -80,7 +80,7 @@ class ShardLink:
         self._hello_at_ms = 0
         self._hello_wait_ms = HEARTBEAT_MS
         self._beat_at_ms = 0
-        self._seq = 0
+        self._seq = self._grants_seq = self._unused_seq = 0
         self._unacked: deque[tuple[int, list[TaskResult]]] = deque()
         self._progress_ms = 0
         self._recalled_ms = 0
@@ -96,6 +96,7 @@ class ShardLink:
         self.state = LinkState.HELLO
         self.blobs.clear()
         self.credit_tasks = self.credit_bytes = self.dispatch_seq = self.ready = 0
+        self._grants_seq = self._unused_seq = 0
         self.recalled = self._lost_frame = self._unsent = False
         self._hello_at_ms = self._progress_ms = now_ms
         head = encode_header(Header(PROTOCOL, int(Kind.WORKER_HELLO), request=self._hello_number))
@@ -220,9 +221,17 @@ class ShardLink:
             if order.tasks:
                 self.lent_at_ms = now_ms
 
-    def grant(self, grants: list[Want]) -> None:
+    def grant(self, tasks: list[Want]) -> None:
         """Says for how many tasks with which needs resources are set aside."""
-        self._write(Kind.GRANT, grants)
+        self._grants_seq += 1
+        self._write(Kind.GRANT, Grants(self._grants_seq, tasks))
+
+    def unused(self, grants: Grants) -> list[Want]:
+        """What the shard gives back of that; nothing if this was told before."""
+        if grants.seq <= self._unused_seq:
+            return []
+        self._unused_seq = grants.seq
+        return grants.tasks
 
     def loaded(self, load: ShardLoad, now_ms: int) -> bool:
         """What the shard would like to give. False: a frame was lost on the way, so the books disagree."""

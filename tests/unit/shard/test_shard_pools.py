@@ -14,7 +14,7 @@ from wfe.model.ids import partition_of
 from wfe.model.needs import Needs, needs_of
 from wfe.wire import messages as m
 from wfe.wire.frames import Kind, decode_header, header
-from wfe.wire.lending import Want
+from wfe.wire.lending import Grants, Want
 from wfe.wire.why import Cause, RunWhy
 
 
@@ -69,11 +69,12 @@ def wants(shard: Host) -> list[tuple[bytes, list[Want]]]:
 
 
 def unused(shard: Host) -> list[tuple[bytes, list[Want]]]:
-    return told(shard, Kind.UNUSED, list[Want])
+    return [(peer, grants.tasks) for peer, grants in told(shard, Kind.UNUSED, Grants)]
 
 
 def grant(shard: Host, needs: Needs, count: int, peer: bytes = b"w1") -> None:
-    shard.worker_frame(Kind.GRANT, [Want(needs, count)], peer)
+    link = shard.shard.workers.links[peer]
+    shard.worker_frame(Kind.GRANT, Grants(link.grants_seq + 1, [Want(needs, count)]), peer)
     shard.turn()
 
 
@@ -145,6 +146,17 @@ def test_a_worker_without_enough_is_not_even_asked():
     shard.hello(b"w2")
     shard.start("greedy")
     assert [asked for _, asked in wants(shard) if asked] == []
+
+
+def test_a_grant_that_comes_twice_counts_once():
+    shard = host(asking("greedy", gpu=1))
+    shard.hello(credit=0, resources={"gpu": 1_000})
+    for _ in range(2):
+        shard.start("greedy")
+    for _ in range(2):
+        shard.worker_frame(Kind.GRANT, Grants(1, [Want(GPU, 1)]))
+        shard.turn()
+    assert len(shard.dispatched()) == 1
 
 
 def test_what_is_granted_in_vain_is_given_back_at_once():

@@ -6,7 +6,7 @@ from support.worker_engine import Engine, result, spec
 from wfe.limits import HEARTBEAT_MS
 from wfe.model.needs import ANY, Needs, needs_of
 from wfe.wire.frames import Kind
-from wfe.wire.lending import ShardLoad, Want
+from wfe.wire.lending import Grants, ShardLoad, Want
 from wfe.wire.messages import Dispatch
 from wfe.worker.ration import LOST_GRANT_MS, Ration
 
@@ -112,7 +112,7 @@ def test_a_grant_that_neither_comes_back_nor_is_used_was_lost() -> None:
 
 
 def granted(engine: Engine) -> list[Want]:
-    return [want for grants in engine.take(Kind.GRANT) for want in grants]
+    return [want for grants in engine.take(Kind.GRANT) for want in grants.tasks]
 
 
 def test_a_worker_grants_what_a_shard_wants_and_takes_its_tasks_without_credit() -> None:
@@ -136,7 +136,7 @@ def test_a_worker_that_leaves_grants_nothing_and_waits_for_what_it_has_granted()
     engine.tick()
     engine.receive(0, Kind.RETURNED)
     assert not engine.actor.settled
-    engine.receive(0, Kind.UNUSED, [Want(ONE, 1)])
+    engine.receive(0, Kind.UNUSED, Grants(1, [Want(ONE, 1)]))
     assert engine.actor.settled
     engine.receive(0, Kind.LOAD, ShardLoad(0, 0, [Want(ONE, 1)]))
     engine.take(Kind.GRANT)
@@ -156,3 +156,13 @@ def test_a_grant_that_was_lost_is_settled_by_a_new_hello() -> None:
     engine.take(Kind.GRANT)
     engine.receive(0, Kind.LOAD, ShardLoad(0, 0, [Want(ONE, 1)]))
     assert granted(engine) == [Want(ONE, 1)]
+
+
+def test_what_is_given_back_twice_counts_once() -> None:
+    engine = Engine(resources={"gpu": 2_000}).join()
+    engine.receive(0, Kind.LOAD, ShardLoad(0, 0, [Want(ONE, 2)]))
+    for _ in range(2):
+        engine.receive(0, Kind.UNUSED, Grants(1, [Want(ONE, 1)]))
+    engine.take(Kind.GRANT)
+    engine.receive(0, Kind.LOAD, ShardLoad(0, 0, [Want(ONE, 2)]))
+    assert granted(engine) == [Want(ONE, 1)], "one is still set aside"
