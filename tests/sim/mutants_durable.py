@@ -15,7 +15,7 @@ from wfe.core.durable import booking, calls, turns
 from wfe.core.durable.places import MAIN
 from wfe.core.evolve import EVOLVE
 from wfe.model import event_durable as ev
-from wfe.model.durable import OPEN, DurableCompletion, TurnAhead
+from wfe.model.durable import CANCEL, OPEN, DurableCompletion, DurableTurn, TurnAhead
 from wfe.model.state import RUNNING
 from wfe.shard import durable as shard_durable
 from wfe.shard import workers
@@ -115,10 +115,12 @@ def _ahead_of_a_stale_attempt(
     counted = task_result(turn, key, attempt, status, value, error, previous, did)
     run = turn.run
     if not counted and key and run.durable is not None and run.status == RUNNING and bytes(did) != b"\xc0":
-        told = _decode_ahead(did)
-        done = turns._checked(turn, told.turn)
-        if not isinstance(done, str):
-            turns._take(turn, run.durable.attempt + 1, done, told.status, told.value, told.error)
+        told, state = _decode_ahead(did), run.durable
+        made = [command for command in told.turn.commands if command.kind < CANCEL]
+        for seq, command in enumerate(made, len(state.calls)):
+            command.seq = seq
+        done = turns._checked(turn, DurableTurn(made, state.taken))
+        turns._take(turn, state.attempt + 1, done, told.status, told.value, told.error)
     return bool(counted)
 
 

@@ -70,7 +70,7 @@ def operations(run_id: str, n: int) -> list[Operation]:
 def _operation(random: Random, depth: int) -> Operation:
     kinds = ["task"] * 4 + ["sleep", "signal", "child", "publish", "version"]
     if depth:
-        kinds += ["gather", "gather", "first", "within", "finally"]
+        kinds += ["gather", "gather", "first", "within", "finally", "steps", "steps"]
     kind = random.choice(kinds)
     match kind:
         case "task":
@@ -85,6 +85,8 @@ def _operation(random: Random, depth: int) -> Operation:
             return [kind, random.randint(0, 9)]
         case "gather" | "first":
             return [kind, [_operation(random, depth - 1) for _ in range(random.randint(1, 3))]]
+        case "steps":
+            return [kind, [["task", random.choice(TASKS), random.randint(0, 99)] for _ in range(random.randint(2, 6))]]
         case "within":
             return [kind, random.choice((5, 100, 3_000)), _operation(random, depth - 1)]
         case _:
@@ -136,6 +138,8 @@ async def _perform(caller: Caller, operation: Operation) -> Any:
             return caller.version(f"change {args[0]}")
         case "gather":
             return await asyncio.gather(*(perform(caller, part) for part in args[0]))
+        case "steps":
+            return [await perform(caller, part) for part in args[0]]
         case "first":
             return await _first(caller, args[0])
         case "within":
@@ -209,7 +213,7 @@ def allowed(operation: Operation, value: Any) -> bool:
             return True  # its own end is checked as every run's
         case "version":
             return value is True
-        case "gather":
+        case "gather" | "steps":
             return isinstance(value, list) and len(value) == len(args[0]) and all(map(allowed, args[0], value))
         case "first":
             won, found = value

@@ -113,7 +113,7 @@ class WorkerNode(Node):
             resources=self._equipped.resources,
         )
         self.actor = WorkerActor(identity, self, self)
-        keep = world.chance("live functions").choice((0, 1, 100))
+        keep = world.chance("live functions").choice((0, 1, 100, 100))
         clock: Any = Clock(lambda: world.schedule.now_us)
         self._turns = Turns(clock, offered, _unused, keep=keep, watch=Unwatched())
         self.after(world.chance("boot").randint(5_000, 80_000), f"boot {name}", self._boot)
