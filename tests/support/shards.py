@@ -51,7 +51,9 @@ class Host:
         tasks: Mapping[str, Callable[..., Any]] | None = None,
         partitions: list[int] | None = None,
         seed: int = 1,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
+        self.settings = dict(settings or {})
         self.disk = SimDisk(SeededRandom(seed))
         self.definitions = {d.workflow: d for d in definitions}
         self.tasks = dict(tasks or {})
@@ -83,7 +85,7 @@ class Host:
         self.copying: SimReader | None = None
         copier = ShardCopier(0, log, raw, self._copy_thread, lambda *news: self.completions.append(("c", *news)))
         disk = Disk(ShardLog(log, self.epoch), stores, self.writer, self.reader, copier)
-        settings = Settings(0, self.epoch, PARTITIONS, TOKEN)
+        settings = Settings(0, self.epoch, PARTITIONS, TOKEN, **self.settings)
         self.shard = Shard(settings, disk, self.owned, self.back, self.workers, lambda: 0.5, self.now_ms)
         self.results_seq = 0
         self.blobs: dict[bytes, BlobWindow[Raw]] = {}

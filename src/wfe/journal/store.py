@@ -108,6 +108,16 @@ class PartitionStore:
         for _, row in self._tables.rows(_open, schema.OPEN):
             yield row
 
+    def open_page(self, after: str, limit: int) -> list[OpenRow]:
+        """At most ``limit`` open runs behind ``after`` ("": from the oldest on)."""
+        start = after.encode() + b"\0" if after else b""
+        rows = self._store.range(schema.OPEN, start, None, limit=limit)
+        return [decode_row(_open, schema.OPEN, key, value) for key, value in rows]
+
+    def open_count(self) -> int:
+        """How many runs are open here."""
+        return self._store.count(schema.OPEN)
+
     def open_run(self, run_id: str) -> OpenRow | None:
         """The row of one open run."""
         return self._tables.row(_open, schema.OPEN, run_id.encode())

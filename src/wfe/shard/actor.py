@@ -241,7 +241,7 @@ class Shard:
 
     def next_wake_ms(self, now_ms: int) -> int:
         """How long the process may wait for input, in ms."""
-        if self.has_work:
+        if self.has_work or self.checkpoints.replaying:
             return 0
         wait_ms = HEARTBEAT_MS // 4
         due = self.core.timers.next_due_ms()

@@ -70,6 +70,8 @@ class Checkpoints:
         self.tail_bytes = 0
         self.held = False
         """A backup's snapshots are about to begin: no step is submitted."""
+        self.replaying = False
+        """Runs of the log's tail are not all in memory: nothing is written or trimmed before."""
 
     # ---- partitions that come and go ----
 
@@ -121,6 +123,12 @@ class Checkpoints:
             entry.dirty_at = position
             self._dirty.setdefault(entry.partition, {})[entry] = None
 
+    def replayed(self) -> None:
+        """The log's tail is in memory; its runs were marked in whatever order somebody asked for them."""
+        self.replaying = False
+        for number, dirty in self._dirty.items():
+            self._dirty[number] = dict.fromkeys(sorted(dirty, key=lambda entry: entry.dirty_at))
+
     def tail_full(self) -> bool:
         """Whether recovery would take too long if more were admitted, or memory would fill with runs that wait.
 
@@ -136,11 +144,12 @@ class Checkpoints:
     @property
     def clean(self) -> bool:
         """Everything is in the stores."""
-        return not self._in_flight and self._making is None and self._oldest_partition() is None
+        idle = not self._in_flight and self._making is None and not self.replaying
+        return idle and self._oldest_partition() is None
 
     def step(self, *, idle: bool, now_ms: int) -> bool:
         """Go on with the step that is being made, or begin one if one is due; submit it when it is complete."""
-        if self.held:
+        if self.held or self.replaying:
             return False
         making = self._making
         if making is None:

@@ -34,6 +34,7 @@ Found = Entry | RunState | None
 """A run in memory, an ended run from the store, or none."""
 
 TAIL_BYTES = 8 * MIB
+REPLAYED_AT_ONCE = 2_000
 
 
 class Sender(Protocol):
@@ -59,6 +60,9 @@ class Settings:
     """What its log and stores may hold before new runs are refused; 0: whatever the disk has."""
     tail_bytes: int = TAIL_BYTES
     """While the load is high, runs get this much of the log's length to end before they are written."""
+    replayed_at_once: int = REPLAYED_AT_ONCE
+    """With more runs than that in its log's tail a shard serves before it has replayed all of them."""
+    replayed_per_turn: int = 500
     task_logs_bytes: int = LOG_DISK_BYTES
     """What all partitions of the server may keep of the lines that tasks print and log; 0: nothing is kept."""
     trace_share: float = -1.0

@@ -269,6 +269,7 @@ class ShardProcess:
         """Replay, write everything into the stores, and stop: before partitions move to another shard."""
         shard = self.shard
         shard.core.draining = True
+        shard.recovery.tail.finish()
         while not shard.checkpoints.clean:
             now_ms = self._clock.now_ms()
             self._take_completions(now_ms)

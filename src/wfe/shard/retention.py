@@ -57,7 +57,7 @@ class Retention:
 
     def on_tick(self, now_ms: int) -> None:
         """Look at a further page, if it is time for one."""
-        if self.is_busy or now_ms < self._next_ms or self._checkpoints.held or self._core.draining or not self._ring:
+        if self.is_busy or now_ms < self._next_ms or not self._ring or self._core.draining or self._is_held:
             return
         number = self._ring[self._place]
         partition = self._core.partitions[number]
@@ -73,6 +73,10 @@ class Retention:
             self._remove(partition, swept, now_ms, later_ms)
 
         self._loader.read(lambda: self._page(store, hashes, after, now_ms), found)
+
+    @property
+    def _is_held(self) -> bool:
+        return self._checkpoints.held or self._checkpoints.replaying
 
     def on_written(self, step: SweepStep, error: Exception | None) -> None:
         """Rows are gone; an error stops the shard."""
@@ -118,7 +122,7 @@ class Retention:
                 ops += removal
                 runs.append((partition.number, run_id))
         self._go_on(swept.cursor, now_ms)
-        if not ops or self._checkpoints.held or self._core.draining:
+        if not ops or self._is_held or self._core.draining:
             return
         self.is_busy = True
         self._loader.leaving = frozenset(runs)

@@ -159,7 +159,8 @@ class Auditor:
     def recovered(self, node: ShardNode) -> None:
         """A shard has recovered."""
         self.count("recoveries")
-        self.owners.recovered(node, node.options.partitions)
+        assert node.shard is not None
+        self.owners.recovered(node, node.shard.core.partitions.keys() & set(node.options.partitions))
 
     def turned(self, node: ShardNode) -> None:
         """A turn is over: nothing may have met a defect of wfe."""

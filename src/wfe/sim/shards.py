@@ -81,6 +81,7 @@ class ShardNode(Node):
         self._served: set[int] = set()
         self.epochs: dict[int, int] = {}
         """Of partitions that came while this process lives."""
+        self._unchecked = False
         self.awake_ms = 0
         """Since when it could act: it has recovered, and is not stopped. Reads of a slow disk are waited for."""
         self.after(world.chance("boot").randint(5_000, 60_000), f"boot {name}", self._boot)
@@ -96,10 +97,17 @@ class ShardNode(Node):
         )
         world.auditor.recovering(self)
         self.shard = self.build(self._back, self._router)
-        world.auditor.recovered(self)
+        self._check_recovery()
         self._served = set(options.partitions)
         self._last_ms = self.awake_ms = self.now_ms()
         self._say_hello()
+
+    def _check_recovery(self) -> None:
+        """What came back from the disk, once all of it is in memory: a look at a run would bring it there."""
+        assert self.shard is not None
+        self._unchecked = self.shard.recovery.tail.left > 0
+        if not self._unchecked:
+            self.world.auditor.recovered(self)
 
     def build(self, back: Any, workers: Any) -> Shard:
         """The actor on what is on the disk."""
@@ -193,6 +201,8 @@ class ShardNode(Node):
         if shard.core.partitions.keys() - self._served:
             self.world.auditor.owners.recovered(self, shard.core.partitions.keys() - self._served)
         self._served = set(shard.core.partitions)
+        if self._unchecked:
+            self._check_recovery()
         if shard.drained:
             self.die(0)
         elif self._frames or self._back_frames or self._completions:
@@ -325,6 +335,7 @@ class DrainNode(ShardNode):
         self._completions = deque()
         self.tally = Tally()
         self.epochs = {}
+        self._unchecked = False
         self.awake_ms = 0
         self._wake_us = 1  # nothing wakes it: `drain` is its whole life
         self._wake_number = 0
@@ -338,6 +349,7 @@ class DrainNode(ShardNode):
             self.world.auditor.recovering(self)
             nobody = _Nobody()
             self.shard = self.build(nobody, nobody)
+            self.shard.recovery.tail.finish()
             self.world.auditor.recovered(self)
             self.shard.core.draining = True
             while not self.shard.checkpoints.clean:

@@ -288,6 +288,6 @@ class TestRecoveredRecord:
         record.seq = 3
         events = encode(PartitionChunk(1, [MailTaken(1, 1), MailTaken(1, 2), MailTaken(1, 3)]))
         with pytest.raises(DataCorrupt, match=found):
-            shard.shard.recovery._replay(Chunk(0, shard.epoch, "", first, 3, events), 1)
-        shard.shard.recovery._replay(Chunk(0, shard.epoch, "", 1, 3, events), 1)
+            shard.shard.recovery.tail._take(Chunk(0, shard.epoch, "", first, 3, events), 1)
+        shard.shard.recovery.tail._take(Chunk(0, shard.epoch, "", 1, 3, events), 1)
         assert record.seq == 3

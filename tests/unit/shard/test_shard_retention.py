@@ -105,10 +105,11 @@ def test_what_the_log_still_says_of_an_expired_run_stops_no_recovery():
     late = Chunk(0, shard.epoch, run_id, 3, 1, encode([shard.now_ms, []]))
     pass_time(shard, KEPT_MS)
     shard.crash()
-    shard.shard.recovery._replay(late, 1)
-    assert run_id not in shard.shard.core.partitions[0].entries
+    partition, tail = shard.shard.core.partitions[0], shard.shard.recovery.tail
+    tail._replay(partition, run_id, [(1, late)])
+    assert run_id not in partition.entries
     with pytest.raises(DataCorrupt):  # of a run that this process wrote, everything must be there
-        shard.shard.recovery._replay(replace(late, epoch=shard.epoch), 1)
+        tail._replay(partition, run_id, [(1, replace(late, epoch=shard.epoch))])
     assert not verify_join(scan_with(run_id), {(0, SWEPT): 1}, [0])
     assert verify_join(scan_with(run_id), {}, [0])
 
