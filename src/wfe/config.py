@@ -73,6 +73,8 @@ class ServeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """What all shards may hold on disk before new runs are refused; 0: whatever there is."""
     task_logs_bytes: int = LOG_DISK_BYTES
     """What is kept of the lines that tasks print and log; 0: nothing."""
+    alerts: dict[str, Any] = {}
+    """The table ``[alerts]``, see `gateway.alerts.rules`."""
 
 
 class ShardOptions(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -217,7 +219,9 @@ Options = TypeVar("Options", bound=Struct)
 
 SECTIONS: dict[type[Struct], str] = {ServeOptions: "serve", WorkerOptions: "worker", GatewayOptions: "gateway"}
 """The options that people may set, and their table in a configuration file."""
-_INTERNAL = frozenset({"parent_fd", "alone", "token", "index", "worker", "local", "board", "gateway"})
+ALERTS = "alerts"
+"""A table of its own kind, see `read_table` and `gateway.alerts.rules`."""
+_INTERNAL = frozenset({"parent_fd", "alone", "token", "index", "worker", "local", "board", "gateway", "alerts"})
 """Set by a parent process, never by people (a token comes from `find_token`, so that no file holds one)."""
 _VARIABLES = {"connect": "WFE_ADDRESS"}
 """Where the variable is not WFE_ and the field: one name for the server, for clients and workers alike."""
@@ -287,6 +291,12 @@ def _default(kind: type[Struct], field: str) -> object:
     return found.default_factory() if found.default_factory is not msgspec.NODEFAULT else found.default
 
 
+def read_table(name: str, *, file: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """A table of the configuration file (None: what WFE_CONFIG names) as it is; empty without one."""
+    file = file or environ.get("WFE_CONFIG") or None
+    return {} if file is None else _read_table(Path(file), name)
+
+
 def _read_table(file: Path, section: str) -> dict[str, Any]:
     try:
         with file.open("rb") as stream:
@@ -299,8 +309,10 @@ def _read_table(file: Path, section: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: integers of many digits, depth, UTF-8
         raise ConfigError(f"{file}: is not TOML: {error}") from error
     for name in document:
-        if name not in SECTIONS.values():
-            raise ConfigError(f"{file}: unknown table or key {name!r}; there are {', '.join(SECTIONS.values())}")
+        if name not in (*SECTIONS.values(), ALERTS):
+            raise ConfigError(
+                f"{file}: unknown table or key {name!r}; there are {', '.join(SECTIONS.values())}, {ALERTS}"
+            )
     table = document.get(section, {})
     if not isinstance(table, dict):
         raise ConfigError(f"{file}: {section!r} must be a table: [{section}]")

@@ -2,7 +2,7 @@
 
 ``shard`` and ``worker`` run until told to leave; ``shard-drain`` checkpoints a shard's log and ends; ``read-app``
 prints an app's definitions, so that the coordinator never imports user code; ``serve`` is a server with a parent,
-``gateway`` speaks HTTP for one, and ``tracer`` exports traces.
+``gateway`` speaks HTTP for one, ``tracer`` exports traces, and ``alerter`` judges alert rules.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ from wfe.config import (
     WorkerOptions,
     mask_secrets,
 )
+from wfe.coordinator.child_options import AlerterOptions
 from wfe.coordinator.supervision import EXIT_STARVED
 from wfe.errors import DataFull, TooFewDescriptors, UnknownTask, WfeError
 
 EXIT_REFUSED = 2
-_Options = TypeVar("_Options", ServeOptions, ShardOptions, WorkerOptions, AppOptions, GatewayOptions, TracerOptions)
+_Options = TypeVar(
+    "_Options", ServeOptions, ShardOptions, WorkerOptions, AppOptions, GatewayOptions, TracerOptions, AlerterOptions
+)
 
 
 def main(role: str) -> int:
@@ -59,6 +62,8 @@ def _run(role: str) -> int:
             return _gateway()
         case "tracer":
             return _tracer()
+        case "alerter":
+            return _alerter()
     print(f"wfe.bootstrap: there is no role {role!r}", file=sys.stderr)
     return EXIT_REFUSED
 
@@ -146,6 +151,13 @@ def _tracer() -> int:
     from wfe.bootstrap.traces import run_tracer
 
     return run_tracer(_options(TracerOptions))
+
+
+def _alerter() -> int:
+    """Judges the server's rules and has people told."""
+    from wfe.bootstrap.alerts import run_alerter
+
+    return run_alerter(_options(AlerterOptions))
 
 
 def _read_app() -> int:

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("operations", "Show the server, its shards and workers."),
     "top": ("watching", "Show what a server does right now, live."),
     "events": ("watching", "Show the events of all runs as they happen."),
+    "alerts": ("alerts", "Show alerts and their rules, or send a test message."),
     "backup": ("backups", "Copy all data of a running server into a directory."),
     "restore": ("backups", "Make a data directory from a backup."),
     "verify": ("operations", "Check a data directory, record by record."),

@@ -60,12 +60,13 @@ _RESOURCE = click.option(
 def serve_command(file: str | None, as_json: bool, **flags: Any) -> int:
     """Run an engine until SIGTERM or Ctrl-C. A second signal ends it at once."""
     from wfe import bootstrap
-    from wfe.config import GatewayOptions, ServeOptions, load_options
+    from wfe.config import ALERTS, GatewayOptions, ServeOptions, load_options, read_table
 
     flags |= {name: list(flags[name]) for name in ("apps", "labels", "resources")}
     flags["log_format"] = "json" if as_json else None
     options = load_options(ServeOptions, flags, file=file)
     options.gateway = load_options(GatewayOptions, {"http": flags["http"]}, file=file)
+    options.alerts = read_table(ALERTS, file=file)
     code: int = bootstrap.serve(options)
     return code
 

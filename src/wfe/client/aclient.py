@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
+from wfe.client.alerts import Alerted
 from wfe.client.approvals import Approving
 from wfe.client.arguments import Args
 from wfe.client.calls import call_of, target_of
@@ -56,7 +57,7 @@ ADDRESS_CHARS_MAX = 10_000
 _decode_view = decoder_of(RunView)
 
 
-class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explaining, Feeding, Traced):
+class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explaining, Feeding, Traced, Alerted):
     """A connection to a server. Made by `aconnect`; use it as ``async with``."""
 
     def __init__(

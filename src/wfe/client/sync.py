@@ -20,6 +20,7 @@ from wfe.client.why import Explanation
 from wfe.errors import Disconnected
 from wfe.limits import LIST_LIMIT_DEFAULT
 from wfe.model.definition import Definition
+from wfe.wire.alerts import AlertsState
 from wfe.wire.backups import BackupReport
 from wfe.wire.messages import DefinitionFound, Deployed, RunView, ServerStatus
 
@@ -308,6 +309,10 @@ class Client:
     def status(self) -> ServerStatus:
         """See `AsyncClient.status`."""
         return self._loop.call(self._client.status())
+
+    def alerts(self) -> AlertsState:
+        """See `AsyncClient.alerts`."""
+        return self._loop.call(self._client.alerts())
 
     def wait_until_serving(self, timeout_s: float) -> ServerStatus:
         """See `AsyncClient.wait_until_serving`."""

@@ -14,6 +14,7 @@ from wfe.config import ServeOptions
 from wfe.coordinator.backups import Backups
 from wfe.coordinator.child_options import (
     ChildOptions,
+    alerter_options,
     gateway_options,
     shard_options,
     tracer_options,
@@ -73,6 +74,7 @@ class Coordinator:
         children += [Child("worker", i) for i in range(options.workers)]
         children += [Child("gateway", 0)] if options.http else []
         children += [Child("tracer", 0)] if options.otel else []
+        children += [Child("alerter", 0)] if options.alerts.get("rules") else []
         self.supervisor = Supervisor(children, self._spawn)
         self.gateway = GatewayWatch(self.supervisor, site.http)
         self.backups = Backups(
@@ -116,10 +118,11 @@ class Coordinator:
     # ---- what happens -----------------------------------------------------------------------------------------------
 
     def start(self, now_ms: int) -> None:
-        """Starts the shards, the gateway and the tracer; the workers follow."""
+        """Starts the shards and who watches them; the workers follow."""
         self._probe_due_ms = now_ms + PEER_PROBE_MS
-        for child in (*self.supervisor.of("shard"), *self.supervisor.of("gateway"), *self.supervisor.of("tracer")):
-            self.supervisor.start(child, now_ms)
+        for role in ("shard", "gateway", "tracer", "alerter"):
+            for child in self.supervisor.of(role):
+                self.supervisor.start(child, now_ms)
         self._start_workers(now_ms)
 
     def on_front(self, peer: bytes, parts: list[bytes], now_ms: int) -> None:
@@ -198,8 +201,9 @@ class Coordinator:
         self.rebalancing.stop(now_ms)
         self.supervisor.stop()
         self._drain_due_ms = now_ms + DRAIN_MS + 2 * HEARTBEAT_MS
-        for child in (*self.supervisor.running("worker"), *self.supervisor.running("gateway")):
-            self._effects.terminate(child.name)
+        for role in ("worker", "gateway", "alerter"):
+            for child in self.supervisor.running(role):
+                self._effects.terminate(child.name)
         self._go_on_draining(now_ms)
 
     def stop_now(self) -> None:
@@ -323,6 +327,8 @@ class Coordinator:
                 return worker_options(options, site, child.index, child.worker)
             case "tracer":
                 return tracer_options(options, site)
+            case "alerter":
+                return alerter_options(options, site)
         return gateway_options(options, site)
 
     # ---- drain ------------------------------------------------------------------------------------------------------

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
-from wfe.config import GatewayOptions, ServeOptions, ShardOptions, TracerOptions, WorkerOptions
+from wfe.config import GatewayOptions, LogFormat, LogLevel, ServeOptions, ShardOptions, TracerOptions, WorkerOptions
 from wfe.coordinator.effects import Site
 from wfe.model.needs import ANY
 
-ChildOptions: TypeAlias = ShardOptions | WorkerOptions | GatewayOptions | TracerOptions
+
+class AlerterOptions(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The process that judges the rules of the table ``[alerts]`` and has people told."""
+
+    connect: str
+    token: str
+    alerts: dict[str, Any]
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "auto"
+    parent_fd: int = -1
+
+
+ChildOptions: TypeAlias = ShardOptions | WorkerOptions | GatewayOptions | TracerOptions | AlerterOptions
 
 
 def shard_options(
@@ -75,6 +88,16 @@ def tracer_options(options: ServeOptions, site: Site) -> TracerOptions:
         connect=site.worker_address,
         token=site.token,
         otel=options.otel,
+        log_level=options.log_level,
+        log_format=options.log_format,
+    )
+
+
+def alerter_options(options: ServeOptions, site: Site) -> AlerterOptions:
+    return AlerterOptions(
+        connect=site.worker_address,
+        token=site.token,
+        alerts=options.alerts,
         log_level=options.log_level,
         log_format=options.log_format,
     )

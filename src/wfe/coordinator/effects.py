@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from wfe.config import GatewayOptions, ShardOptions, TracerOptions, WorkerOptions
+if TYPE_CHECKING:
+    from wfe.coordinator.child_options import ChildOptions
 
 
 class Effects(Protocol):
@@ -15,7 +16,7 @@ class Effects(Protocol):
 
     def send_back(self, peer: bytes, parts: list[bytes]) -> bool: ...
 
-    def spawn(self, name: str, options: ShardOptions | WorkerOptions | GatewayOptions | TracerOptions) -> int:
+    def spawn(self, name: str, options: ChildOptions) -> int:
         """Starts a child and returns its process id; OSError when the system refuses."""
         ...
 

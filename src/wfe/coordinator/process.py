@@ -17,8 +17,9 @@ from typing import Protocol
 
 import msgspec
 
-from wfe.config import GatewayOptions, ServeOptions, ShardOptions, TracerOptions, WorkerOptions
+from wfe.config import GatewayOptions, ServeOptions, ShardOptions, TracerOptions
 from wfe.coordinator.actor import Coordinator
+from wfe.coordinator.child_options import AlerterOptions, ChildOptions
 from wfe.coordinator.children import Children
 from wfe.coordinator.effects import Site
 from wfe.errors import WfeError
@@ -63,6 +64,7 @@ class World:
     random: Random
     gateway_command: Sequence[str] = ()
     tracer_command: Sequence[str] = ()
+    alerter_command: Sequence[str] = ()
     make_archive: Callable[[ArchiveDone], Archive] | None = None
     """None: this engine makes no backups."""
 
@@ -136,11 +138,13 @@ class Process:
     def send_back(self, peer: bytes, parts: list[bytes]) -> bool:
         return self._back is not None and self._back.send(peer, parts)
 
-    def spawn(self, name: str, options: ShardOptions | WorkerOptions | GatewayOptions | TracerOptions) -> int:
+    def spawn(self, name: str, options: ChildOptions) -> int:
         if isinstance(options, GatewayOptions):
             return self._children.spawn(name, self._world.gateway_command, options)
         if isinstance(options, TracerOptions):
             return self._children.spawn(name, self._world.tracer_command, options)
+        if isinstance(options, AlerterOptions):
+            return self._children.spawn(name, self._world.alerter_command, options)
         if isinstance(options, ShardOptions):
             if options.ipc:
                 self._sockets_of[name] = Path(options.ipc.removeprefix("ipc://"))

@@ -21,6 +21,7 @@ from wfe.errors import Busy, ProtocolError, Unauthorized, Unavailable, WfeError
 from wfe.limits import BUSY_RETRY_MS, NAME_CHARS_MAX, UNAVAILABLE_RETRY_MS
 from wfe.model.malformed import MALFORMED
 from wfe.ports import Clock
+from wfe.wire.alerts import AlertsState
 from wfe.wire.backups import Backup, BackupReport
 from wfe.wire.definitions import DefinitionCommand
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header
@@ -39,6 +40,7 @@ _ROUTED = frozenset(
 )
 _hello = msgspec.msgpack.Decoder(Hello)
 _deploy = msgspec.msgpack.Decoder(Deploy)
+_alerts = msgspec.msgpack.Decoder(AlertsState)
 _backup = msgspec.msgpack.Decoder(Backup)
 _rebalance = msgspec.msgpack.Decoder(Rebalance)
 _query = msgspec.msgpack.Decoder(DefinitionQuery)
@@ -72,6 +74,8 @@ class FrontDoor:
         self._welcome, self._status, self._on_workers = welcome, status, on_workers
         self._backup, self._rebalance = backup, rebalance
         self._on_gateway = on_gateway
+        self.alerts = AlertsState()
+        """What whoever judges alerts told last."""
         self.draining = False
         self.refused = 0
         """Frames that were answered with an error by the front door itself."""
@@ -165,6 +169,11 @@ class FrontDoor:
                 return reply(head.request, self._backup(_decoded(_backup, body), now_ms))
             case Kind.REBALANCE:
                 return reply(head.request, self._rebalance(_decoded(_rebalance, body), now_ms))
+            case Kind.ALERTS:
+                return reply(head.request, self.alerts)
+            case Kind.TELL_ALERTS:
+                self.alerts = _decoded(_alerts, body)
+                return reply(head.request, None)
             case Kind.HEARTBEAT:
                 return None
             case Kind.BYE:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wfe.config import GatewayOptions, ServeOptions, ShardOptions, TracerOptions, WorkerOptions
+from wfe.config import ServeOptions, ShardOptions, WorkerOptions
 from wfe.coordinator.actor import Coordinator
+from wfe.coordinator.child_options import ChildOptions
 from wfe.coordinator.effects import Site
 from wfe.coordinator.moves import settle_owners
 from wfe.coordinator.supervision import ChildState
@@ -101,8 +102,8 @@ class EngineNode(Node):
     def send_back(self, peer: bytes, parts: list[bytes]) -> bool:
         return self._back.send(peer, parts)
 
-    def spawn(self, name: str, options: ShardOptions | WorkerOptions | GatewayOptions | TracerOptions) -> int:
-        assert not isinstance(options, GatewayOptions | TracerOptions), "no simulated engine has a gateway"
+    def spawn(self, name: str, options: ChildOptions) -> int:
+        assert isinstance(options, ShardOptions | WorkerOptions), "no simulated engine has a gateway"
         assert name not in self.children, f"{name} runs already"
         self._pids += 1
         if isinstance(options, ShardOptions):

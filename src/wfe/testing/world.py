@@ -10,7 +10,8 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
-from wfe.config import GatewayOptions, ServeOptions, ShardOptions, TracerOptions, WorkerOptions
+from wfe.config import ServeOptions, WorkerOptions
+from wfe.coordinator.child_options import ChildOptions
 from wfe.model.registered import RegisteredTask
 from wfe.sim.chance import SeededRandom
 from wfe.sim.disk import SimCrashed, SimDisk
@@ -95,7 +96,7 @@ class TestEngine(EngineNode):
     __test__ = False
     world: TestWorld
 
-    def spawn(self, name: str, options: ShardOptions | WorkerOptions | GatewayOptions | TracerOptions) -> int:
+    def spawn(self, name: str, options: ChildOptions) -> int:
         if not isinstance(options, WorkerOptions):
             return super().spawn(name, options)
         self._pids += 1
