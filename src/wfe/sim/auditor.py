@@ -110,7 +110,7 @@ class Auditor:
             )
             self.open_runs += 1
         # A run that left memory is read before its timer has an effect, and its definition perhaps.
-        awake_ms = node.awake_ms if self._world.disk_worst_us <= SWIFT_US else events.time_ms
+        awake_ms = node.acts_since_ms(chunk.partition) if self._world.disk_worst_us <= SWIFT_US else events.time_ms
         book.book(chunk.first_seq, events.time_ms, events.events, awake_ms)
         node.tally.take(events.events)
         seq, digest = self._digests[chunk.entity]

@@ -78,7 +78,8 @@ class ShardNode(Node):
         """Until when the last stop went that a turn came after."""
         self.shard: Shard | None = None
         self.tally = Tally()
-        self._served: set[int] = set()
+        self._served: dict[int, int] = {}
+        """Partitions, with since when they are served here."""
         self.epochs: dict[int, int] = {}
         """Of partitions that came while this process lives."""
         self._unchecked = False
@@ -98,7 +99,7 @@ class ShardNode(Node):
         world.auditor.recovering(self)
         self.shard = self.build(self._back, self._router)
         self._check_recovery()
-        self._served = set(options.partitions)
+        self._served = dict.fromkeys(options.partitions, self.now_ms())
         self._last_ms = self.awake_ms = self.now_ms()
         self._say_hello()
 
@@ -144,6 +145,10 @@ class ShardNode(Node):
         self.world.auditor.owners.closes(self, number, PartitionStore(port, number, self.options.partitions_total))
         self.epochs.pop(number, None)
         self.options = structs.replace(self.options, partitions=[n for n in self.options.partitions if n != number])
+
+    def acts_since_ms(self, number: int) -> int:
+        """Since when it could do something for a partition."""
+        return max(self.awake_ms, self._served.get(number, self.awake_ms))
 
     def _say_hello(self) -> None:
         if self._back.connection is None:  # as ZeroMQ, which keeps frames until the handshake is over
@@ -198,9 +203,10 @@ class ShardNode(Node):
         self.take_completions(now_ms)
         shard.turn(now_ms)
         self.world.auditor.turned(self)
-        if shard.core.partitions.keys() - self._served:
-            self.world.auditor.owners.recovered(self, shard.core.partitions.keys() - self._served)
-        self._served = set(shard.core.partitions)
+        if came := shard.core.partitions.keys() - self._served.keys():
+            self.world.auditor.owners.recovered(self, came)
+        if came or len(self._served) > len(shard.core.partitions):
+            self._served = {number: self._served.get(number, now_ms) for number in shard.core.partitions}
         if self._unchecked:
             self._check_recovery()
         if shard.drained:
