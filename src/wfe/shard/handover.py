@@ -19,7 +19,6 @@ from typing import NamedTuple
 import msgspec
 
 from wfe.errors import ProtocolError
-from wfe.journal.schema import OpenRow
 from wfe.journal.store import PartitionStore
 from wfe.limits import FRESH_ID_MS
 from wfe.model.ids import PARTITION_OF_PREFIX
@@ -55,7 +54,7 @@ class _Opened(NamedTuple):
     store: PartitionStore
     record: bytes | None
     definitions: list[str]
-    open_runs: list[OpenRow]
+    open_runs: int
 
 
 class Handovers:
@@ -119,7 +118,7 @@ class Handovers:
 
     def after_commit(self, now_ms: int) -> None:
         """Everything that was decided is durable, and nothing of the next batch is decided yet."""
-        if self._wanted:
+        if self._wanted and not self._checkpoints.replaying:
             wanted, self._wanted = self._wanted, []
             for number in wanted:
                 self._let_go(number)
@@ -166,7 +165,7 @@ class Handovers:
         disk.ports.pop(number, None)
 
         def close() -> int:
-            open_runs = store.counts()["open"]
+            open_runs = store.open_count()
             store.close()
             return open_runs
 
@@ -214,7 +213,7 @@ class Handovers:
         self._recovery.adopt(partition, opened.open_runs, now_ms)
         self._mailroom.sending.adopt(partition)
         core.counters["partitions_adopted"] += 1
-        _log.info("a partition is served here now", partition=number, epoch=epoch, open_runs=len(opened.open_runs))
+        _log.info("a partition is served here now", partition=number, epoch=epoch, open_runs=opened.open_runs)
         self._say(Kind.ADOPTED, Adopted(self._numbers[number], number))
 
 
@@ -228,6 +227,6 @@ def _opener(
         store = PartitionStore(port, number, partitions)
         store.take_over(shard, position, epoch)
         record = store.record()
-        return _Opened(port, store, record and record[1], store.definitions(), list(store.open_runs()))
+        return _Opened(port, store, record and record[1], store.definitions(), store.open_count())
 
     return work

@@ -106,14 +106,13 @@ class Recovery:
 
     # ---- partitions that come and go ---------------------------------------------------------------------------------
 
-    def adopt(self, partition: Partition, rows: list[OpenRow], now_ms: int) -> None:
+    def adopt(self, partition: Partition, open_runs: int, now_ms: int) -> None:
         """A partition comes from another shard. Its tasks are not given out before every worker that is connected has
         said hello again, with what it holds of them, or its lease is over.
         """
         core = self._core
-        for row in rows:
-            self._note(partition, row)
-        core.open_runs += len(rows)
+        core.open_runs += open_runs
+        self._unread.append((partition, ""))
         links = self._workers.links.values()
         for link in links:
             link.stale = True
