@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from wfe.client.connection import Connection
@@ -67,6 +68,15 @@ class Feeding:
 
         ``types``: names of events (``RunEnded``). Large data is left out. InvalidInput for a cursor that is none.
         """
+        async with aclosing(self.feed_pages(after=after, types=types, workflow=workflow)) as pages:
+            async for page in pages:
+                for item in page:
+                    yield item
+
+    async def feed_pages(
+        self, *, after: str = "", types: Iterable[str] = (), workflow: str | None = None
+    ) -> AsyncGenerator[list[FeedItem], None]:
+        """`feed`, by the page of a shard: the last item of each moves the cursor on."""
         places = Places(after)
         shards = frozenset(shard.index for shard in self._open().welcome.shards)
         places.of = {index: place for index, place in places.of.items() if index in shards}
@@ -82,11 +92,12 @@ class Feeding:
                 if isinstance(page, WfeError):
                     raise page
                 # A reader that is cut off within a page gets the page again.
-                for found in page.events:
-                    item = history_item(found.event)
-                    yield FeedItem(places.text(), found.run_id, found.workflow, item)
+                before = places.text()
+                items = [
+                    FeedItem(before, found.run_id, found.workflow, history_item(found.event)) for found in page.events
+                ]
                 places.of[page.shard] = (page.epoch, page.cursor)
-                yield FeedItem(places.text(), missed=page.missed)
+                yield [*items, FeedItem(places.text(), missed=page.missed)]
         finally:
             for poll in polls:
                 poll.cancel()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -19,11 +20,13 @@ from wfe.wire.rounds import RunPast
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(maxsize=4_096)  # the events of a batch share theirs
 def time_of_ms(time_ms: int) -> datetime | None:
     """A time of the wire; 0 means that there is none."""
     return _EPOCH + timedelta(milliseconds=time_ms) if time_ms else None
 
 
+@lru_cache(maxsize=4_096)
 def rfc3339(time_ms: int) -> str | None:
     """UTC with milliseconds and a Z; None for 0."""
     moment = time_of_ms(time_ms)
