@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("watching", "Show the events of all runs as they happen."),
     "alerts": ("alerts", "Show alerts and their rules, or send a test message."),
     "backup": ("backups", "Copy all data of a running server into a directory."),
+    "rebalance": ("rebalance", "Move partitions between running shards."),
     "restore": ("backups", "Make a data directory from a backup."),
     "verify": ("operations", "Check a data directory, record by record."),
     "completion": ("operations", "Print the completion script for a shell."),

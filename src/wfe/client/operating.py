@@ -1,9 +1,12 @@
-"""What operators and gateways ask a server for: status, backups, encoded starts. A part of `AsyncClient`."""
+"""What operators and gateways ask a server for: status, backups, moves of partitions, encoded starts. A part of
+`AsyncClient`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Iterable
 
 from wfe.client.connection import Connection
 from wfe.client.labels import key_of, priority_of, tags_of
@@ -11,13 +14,16 @@ from wfe.client.replies import decoder_of
 from wfe.wire.backups import Backup, BackupReport
 from wfe.wire.frames import Kind
 from wfe.wire.messages import DefinitionFound, DefinitionQuery, ServerStatus, StartRun
+from wfe.wire.rebalance import Rebalance, RebalanceReport
 
 SERVING_POLL_S = 0.05
 BACKUP_POLL_S = 0.05
+REBALANCE_POLL_S = 0.02
 
 _decode_status = decoder_of(ServerStatus)
 _decode_found = decoder_of(DefinitionFound)
 _decode_backup = decoder_of(BackupReport)
+_decode_rebalance = decoder_of(RebalanceReport)
 
 
 class Operating:
@@ -73,3 +79,23 @@ class Operating:
             raise TimeoutError(
                 f"the backup into {directory} is not done within {timeout_s or 0:g} s; it goes on"
             ) from None
+
+    async def rebalance(
+        self, moves: Iterable[tuple[int, int]] = (), *, dry_run: bool = False, timeout_s: float | None = None
+    ) -> RebalanceReport:
+        """Moves partitions between running shards: ``(partition, shard)`` each, or whatever evens out their load.
+
+        Returns when all of them have moved, or could not (each says why); with ``dry_run`` what would be moved.
+        RebalanceError: nothing is, for a backup or another rebalance is under way, or there is no such partition or
+        shard; Unavailable: some shard does not serve. TimeoutError: it goes on without being waited for.
+        """
+        wanted = Rebalance(secrets.token_hex(16), [(partition, shard) for partition, shard in moves], dry_run)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    report = _decode_rebalance(await self._open().ask(Kind.REBALANCE, wanted, patient=False))
+                    if report.phase != "moving":
+                        return report
+                    await asyncio.sleep(REBALANCE_POLL_S)
+        except TimeoutError:
+            raise TimeoutError(f"partitions are not moved within {timeout_s or 0:g} s; it goes on") from None

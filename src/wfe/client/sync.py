@@ -23,6 +23,7 @@ from wfe.model.definition import Definition
 from wfe.wire.alerts import AlertsState
 from wfe.wire.backups import BackupReport
 from wfe.wire.messages import DefinitionFound, Deployed, RunView, ServerStatus
+from wfe.wire.rebalance import RebalanceReport
 
 if TYPE_CHECKING:
     from wfe.core.study import Differences, ProcessedGraph
@@ -321,6 +322,12 @@ class Client:
     def backup(self, directory: str, timeout_s: float | None = None) -> BackupReport:
         """See `AsyncClient.backup`."""
         return self._loop.call(self._client.backup(directory, timeout_s))
+
+    def rebalance(
+        self, moves: Iterable[tuple[int, int]] = (), *, dry_run: bool = False, timeout_s: float | None = None
+    ) -> RebalanceReport:
+        """See `AsyncClient.rebalance`."""
+        return self._loop.call(self._client.rebalance(moves, dry_run=dry_run, timeout_s=timeout_s))
 
     def why(self, run_id: str) -> Explanation:
         """See `AsyncClient.why`."""
