@@ -162,6 +162,43 @@ class LogLines(Struct):
     ended: bool
 
 
+class Alert(Struct):
+    """A rule's subject that is not fine, or a rule that is. ``state``: ok, pending (not for long enough yet), firing."""
+
+    rule: str
+    when: str
+    severity: str
+    state: str
+    subject: str
+    summary: str
+    value: str
+    limit: str
+    since: str | None
+    fired_at: str | None
+    said_at: str | None
+    to: list[str]
+
+
+class AlertReceiver(Struct):
+    """Who is told. ``error``: of the last message, null when it arrived."""
+
+    name: str
+    kind: str
+    sent: int
+    failed: int
+    dropped: int
+    waiting: int
+    error: str | None
+
+
+class AlertList(Struct):
+    """What the alert rules say. ``at``: when they were judged last; null: nobody judges any."""
+
+    at: str | None
+    alerts: list[Alert]
+    receivers: list[AlertReceiver]
+
+
 class StreamedEvent(Struct, omit_defaults=True):
     """One server-sent event. ``data``: a JSON text; ``id``: what Last-Event-ID takes; ``event``: end, missed, error."""
 

@@ -11,11 +11,13 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Struct
 
+from wfe.client.alerts import alerts_document
 from wfe.client.approvals import approval_document
 from wfe.client.views import status_document
 from wfe.errors import WfeError
 from wfe.gateway.documents import (
     Accepted,
+    AlertList,
     ApprovalList,
     Health,
     ServerState,
@@ -58,6 +60,12 @@ async def list_shards(gateway: NamedDependency[Gateway]) -> ShardList:
 async def list_workers(gateway: NamedDependency[Gateway]) -> WorkerList:
     """Local ones and remote ones."""
     return WorkerList((await server_state(gateway)).workers)
+
+
+@get("/alerts", summary="Get what the alert rules say")
+async def get_alerts(gateway: NamedDependency[Gateway]) -> AlertList:
+    """Rules come from the server's configuration; who judges them is a process beside the server."""
+    return msgspec.convert(alerts_document(await gateway.client.alerts()), AlertList)
 
 
 @get("/approvals", summary="List the decisions that runs wait for")
@@ -109,5 +117,5 @@ async def readyz(gateway: NamedDependency[Gateway]) -> Response[Health]:
     return Response(Health("ok" if ready else state), status_code=200 if ready else 503)
 
 
-ROUTES = [get_server, list_shards, list_workers, list_approvals, decide]
+ROUTES = [get_server, list_shards, list_workers, get_alerts, list_approvals, decide]
 OPEN_ROUTES = [healthz, readyz]
