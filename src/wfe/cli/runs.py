@@ -243,6 +243,10 @@ def _show_past(run: Run[Any], at: int, as_json: bool) -> None:
     print_table(("NODE", "STATE", "DUE", "DETAIL OR VALUE"), rows, "nothing is open, and no value is kept")
 
 
+_TURNS = frozenset(("TurnTaken", "TurnRefused", "RoundContinued"))
+"""Of a durable function: each of its turns has an attempt number of its own."""
+
+
 def _event_row(item: HistoryItem) -> tuple[str, ...]:
     from wfe.client.views import rfc3339
 
@@ -250,7 +254,7 @@ def _event_row(item: HistoryItem) -> tuple[str, ...]:
     if node and item.activation:
         node += f"#{item.activation}"
     if node and item.attempt > 1:
-        node += f" (attempt {item.attempt})"
+        node += f" ({'turn' if item.type in _TURNS else 'attempt'} {item.attempt})"
     data = "" if item.data in (None, {}) else compact(item.data)
     return str(item.seq), rfc3339(item.time_ms) or "", item.type, node, data
 

@@ -6,6 +6,8 @@ Every command is durable when it is answered, and is answered the same when it i
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -17,7 +19,7 @@ from msgspec import Struct
 
 from wfe.client.arguments import Args
 from wfe.client.runs import AsyncRun
-from wfe.errors import WfeError
+from wfe.errors import InvalidInput, WfeError
 from wfe.gateway.documents import Accepted, BulkFailure, BulkOutcome, Run, RunStatus
 from wfe.gateway.problems import BadRequest
 from wfe.gateway.runs import LIST_MAX, read_run
@@ -156,15 +158,16 @@ async def signal(gateway: NamedDependency[Gateway], run_id: FromPath[str], data:
 @post("/signals", status_code=HTTP_200_OK, summary="Send a signal to the run that a key names")
 async def signal_by_key(gateway: NamedDependency[Gateway], data: JSONBody[SignalByKey]) -> Accepted:
     """With ``start`` the run is started first if there is none."""
-    run = await gateway.client.signal(
-        data.workflow,
-        data.key,
-        data.name,
-        data.payload,
-        event_id=data.event_id or None,
-        correlation=data.correlation,
-        start=None if data.start is None else Args((), data.start),
-    )
+    with _refused_at(data):
+        run = await gateway.client.signal(
+            data.workflow,
+            data.key,
+            data.name,
+            data.payload,
+            event_id=data.event_id or None,
+            correlation=data.correlation,
+            start=None if data.start is None else Args((), data.start),
+        )
     return Accepted(run.id, "signal")
 
 
@@ -219,8 +222,24 @@ async def _do(run: AsyncRun[Any], data: BulkRequest) -> None:
             await _signal(run, data.signal)
 
 
+@contextmanager
+def _refused_at(data: SignalRequest | SignalByKey) -> Iterator[None]:
+    """A value that is refused is the signal's payload, or what a run would be started with."""
+    try:
+        yield
+    except InvalidInput as error:
+        if not error.path.startswith("$"):
+            raise
+        of_start = (
+            isinstance(data, SignalByKey) and data.start is not None and f"signal {data.name!r}" not in str(error)
+        )
+        path = ("start" if of_start else "payload") + error.path[1:]
+        raise InvalidInput(str(error).replace(error.path, path), path) from error
+
+
 async def _signal(run: AsyncRun[Any], data: SignalRequest) -> None:
-    await run.signal(data.name, data.payload, event_id=data.event_id or None, correlation=data.correlation)
+    with _refused_at(data):
+        await run.signal(data.name, data.payload, event_id=data.event_id or None, correlation=data.correlation)
 
 
 ROUTES = [cancel, pause, resume, retry, skip, fork, signal, signal_by_key, bulk]

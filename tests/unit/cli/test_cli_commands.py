@@ -202,6 +202,12 @@ def test_history_is_an_array_of_events(front: FakeFront) -> None:
     assert "charge#2 (attempt 2)" in call("history", run_id).stdout
 
 
+def test_a_history_calls_turns_of_a_function_turns(front: FakeFront) -> None:
+    run_id = history_of(front, 1)
+    front.events[run_id].append(HistoryEvent(2, 1_700_000_000_000, "TurnTaken", "agent", 0, 3, encode_value({})))
+    assert "agent (turn 3)" in call("history", run_id).stdout
+
+
 def test_values_are_cut_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
     value = {"text": "x" * 500}
     assert compact(value) == '{"text":"' + "x" * 500 + '"}'

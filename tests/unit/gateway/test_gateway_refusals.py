@@ -112,6 +112,17 @@ def test_senders_of_webhooks_and_probes_may_add_parameters(http: HttpEnv) -> Non
     assert "query parameter" not in http.post(f"/hooks/open/{run}", {}, query={"sender": "shop"}).text
 
 
+def test_a_signal_that_is_no_decision_is_refused_at_its_payload(http: HttpEnv) -> None:
+    path = f"/api/v1/runs/{start(http, 'asking')}"
+    answer = http.post(f"{path}/signal", {"name": "boss", "payload": {"approved": "maybe"}})
+    assert answer.status == 422
+    assert answer.json()["errors"][0]["pointer"] == "#/payload/approved"
+    assert "payload.approved" in answer.json()["detail"]
+    http.post("/api/v1/runs", {"workflow": "asking", "key": "k-1"})
+    by_key = {"workflow": "asking", "key": "k-1", "name": "boss", "payload": {"approved": 1}}
+    assert http.post("/api/v1/signals", by_key).json()["errors"][0]["pointer"] == "#/payload/approved"
+
+
 def test_an_approval_is_skipped_only_with_a_decision(http: HttpEnv) -> None:
     path = f"/api/v1/runs/{start(http, 'asking')}"
     answer = http.post(f"{path}/skip", {"node": "boss", "output": {"approved": "maybe"}})
