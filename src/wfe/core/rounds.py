@@ -88,8 +88,11 @@ def _opened(plan: Plan, event: ev.RunEvent, enabled: list[int]) -> None:
     enabled[:] = [key for key in enabled if (key if key >= 0 else ~key) not in places]
 
 
-def retry(turn: Turn, events: Sequence[ev.RunEvent]) -> None:
-    """A failed run goes on from what failed, in a new round. ``events``: its whole history."""
+def retry(turn: Turn, events: Sequence[ev.RunEvent], command_id: str = "") -> None:
+    """A failed run goes on from what failed, in a new round. ``events``: its whole history.
+
+    ``command_id`` is booked before what follows from it: nothing comes after an end.
+    """
     run, plan = turn.run, turn.plan
     if run.status != FAILED:
         what = f"has ended as {run.status}" if run.status in ENDED else "has not failed"
@@ -99,24 +102,36 @@ def retry(turn: Turn, events: Sequence[ev.RunEvent]) -> None:
     if any(type(event) is CompensationBegan for event in _round(events)):
         raise RunClosed(f"run {run.id} has been compensated: what it did is undone; fork begins a new run")
     if run.durable is not None:
-        _retry_function(turn, events)
+        _retry_function(turn, events, command_id)
         return
-    before = point_after(plan, events[:-1])
+    lived = events[: _last_end(events)]
+    before = point_after(plan, lived)
     failed = {key for key, _ in before.run.faults}
-    point = point_after(plan, _without_faults(plan, events[:-1], failed))
+    point = point_after(plan, _without_faults(plan, lived, failed))
     reopen = _begin_anew(point, plan, failed, turn.now_ms, same_run=True)
     turn.emit(RunRestored(turn.now_ms, run.round + 1, Raw(_encode(point.run))))
+    _applied(turn, command_id)
     _go_on(turn, reopen, point.opened)
 
 
-def _retry_function(turn: Turn, events: Sequence[ev.RunEvent]) -> None:
+def _last_end(events: Sequence[ev.RunEvent]) -> int:
+    return max(n for n, event in enumerate(events) if isinstance(event, ev.RunEnded))
+
+
+def _applied(turn: Turn, command_id: str) -> None:
+    if command_id:
+        turn.emit(ev.CommandApplied(command_id))
+
+
+def _retry_function(turn: Turn, events: Sequence[ev.RunEvent], command_id: str) -> None:
     plan = turn.plan
-    end = max(n for n, event in enumerate(events) if isinstance(event, ev.RunEnded))
+    end = _last_end(events)
     before = point_after(plan, events[:end]).run
     kept, rerun = durable.restart_point(plan, events[: end + 1], before)
     run = point_after(plan, kept).run
     reopen = durable.begin_anew(run, plan, turn.now_ms, durable.last_attempt(events), rerun=rerun)
     turn.emit(RunRestored(turn.now_ms, turn.run.round + 1, Raw(_encode(run))))
+    _applied(turn, command_id)
     durable.go_on(turn, reopen)
 
 
@@ -204,13 +219,13 @@ def _changed(encoded: Raw, keys: list[str], value: Any, path: str) -> Raw:
     return encode_value(root[""])
 
 
-def skip(turn: Turn, node_id: str, value: Raw, act: int | None = None) -> None:
+def skip(turn: Turn, node_id: str, value: Raw, act: int | None = None, command_id: str = "") -> None:
     """Ends an open node with this value; what it does is withdrawn. ``act``: which activation, if there are several."""
     run, plan = turn.run, turn.plan
     if run.status in ENDED:
         raise RunClosed(f"run {run.id} has ended as {run.status}: retry it first (skip then takes what is open)")
     if run.durable is not None:
-        durable.skip_call(turn, node_id, value, act)
+        durable.skip_call(turn, node_id, value, act, command_id)
         return
     index = plan.by_id.get(node_id)
     if index is None:
@@ -226,9 +241,12 @@ def skip(turn: Turn, node_id: str, value: Raw, act: int | None = None) -> None:
     key = acts[0] * plan.stride + index
     if run.compensating is not None and run.compensating.current == key:
         attempt = run.open.get(key) or run.retrying.get(key, 1)
+        _applied(turn, command_id)
         withdrawing(turn, CompensationDone(index, acts[0], attempt))
     else:
-        withdrawing(turn, NodeSkipped(index, acts[0], _fitting(turn, plan.nodes[index], acts[0], value), turn.now_ms))
+        fitting = _fitting(turn, plan.nodes[index], acts[0], value)
+        _applied(turn, command_id)
+        withdrawing(turn, NodeSkipped(index, acts[0], fitting, turn.now_ms))
     advance(turn)
 
 

@@ -20,7 +20,7 @@ from wfe.errors import Busy, InvalidInput, UnknownRun, UnknownWorkflow, WfeError
 from wfe.journal.store import PartitionStore
 from wfe.limits import ROUND_EVENTS_MAX
 from wfe.model.blob import expand
-from wfe.model.event import CommandApplied, RunEvent, RunStarted
+from wfe.model.event import RunEvent, RunStarted
 from wfe.model.ids import is_run_id, partition_of
 from wfe.model.state import ENDED, RUN_DEADLINE, RunState
 from wfe.partition.entry import Entry, decode_events, decode_state, reopened
@@ -150,8 +150,7 @@ class Rounds:
             value = wanted.value.copy()
 
             def skip(turn: Turn) -> None:
-                core_rounds.skip(turn, wanted.node, value, act)
-                turn.emit(CommandApplied(wanted.command_id))
+                core_rounds.skip(turn, wanted.node, value, act, wanted.command_id)
 
             if past.run.status in ENDED:
                 self._again(partition, past, later_ms, "", skip)
@@ -178,9 +177,7 @@ class Rounds:
         events, _ = past.events()
 
         def retry(turn: Turn) -> None:
-            core_rounds.retry(turn, events)
-            if command_id:
-                turn.emit(CommandApplied(command_id))
+            core_rounds.retry(turn, events, command_id)
             if then is not None:
                 then(turn)
 

@@ -8,7 +8,7 @@ import pytest
 from msgspec import Raw
 
 from support.shards import Host, decode, encode
-from wfe.model.definition import Definition, Map, Sleep, Task, WaitSignal
+from wfe.model.definition import Definition, Fail, Map, Sleep, Task, WaitSignal
 from wfe.model.ids import mint_run_id, partition_of
 from wfe.wire import messages as m
 from wfe.wire.frames import Kind
@@ -33,6 +33,11 @@ BIG = Definition(
     ),
     output="${many}",
 )
+DOOMED = Definition(
+    "doomed",
+    params={"x": {}},
+    nodes=(Task(id="first", task="double", with_={"x": "${x}"}), Fail(id="no", error="Boom", message="always")),
+)
 WAITING = Definition("waiting", nodes=(WaitSignal(id="go", signal="go"),), output="${go}")
 
 
@@ -48,7 +53,7 @@ class Fragile:
 
 def world() -> tuple[Host, Fragile]:
     fragile = Fragile()
-    shard = Host(FLOW, BIG, WAITING, tasks={"double": lambda x: x * 2, "fragile": fragile})
+    shard = Host(FLOW, BIG, DOOMED, WAITING, tasks={"double": lambda x: x * 2, "fragile": fragile})
     shard.hello()
     return shard, fragile
 
@@ -105,6 +110,39 @@ def test_a_failed_run_goes_on(stored: bool, crash: bool, workflow: str, value: A
     history = shard.ask(Kind.HISTORY, 0, m.HistoryQuery(run_id, 0, 10_000, False), m.HistoryPage)
     assert [event.seq for event in history.events] == list(range(1, view.events + 1))
     assert shard.disk_is_sound()
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["in memory", "in the store"])
+def test_a_run_whose_retry_fails_at_once_may_be_retried_again(stored: bool) -> None:
+    shard, _ = world()
+    run_id = shard.start("doomed", 3).run_id
+    finish(shard)
+    for number in range(1, 4):
+        if stored:
+            shard.checkpoint()
+        assert retry(shard, run_id, f"c{number}") == ""
+        finish(shard)
+        view = shard.get(run_id)
+        assert (view.status, view.error.type, view.error.node) == ("failed", "Boom", "no")
+        assert last_event(shard, run_id) == "RunEnded"
+    assert [name for _, name, _ in shard.executions] == ["first"]
+
+
+def test_a_skip_that_ends_its_run_is_no_part_of_what_comes_after_the_end() -> None:
+    shard, fragile = world()
+    run_id = shard.start("flow", 3).run_id
+    finish(shard)
+    fragile.works = True
+    assert code(ask(shard, Kind.SKIP, SkipNode(run_id, "second", Raw(encode(8)), "s1"))) == ""
+    finish(shard)
+    assert (shard.get(run_id).status, decode(shard.get(run_id).output)) == ("completed", 8)
+    assert last_event(shard, run_id) == "RunEnded"
+    assert code(ask(shard, Kind.SKIP, SkipNode(run_id, "second", Raw(encode(8)), "s1"))) == "", "a repetition"
+
+
+def last_event(shard: Host, run_id: str) -> str:
+    history = shard.ask(Kind.HISTORY, 0, m.HistoryQuery(run_id, 0, 10_000, False), m.HistoryPage)
+    return str(history.events[-1].type)
 
 
 def test_a_retried_run_is_open_again_on_disk_before_it_ends() -> None:

@@ -181,7 +181,7 @@ def recorded_value(run: RunState, name: str) -> DurableCompletion | None:
     return next(found, None)
 
 
-def skip_call(turn: Turn, name: str, value: Raw, act: int | None) -> None:
+def skip_call(turn: Turn, name: str, value: Raw, act: int | None, command_id: str) -> None:
     """Ends an open call with this value; what it does is withdrawn."""
     run, plan = turn.run, turn.plan
     state = state_of(run)
@@ -197,4 +197,6 @@ def skip_call(turn: Turn, name: str, value: Raw, act: int | None) -> None:
         raise InvalidInput(f"call {name!r} is open {len(places)} times: name one activation ({known})", "activation")
     if places[0] in run.approvals:
         value = decided_by_skip(approval_of(call_at(run, plan, places[0])), plan.definition, value)
+    if command_id:
+        turn.emit(ev.CommandApplied(command_id))
     end_call(turn, places[0], DONE, value, withdraw=True)
