@@ -205,6 +205,10 @@ class Rounds:
             self._with_past(client, header, partition, wanted.run_id, apply, later_ms)
 
         def apply(past: Past, later_ms: int) -> None:
+            if wanted.new_run_id in partition.entries or wanted.new_run_id in partition.recent:
+                # The same request came again while the origin's history was read, and that one was first.
+                self._core.answer(client, header.request, StartOutcome(wanted.new_run_id, False))
+                return
             events, _ = past.events()
             point, at = core_rounds.fork_point(past.plan, events, node=wanted.node, event=wanted.event)
             for change in wanted.changes:

@@ -140,6 +140,27 @@ def test_a_skip_that_ends_its_run_is_no_part_of_what_comes_after_the_end() -> No
     assert code(ask(shard, Kind.SKIP, SkipNode(run_id, "second", Raw(encode(8)), "s1"))) == "", "a repetition"
 
 
+@pytest.mark.parametrize("stored", [False, True], ids=["in memory", "in the store"])
+def test_a_fork_that_is_asked_for_twice_at_once_begins_once(stored: bool) -> None:
+    shard, fragile = world()
+    fragile.works = True
+    run_id = shard.start("flow", 3).run_id
+    finish(shard)
+    if stored:
+        shard.checkpoint()
+    fork_id = mint_run_id(partition_of(run_id), 1, 7)
+    wanted = ForkRun(run_id, fork_id, node="nap")
+    numbers = [shard.request(Kind.FORK, partition_of(run_id), wanted) for _ in range(2)]
+    shard.settle()
+    answers = [shard.reply(number, m.StartOutcome) for number in numbers]
+    assert sorted((answer.run_id, answer.created) for answer in answers) == [(fork_id, False), (fork_id, True)]
+    finish(shard)
+    assert shard.get(fork_id).status == "completed"
+    history = shard.ask(Kind.HISTORY, 0, m.HistoryQuery(fork_id, 0, 10_000, False), m.HistoryPage)
+    assert [event.seq for event in history.events] == list(range(1, shard.get(fork_id).events + 1))
+    assert [event.type for event in history.events].count("RunStarted") == 1
+
+
 def last_event(shard: Host, run_id: str) -> str:
     history = shard.ask(Kind.HISTORY, 0, m.HistoryQuery(run_id, 0, 10_000, False), m.HistoryPage)
     return str(history.events[-1].type)
