@@ -62,7 +62,7 @@ patterns: $(STAMP)  ## write docs/patterns.md from the catalogue of tests/patter
 bench: $(STAMP)  ## ten minutes of benchmarks: parts, W1 to W9, the floor (WRITE="--write --resume": into docs/performance.md)
 	@$(BIN)/python bench/run.py $(WRITE)
 
-bench-peers: $(STAMP)  ## wfe beside DBOS and Celery, in turns; needs redis-server (writes docs/performance.md)
+bench-peers: $(STAMP)  ## wfe beside DBOS, Celery and Restate, in turns; needs redis-server and npm (writes docs/performance.md)
 	@$(BIN)/python bench/peers/run.py
 
 bench-scale: $(STAMP)  ## a million runs, overload, skew: half an hour (writes docs/performance.md)

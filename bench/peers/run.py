@@ -1,7 +1,8 @@
 """wfe beside its peers, in turns: `make bench-peers`, or `python bench/peers/run.py --help`.
 
 Every engine runs in an environment of its own, made in a temporary directory (or kept with --environments), with its
-durable settings: wfe syncs every commit, DBOS writes each step to SQLite, Celery uses a Redis that syncs every write.
+durable settings: wfe syncs every commit (graphs, and durable functions beside them), DBOS writes each step to SQLite,
+Celery uses a Redis that syncs every write, Restate's server has its own settings.
 A peer is a script ``NAME_peer.py`` of this directory and a line in `PEERS`.
 
 A round measures every engine on every workload, one after the other; the page and the JSON document are written anew
@@ -38,16 +39,24 @@ Figures = dict[str, Any]
 
 
 class Peer(NamedTuple):
-    """``packages``: of its environment, the first one gives its version. ``needs``: a command that must be there."""
+    """``packages``: of its environment, the first one gives its version; none: it is wfe, in ours. ``needs``: a command
+    that must be there. ``npm``: a package of Node's beside them. ``script``: another than ``NAME_peer.py``."""
 
     title: str
     packages: list[str]
     needs: str = ""
+    npm: str = ""
+    script: str = ""
+    options: tuple[str, ...] = ()
 
 
+_RESTATE = (["restate-sdk", "hypercorn"], "npm", "@restatedev/restate-server", "restate_peer.py")
 PEERS = {
+    "durable": Peer("wfe, durable functions", []),
     "dbos": Peer("DBOS {version} on SQLite", ["dbos"]),
     "celery": Peer("Celery {version} on Redis", ["celery", "redis", "packaging"], "redis-server"),
+    "restate": Peer("Restate (SDK {version}), ctx.run", *_RESTATE),
+    "restate_calls": Peer("Restate (SDK {version}), calls", *_RESTATE, ("--calls",)),
 }
 WORKLOADS = {
     # name: (title, what decides, a peer's arguments, wfe's)
@@ -73,6 +82,8 @@ class Engine(NamedTuple):
 
 def environment(peer: Peer, where: Path) -> Path:
     """The Python of a peer's own environment, made if it is not there; its packages come from the index."""
+    if not peer.packages:
+        return Path(sys.executable)
     python = where / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if peer.needs and shutil.which(peer.needs) is None:
         raise Failed(f"needs {peer.needs}: install it (Debian: apt-get install {peer.needs})")
@@ -82,6 +93,9 @@ def environment(peer: Peer, where: Path) -> Path:
             venv.create(where, with_pip=True, clear=True)
             install = [python, "-m", "pip", "install", "-q", *peer.packages]
             subprocess.run(install, check=True, timeout=INSTALL_TIMEOUT_S, capture_output=True, text=True)
+            if peer.npm:
+                install = ["npm", "install", "--no-save", "--prefix", where, peer.npm]
+                subprocess.run(install, check=True, timeout=INSTALL_TIMEOUT_S, capture_output=True, text=True)
             (where / "complete").touch()
     except subprocess.CalledProcessError as error:
         raise Failed(f"cannot be installed: {str(error.stderr).strip()[-300:]}") from error
@@ -134,9 +148,10 @@ def engines(names: list[str], base: Path, *, quick: bool, failures: dict[str, st
             [*wfe, workload, *(QUICK if quick else {k: w[2] for k, w in WORKLOADS.items()})[workload], "--json"]
         )
 
-    def of_peer(python: Path, script: str) -> Callable[[str], Figures]:
+    def of_peer(python: Path, script: str, options: tuple[str, ...]) -> Callable[[str], Figures]:
         def measure(workload: str) -> Figures:
-            arguments = [*WORKLOADS[workload][1], *(QUICK[workload] if quick else [])]
+            sizes = QUICK[workload] if quick else WORKLOADS[workload][2] if python == Path(sys.executable) else []
+            arguments = [*WORKLOADS[workload][1], *sizes, *options]
             return run_json([str(python), str(HERE / script), workload, *arguments])
 
         return measure
@@ -145,12 +160,13 @@ def engines(names: list[str], base: Path, *, quick: bool, failures: dict[str, st
     for name in names:
         peer = PEERS[name]
         try:
-            python = environment(peer, base / name)
-            title = peer.title.format(version=version(python, peer.packages[0]))
+            script = peer.script or f"{name}_peer.py"
+            python = environment(peer, base / script.removesuffix("_peer.py"))
+            title = peer.title.format(version=version(python, peer.packages[0]) if peer.packages else "")
         except Failed as failed:
             failures[name] = str(failed)
             continue
-        found.append(Engine(title, of_peer(python, f"{name}_peer.py")))
+        found.append(Engine(title, of_peer(python, script, peer.options)))
     return found
 
 
