@@ -15,7 +15,8 @@ FRAME_BYTES_MAX: Final = 17 * MIB
 TASK_INPUT_BYTES_MAX: Final = FRAME_BYTES_MAX - MIB
 """All arguments of a task together: they travel in one frame."""
 BLOB_BYTES_MIN: Final = 32 * KIB
-"""A value from this size on is kept once by its content, and referred to (`model.blob`)."""
+"""A value from this size on is kept once by its content, and referred to (`model.blob`). Part of the format: evolve
+decides by it, so that another number would make other states of the same events. A test pins it."""
 BLOB_WINDOW_BYTES: Final = 64 * MIB
 """Blobs that a shard counts on a worker to have kept, so that they are not sent again."""
 FRAME_PARTS_MAX: Final = 4
@@ -57,7 +58,7 @@ TAG_CHARS_MAX: Final = 400
 MAP_ITEMS_MAX: Final = 1_000_000
 """Items of one map, or of one loop."""
 MAP_PAGE_ITEMS: Final = 1_024
-"""A map of more items than that is paged: its items and results are kept by the page."""
+"""A map of more items than that is paged: its items and results are kept by the page. Part of the format, as above."""
 MAP_PARALLEL_MAX: Final = 16_384
 """Items of one map that run at once, whatever it asks for."""
 MAP_GROWN_MAX: Final = 100_000

@@ -103,10 +103,11 @@ class PartitionStore:
         payload = Encoder().encode(TenureRow(shard, position, epoch))
         self._store.commit([Op(schema.META, schema.TENURE_KEY, seal(schema.META, schema.TENURE_KEY, payload))])
 
-    def open_runs(self) -> Iterator[OpenRow]:
-        """Every open run, oldest first."""
-        for _, row in self._tables.rows(_open, schema.OPEN):
-            yield row
+    def open_runs(self, after: str = "") -> Iterator[OpenRow]:
+        """Every open run behind ``after``, oldest first."""
+        start = after.encode() + b"\0" if after else b""
+        for key, value in self._tables.sealed(schema.OPEN, start):
+            yield decode_row(_open, schema.OPEN, key, value)
 
     def open_page(self, after: str, limit: int) -> list[OpenRow]:
         """At most ``limit`` open runs behind ``after`` ("": from the oldest on)."""
@@ -219,6 +220,12 @@ class PartitionStore:
     def definitions(self) -> list[str]:
         """The hashes of all definitions kept here."""
         return [key.decode() for key, _ in self._tables.sealed(schema.DEFINITIONS)]
+
+    def list_open(self, *, after: str = "", limit: int = 100) -> list[OpenRow]:
+        """Open runs, newest first; ``after`` (a run id) pages on towards older ones."""
+        stop = after.encode() if after else None
+        rows = self._store.range(schema.OPEN, b"", stop, limit=limit, reverse=True)
+        return [decode_row(_open, schema.OPEN, key, value) for key, value in rows]
 
     def list_ended(self, *, after: str = "", limit: int = 100) -> list[EndedSummary]:
         """Ended runs, newest first; ``after`` (a run id) pages on towards older ones."""

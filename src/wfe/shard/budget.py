@@ -22,18 +22,21 @@ class DiskBudget:
         self._loader = loader
         self._retention = retention
         self._next_ms = 0
+        self._is_looking = False
 
     def on_tick(self, now_ms: int) -> None:
         """Have it looked at, if there is a budget and it is time."""
-        if not self._core.settings.disk_budget_bytes or now_ms < self._next_ms:
+        if not self._core.settings.disk_budget_bytes or now_ms < self._next_ms or self._is_looking:
             return
         self._next_ms = now_ms + BUDGET_LOOK_MS
+        self._is_looking = True  # a slow disk is asked once, and not once more every few seconds
         disk = self._core.disk
         stores = list(disk.stores.values())
         self._loader.read(lambda: _used_bytes(stores, disk.log), self._found)
 
     def _found(self, used_bytes: int, now_ms: int) -> None:
         core = self._core
+        self._is_looking = False
         budget_bytes = core.settings.disk_budget_bytes
         core.host["disk_used_bytes"] = used_bytes
         core.budget_spent = used_bytes >= budget_bytes

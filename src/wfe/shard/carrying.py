@@ -7,6 +7,7 @@ by work, so that a large definition and many runs do not hold up what else the s
 from __future__ import annotations
 
 from collections.abc import Collection
+from heapq import nsmallest
 from typing import Any, NamedTuple
 
 import msgspec
@@ -63,11 +64,13 @@ class Carrying:
         # As in `Requests._list`: memory first, and memory wins.
         hidden = frozenset(partition.entries)
         known = frozenset(self._loader.definitions)
-        held = sorted(run_id for run_id in hidden if run_id > query.after)
+        asked = (i for i, entry in partition.entries.items() if i > query.after and _concerns(query, entry.run))
+        held = nsmallest(limit + 1, asked)
+        last = held[-1] if len(held) > limit else ""
 
         def merge(stored: list[_Stored], later_ms: int) -> None:
             apart = {each.row.run_id: each for each in stored}
-            ids = sorted([*held, *apart])
+            ids = [run_id for run_id in sorted([*held, *apart]) if not last or run_id <= last]
             verdicts: list[CarryVerdict] = []
             for place, run_id in enumerate(ids):
                 if len(verdicts) == limit:
@@ -79,7 +82,7 @@ class Carrying:
                 )
                 if verdict is not None:
                     verdicts.append(verdict)
-            self._core.answer(client, header.request, CarryPage(verdicts))
+            self._core.answer(client, header.request, CarryPage(verdicts, bool(last), last))
 
         # One more than fits: so a page that is not full is the last one.
         self._loader.read(lambda: _read(store, query, hidden, known, limit + 1), merge, partition)
@@ -109,9 +112,7 @@ class Carrying:
 
     def _of_memory(self, carrier: Carrier, partition: Partition, query: CarryQuery, run_id: str) -> CarryVerdict | None:
         entry = partition.entries.get(run_id)
-        if entry is None or entry.run.workflow != query.workflow or entry.run.definition == query.hash:
-            return None
-        if entry.run.status in ENDED:
+        if entry is None or not _concerns(query, entry.run):
             return None
         return _verdict(carrier, entry.run, entry.plan, shown_status(entry.run, entry.leases))
 
@@ -133,6 +134,11 @@ class Carrying:
         return _verdict(carrier, run, self._loader.definitions[digest].plan, stored.row.status)
 
 
+def _concerns(query: CarryQuery, run: RunState) -> bool:
+    """Whether a run is a live one of the workflow's other versions."""
+    return run.workflow == query.workflow and run.definition != query.hash and run.status not in ENDED
+
+
 def _verdict(carrier: Carrier, run: RunState, plan: Plan, status: str) -> CarryVerdict:
     try:
         obstacles = [Obstacle(node, reason) for node, reason in carrier.reasons(run, plan)]
@@ -147,8 +153,8 @@ def _read(
 ) -> list[_Stored]:
     """On the reader thread: the oldest open runs of the workflow's other versions that are not in memory."""
     found: list[_Stored] = []
-    for row in store.open_runs():
-        if row.run_id <= query.after or row.run_id in hidden or row.workflow != query.workflow:
+    for row in store.open_runs(query.after):
+        if row.run_id in hidden or row.workflow != query.workflow:
             continue
         if row.definition == query.hash:
             continue

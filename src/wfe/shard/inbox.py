@@ -57,7 +57,7 @@ def _stored(store: PartitionStore, hidden: Collection[str], after: str) -> list[
     """On the reader thread."""
     return [
         approval
-        for row in store.open_runs()
-        if row.approvals and row.run_id not in hidden and row.run_id > after
+        for row in store.open_runs(after)
+        if row.approvals and row.run_id not in hidden
         for approval in row.approvals
     ]

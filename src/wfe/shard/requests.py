@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,6 @@ from msgspec import Raw
 from wfe.core import decide
 from wfe.core.plan import Plan
 from wfe.errors import InvalidInput, PayloadTooLarge, ProtocolError, RunClosed, UnknownRun, UnknownWorkflow, WfeError
-from wfe.journal.schema import EndedSummary, OpenRow
-from wfe.journal.store import PartitionStore
 from wfe.limits import (
     FRAME_BYTES_MAX,
     FRAME_MESSAGES_REFUSED,
@@ -33,6 +31,7 @@ from wfe.shard.askers import Askers
 from wfe.shard.carrying import Carrying
 from wfe.shard.core import Found, ShardCore
 from wfe.shard.inbox import Inbox
+from wfe.shard.listing import Listing
 from wfe.shard.loading import Compiled, Definition, Loader, NameWanted
 from wfe.shard.rounds import Rounds
 from wfe.shard.starts import Origin, Starts
@@ -45,8 +44,6 @@ from wfe.wire.messages import (
     HistoryEvent,
     HistoryPage,
     HistoryQuery,
-    ListRuns,
-    RunPage,
     RunView,
     SignalRun,
     StartOutcome,
@@ -74,11 +71,11 @@ class Requests:
             Kind.GET: (msgspec.msgpack.Decoder(GetRun).decode, self._get),
             Kind.FIND: (msgspec.msgpack.Decoder(FindRun).decode, self._find),
             Kind.HISTORY: (msgspec.msgpack.Decoder(HistoryQuery).decode, self._history),
-            Kind.LIST: (msgspec.msgpack.Decoder(ListRuns).decode, self._list),
             Kind.SIGNAL: (msgspec.msgpack.Decoder(SignalRun).decode, self._signal),
             Kind.CONTROL: (msgspec.msgpack.Decoder(ControlRun).decode, self._control),
             **Rounds(core, loader, turns).kinds(),
             **Inbox(core, loader).kinds(),
+            **Listing(core, loader).kinds(),
             **Carrying(core, loader).kinds(),
         }
 
@@ -252,21 +249,6 @@ class Requests:
                 partition = self._core.partitions[entry.partition]
                 self._send_history(client, request, partition, query, entry.run, entry.plan)
 
-    def _list(self, client: bytes, header: Header, partition: Partition, query: ListRuns, now_ms: int) -> None:
-        limit = max(1, min(query.limit, LIST_LIMIT_MAX))
-        store = self._core.disk.stores[partition.number]
-        # Memory is looked at before the store is read: a run that moves to the store meanwhile is then seen twice, and
-        # memory wins. The other way round it would be seen by neither.
-        hidden = frozenset(partition.entries)
-        views = (entry_view(entry, payloads=False) for entry in partition.entries.values())
-        held = [v for v in views if (not query.after or v.id < query.after) and _matches(v, query)]
-
-        def merge(stored: list[RunView], later_ms: int) -> None:
-            runs = sorted([*held, *stored], key=lambda view: view.id, reverse=True)
-            self._core.answer(client, header.request, RunPage(runs[:limit], len(runs) > limit))
-
-        self._loader.read(lambda: _list_stored(store, query, hidden, limit + 1), merge, partition)
-
     # ---- commands ---------------------------------------------------------------------------------------------------
 
     def _signal(self, client: bytes, header: Header, partition: Partition, wanted: SignalRun, now_ms: int) -> None:
@@ -349,50 +331,3 @@ def _page_of(plan: Plan, chunks: list[tuple[int, bytes]], after: int, limit: int
 
 def _view(found: Entry | RunState) -> RunView:
     return entry_view(found) if isinstance(found, Entry) else run_view(found, None, {})
-
-
-def _matches(view: RunView | OpenRow | EndedSummary, query: ListRuns) -> bool:
-    return (
-        (not query.status or view.status == query.status)
-        and (not query.workflow or view.workflow == query.workflow)
-        and (not query.key or view.key == query.key)
-        and all(view.tags.get(name) == value for name, value in query.tags.items())
-    )
-
-
-def _list_stored(store: PartitionStore, query: ListRuns, hidden: Collection[str], limit: int) -> list[RunView]:
-    """On the reader thread: the newest matching runs of the store but the ``hidden``, without payloads."""
-    found: list[RunView] = []
-    after = query.after
-    while len(found) < limit:
-        page = store.list_ended(after=after, limit=max(limit, 100))
-        for row in page:
-            if row.run_id not in hidden and _matches(row, query):
-                found.append(_summary_view(row, row.ended_at))
-        if len(page) < max(limit, 100):
-            break
-        after = page[-1].run_id
-    for open_row in store.open_runs():
-        if open_row.run_id in hidden or (query.after and open_row.run_id >= query.after):
-            continue
-        if _matches(open_row, query):
-            found.append(_summary_view(open_row, 0))
-    return sorted(found, key=lambda view: view.id, reverse=True)[:limit]
-
-
-def _summary_view(row: OpenRow | EndedSummary, ended_at: int) -> RunView:
-    return RunView(
-        id=row.run_id,
-        workflow=row.workflow,
-        version=row.version,
-        status=row.status,
-        key=row.key,
-        started_at=row.started_at,
-        ended_at=ended_at,
-        tags=row.tags,
-        priority=row.priority,
-        parent=row.parent,
-        events=row.seq,
-        definition=row.definition,
-        namespace=row.namespace,
-    )
