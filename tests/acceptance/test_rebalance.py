@@ -9,10 +9,12 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from test_backup import IN_FLIGHT, RESULT_TIMEOUT_S, Load
 
 import wfe
 from conftest import Server
+from wfe.errors import RebalanceError
 
 APP = Path(__file__).parent / "backup_app.py"
 PARTITIONS = 8
@@ -90,13 +92,16 @@ async def test_shards_are_killed_while_partitions_move_and_every_run_ends_right(
     assert server.json("verify", str(server.data))["findings"] == []
 
 
-def test_what_cannot_be_moved_is_said_in_words(start_server: Callable[..., Server], tmp_path: Path) -> None:
+async def test_what_cannot_be_moved_is_said_in_words(start_server: Callable[..., Server], tmp_path: Path) -> None:
     server = started(start_server, tmp_path / "data")
-    assert server.json("rebalance") == {"phase": "done", "took_ms": 0, "moves": []}
-    planned = server.json("rebalance", "--move", "0:1", "--dry-run")
+    planned = await asyncio.to_thread(server.json, "rebalance", "--move", "0:1", "--dry-run")
     assert [(move["partition"], move["to"], move["state"]) for move in planned["moves"]] == [(0, 1, "planned")]
-    assert server.json("rebalance", "--move", "0:1")["moves"][0]["state"] == "moved"
-    assert server.json("rebalance", "--move", "0:1")["moves"] == []
-    for moves, said in ((["9:0"], "no partition 9"), (["0:5"], "no shard 5"), (["1:0", "1:1"], "several shards")):
-        refused = server.wfe("rebalance", *(word for move in moves for word in ("--move", move)))
-        assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
+    refused = await asyncio.to_thread(server.wfe, "rebalance", "--move", "9:0")
+    assert (refused.returncode, "no partition 9" in refused.stderr) == (2, True), refused.stderr
+    async with wfe.aconnect(server.address, (server.data / "token").read_text().strip()) as client:
+        assert (await client.rebalance()).moves == [], "it is as even as it gets"
+        assert [move.state for move in (await client.rebalance([(0, 1)])).moves] == ["moved"]
+        assert (await client.rebalance([(0, 1)])).moves == [], "it is there already"
+        for moves, said in (([(0, 5)], "no shard 5"), ([(1, 0), (1, 1)], "several shards")):
+            with pytest.raises(RebalanceError, match=said):
+                await client.rebalance(moves)
