@@ -38,13 +38,12 @@ def check_decision(
             raise InvalidInput(f"{named}: {found[1]}", f"{base}.data" + found[0].removeprefix("$"))
 
 
-def decided_by_skip(approval: Approval, definition: Definition, value: Raw) -> Raw:
-    """The value of an approval that is skipped with this decision, all fields filled in. InvalidInput when it is none.
-
-    A refusal is a value, too: whoever skips says what the node comes to, and does not make it fail.
+def decided_by_skip(approval: Approval, definition: Definition, value: Raw) -> tuple[Raw, ErrorInfo | None]:
+    """`outcome_of` an approval that is skipped with this decision: it is as if it had been decided so. InvalidInput
+    when it is none.
     """
     check_decision(approval, definition, value, named=f"the output for {approval.id!r}", base="output")
-    return outcome_of(approval, decode(value))[0]
+    return outcome_of(approval, decode(value))
 
 
 def outcome_of(approval: Approval, said: dict[str, Any]) -> tuple[Raw, ErrorInfo | None]:

@@ -31,9 +31,10 @@ from wfe.limits import NAME_CHARS_MAX
 from wfe.model import event as ev
 from wfe.model.blob import expand
 from wfe.model.definition import Approval, WaitSignal
-from wfe.model.event_kinds import CompensationBegan, CompensationDone
+from wfe.model.event_kinds import ApprovalDecided, CompensationBegan, CompensationDone
 from wfe.model.event_nets import BoundaryArmed, BoundaryReached, FiringReleased, FiringsOpened
 from wfe.model.event_rounds import NodeSkipped, RunRestored
+from wfe.model.policy import ErrorInfo
 from wfe.model.state import ENDED, FAILED, RUN_DEADLINE, RUNNING, RunState
 from wfe.model.tables import put
 
@@ -244,14 +245,18 @@ def skip(turn: Turn, node_id: str, value: Raw, act: int | None = None, command_i
         _applied(turn, command_id)
         withdrawing(turn, CompensationDone(index, acts[0], attempt))
     else:
-        fitting = _fitting(turn, plan.nodes[index], acts[0], value)
+        fitting, refusal = _fitting(turn, plan.nodes[index], acts[0], value)
         _applied(turn, command_id)
-        withdrawing(turn, NodeSkipped(index, acts[0], fitting, turn.now_ms))
+        if refusal is None:
+            withdrawing(turn, NodeSkipped(index, acts[0], fitting, turn.now_ms))
+        else:
+            withdrawing(turn, ApprovalDecided(index, acts[0], fitting, taken=False, error=refusal))
     advance(turn)
 
 
-def _fitting(turn: Turn, place: PlanNode, act: int, value: Raw) -> Raw:
-    """The value that a skipped node ends with. InvalidInput when it is none that the node could have come to."""
+def _fitting(turn: Turn, place: PlanNode, act: int, value: Raw) -> tuple[Raw, ErrorInfo | None]:
+    """The value that a skipped node ends with, or the error: of an approval that is refused. InvalidInput when it is
+    nothing that the node could have come to."""
     node, types = place.node, turn.plan.definition.types
     if isinstance(node, Approval):
         return decided_by_skip(node, turn.plan.definition, value)
@@ -263,7 +268,7 @@ def _fitting(turn: Turn, place: PlanNode, act: int, value: Raw) -> Raw:
     if found is not None:
         path, message = found
         raise InvalidInput(f"the output for {place.id!r} does not fit its schema: {message}", f"output{path[1:]}")
-    return value
+    return value, None
 
 
 def _is_default(turn: Turn, place: PlanNode, act: int, value: Raw) -> bool:

@@ -75,5 +75,20 @@ def test_an_approval_is_not_skipped_with_what_is_no_decision(output: Any, path: 
 
 def test_an_approval_that_is_skipped_has_all_fields_of_a_decision() -> None:
     driver = waiting_in(Approval(id="it", approval="boss"))
+    skipped(driver, "it", {"approved": True})
+    assert output_of(driver) == {"approved": True, "by": "", "comment": "", "data": None}
+
+
+def test_an_approval_that_is_skipped_by_a_refusal_is_rejected_as_one_that_was_decided_so() -> None:
+    driver = waiting_in(Approval(id="it", approval="boss", timeout_ms=1000))
+    skipped(driver, "it", {"approved": False, "by": "ann", "comment": "too late"})
+    check_replay(driver)
+    assert driver.run.status == "failed"
+    assert driver.run.error is not None
+    assert (driver.run.error.type, driver.run.error.message) == ("Rejected", "boss was refused by ann: too late")
+
+
+def test_an_approval_that_goes_on_after_a_refusal_does_so_after_a_skip() -> None:
+    driver = waiting_in(Approval(id="it", approval="boss", on_reject="continue"))
     skipped(driver, "it", {"approved": False})
     assert output_of(driver) == {"approved": False, "by": "", "comment": "", "data": None}

@@ -233,6 +233,16 @@ def test_an_open_approval_is_skipped_only_with_a_decision(driver: DurableDriver)
     assert driver.given == [(0, DONE, {"approved": True, "by": "", "comment": "", "data": None})]
 
 
+def test_an_approval_that_is_skipped_by_a_refusal_raises_as_one_that_was_decided_so(driver: DurableDriver) -> None:
+    driver.turn(approval(0, "boss", timeout_ms=1_000))
+    driver.command(lambda t: rounds.skip(t, "boss", raw({"approved": False, "by": "ann"})))
+    ((seq, status, value),) = driver.given
+    assert (seq, status, value["approved"]) == (0, FAILED, False)
+    error = driver.record().completions[0].error
+    assert error is not None
+    assert (error.type, error.message) == ("Rejected", "boss was refused by ann")
+
+
 @pytest.mark.parametrize("cut", [3, 4, 5])
 def test_a_fork_from_the_middle_of_a_turn_goes_on_as_the_turn_did(driver: DurableDriver, cut: int) -> None:
     driver.command(lambda t: decide.signal(t, "go", raw(1), "e1"))

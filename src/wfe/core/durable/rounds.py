@@ -195,8 +195,9 @@ def skip_call(turn: Turn, name: str, value: Raw, act: int | None, command_id: st
     if len(places) > 1:
         known = ", ".join(str(key // plan.stride) for key in places[:10])
         raise InvalidInput(f"call {name!r} is open {len(places)} times: name one activation ({known})", "activation")
+    refusal = None
     if places[0] in run.approvals:
-        value = decided_by_skip(approval_of(call_at(run, plan, places[0])), plan.definition, value)
+        value, refusal = decided_by_skip(approval_of(call_at(run, plan, places[0])), plan.definition, value)
     if command_id:
         turn.emit(ev.CommandApplied(command_id))
-    end_call(turn, places[0], DONE, value, withdraw=True)
+    end_call(turn, places[0], DONE if refusal is None else FAILED, value, refusal, withdraw=True)
