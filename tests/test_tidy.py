@@ -27,7 +27,7 @@ def tracked(*suffixes: str) -> list[Path]:
         check=False,
     )
     if listed.returncode:
-        paths = [p for top in ("src", "tests", "bench", "docs", "configs") for p in (ROOT / top).rglob("*")]
+        paths = [p for top in ("src", "tests", "bench", "docs", "configs", "examples") for p in (ROOT / top).rglob("*")]
     else:
         paths = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
     return sorted(

@@ -1,4 +1,4 @@
-"""docs/examples/durable_agent.py: a model's server that is really asked, a person, a stream, a budget, a crash."""
+"""examples/durable_agent.py: a model's server that is really asked, a person, a stream, a budget, a crash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import wfe
 from conftest import Server
 
-APP = str(Path(__file__).parents[2] / "docs" / "examples" / "durable_agent.py")
+APP = str(Path(__file__).parents[2] / "examples" / "durable_agent.py")
 TIMEOUT_S = 60.0
 
 

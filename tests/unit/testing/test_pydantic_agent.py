@@ -1,4 +1,4 @@
-"""docs/examples/pydantic_agent.py: another library's agent loop on the loop of durable functions."""
+"""examples/pydantic_agent.py: another library's agent loop on the loop of durable functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from wfe.testing import Env
 
 pytest.importorskip("pydantic_ai")
-sys.path.insert(0, str(Path(__file__).parents[3] / "docs" / "examples"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "examples"))
 import pydantic_agent as app
 
 

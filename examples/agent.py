@@ -1,6 +1,6 @@
 """An agent: a model is asked again and again, its tools are called, until it has an answer or the budget is spent.
 
-wfe run docs/examples/agent.py:answer -i '"What is 6 times 7?"'
+wfe run examples/agent.py:answer -i '"What is 6 times 7?"'
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An agent as a durable function: it asks a model, calls its tools, asks a person before it pays, within a budget.
 
-MODEL_URL=http://... wfe run docs/examples/durable_agent.py:agent -i '{"wish": "a table for two"}'
+MODEL_URL=http://... wfe run examples/durable_agent.py:agent -i '{"wish": "a table for two"}'
 """
 
 import json

@@ -1,6 +1,6 @@
 """pydantic-ai's own agent loop inside a durable function: each request to the model and each tool is a recorded call.
 
-pip install pydantic-ai-slim; wfe run docs/examples/pydantic_agent.py:ask -i '"How warm is it in Oslo?"'
+pip install pydantic-ai-slim; wfe run examples/pydantic_agent.py:ask -i '"How warm is it in Oslo?"'
 """
 
 from typing import Any
