@@ -240,9 +240,8 @@ class WorkerActor:
                 if not link.unacknowledged() and all(holder is not link for holder, _ in self._in_flight.values()):
                     del self._links[index]
                     self._network.close(index)
-        home = self._identity.index % len(shards) if shards else 0
         for place, endpoint in enumerate(sorted(shards, key=lambda shard: shard.index)):
-            self._on_endpoint(endpoint, now_ms, home=place == home, changed=changed)
+            self._on_endpoint(endpoint, now_ms, home=place == self._identity.index % len(shards), changed=changed)
         self._lend(now_ms)
 
     def _on_endpoint(self, endpoint: ShardEndpoint, now_ms: int, *, home: bool, changed: Collection[ShardLink]) -> None:
