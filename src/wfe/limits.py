@@ -149,6 +149,8 @@ MAIL_RESEND_MAX_MS: Final = 8_000
 CHECKPOINT_BYTES: Final = 256 * KIB
 """History and snapshots that one checkpoint step writes."""
 CHECKPOINT_RUNS: Final = 256
+RUN_CHUNKS_MAX: Final = 1_000
+"""Commits of one run that wait for a checkpoint; then one is due for its partition, however short the log's tail is."""
 SWEEP_MS: Final = 60_000
 """Within this time each partition is looked through for runs that are kept no longer."""
 SWEEP_AGE_MS_MAX: Final = 10_000

@@ -1,7 +1,8 @@
 """Checkpointing, a little at a time: dirty runs of one partition per step, oldest first; then the log is trimmed.
 
-A step is due when the log's tail has grown beyond what it should be, or when there is nothing else to do. A run that
-ended since the last step gets a single row; an open one its snapshot and its new history.
+A step is due when the log's tail has grown beyond what it should be, when there is nothing else to do, or when one run
+has made many commits since it was written: they are written, and would be replayed, at once. A run that ended since the
+last step gets a single row; an open one its snapshot and its new history.
 
 A step is made in slices, one after each commit and as large as what that commit took in: made at once, it would hold up
 whoever has little to do for several milliseconds.
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 from wfe.journal.rows import blob_ops, definition_ops, ended_run_ops, key_ops, open_run_ops, record_ops, reopened_run_op
 from wfe.journal.schema import EndedRow, OpenRow
-from wfe.limits import CHECKPOINT_BYTES, CHECKPOINT_RUNS, LOG_TAIL_BYTES_MAX
+from wfe.limits import CHECKPOINT_BYTES, CHECKPOINT_RUNS, LOG_TAIL_BYTES_MAX, RUN_CHUNKS_MAX
 from wfe.partition.entry import Entry
 from wfe.partition.mailbox import encode_record
 from wfe.partition.partition import Partition
@@ -62,6 +63,7 @@ class Checkpoints:
         self._dirty: dict[int, dict[Entry, None]] = {number: {} for number in core.partitions}
         self._in_flight: list[Step] = []
         self._making: Making | None = None
+        self._long: int | None = None
         self._taken_in = 0
         """Runs that the last commit touched."""
         self._tail: deque[tuple[int, int]] = deque()
@@ -116,6 +118,8 @@ class Checkpoints:
             if not entry.dirty_at:
                 entry.dirty_at = position
                 dirty.setdefault(entry.partition, {})[entry] = None
+            elif len(entry.chunks) >= RUN_CHUNKS_MAX:
+                self._long = entry.partition
 
     def mark(self, entry: Entry, position: int) -> None:
         """A run has events from this log position on that its store does not hold."""
@@ -155,11 +159,13 @@ class Checkpoints:
         if making is None:
             if len(self._in_flight) >= (1 if idle else STEPS_MAX):
                 return False
-            if not idle and not self._core.leaving and self.tail_bytes < self._core.settings.tail_bytes:
-                return False
-            number = self._oldest_partition()
+            if idle or self._core.leaving or self.tail_bytes >= self._core.settings.tail_bytes:
+                number = self._oldest_partition()
+                if number is None:
+                    self._trim()
+            else:
+                number = self._long_partition()
             if number is None:
-                self._trim()
                 return False
             making = self._making = Making(number, self._oldest_of(self._partition(number)))
         slice_runs = CHECKPOINT_RUNS if idle or self._is_behind else max(SLICE_RUNS_MIN, 2 * self._taken_in)
@@ -170,12 +176,23 @@ class Checkpoints:
             return True
         return False
 
-    def _oldest_partition(self) -> int | None:
-        """The partition that keeps the log from being trimmed."""
-        oldest, found = 0, None
+    @property
+    def _busy(self) -> set[int]:
+        """Partitions with a step that is being made or written."""
         busy = {step.partition for step in self._in_flight}
         if self._making is not None:
             busy.add(self._making.partition)
+        return busy
+
+    def _long_partition(self) -> int | None:
+        """The partition of a run with so many chunks that writing or replaying them would hold up others."""
+        number, self._long = self._long, None
+        return number if number in self._core.partitions and number not in self._busy else None
+
+    def _oldest_partition(self) -> int | None:
+        """The partition that keeps the log from being trimmed."""
+        oldest, found = 0, None
+        busy = self._busy
         for partition in self._partitions():
             number = partition.number
             if number in busy:

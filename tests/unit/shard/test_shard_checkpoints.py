@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec import Raw
 
 from support.shard_cases import host
 from support.shards import Host, encode
+from wfe.model.definition import Definition, Map, Task
+from wfe.shard import checkpoints
 from wfe.shard.checkpoints import SLICE_RUNS_MIN
 from wfe.wire import messages as m
 from wfe.wire.frames import Kind
@@ -67,3 +70,24 @@ def test_whoever_starts_runs_that_wait_faster_than_they_are_written_is_held_up()
     del shard.writer.step
     shard.checkpoint()
     assert shard.start("waiting").created
+
+
+def test_a_run_that_commits_again_and_again_is_written_before_its_part_of_the_log_is_long(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(checkpoints, "RUN_CHUNKS_MAX", 10)
+    one_by_one = Map(id="m", items="n", do=(Task(id="t", task="inc", with_={"x": "${item}"}),), max_parallel=1)
+    shard = host(Definition("turns", params={"n": {}}, nodes=(one_by_one,)))
+    run_id = shard.start("turns", list(range(60))).run_id
+    most = 0
+    while run_id not in shard.outcomes:
+        shard.turn()
+        shard.work()
+        for entry in shard.shard.core.partitions[0].entries.values():
+            most = max(most, len(entry.chunks))
+    assert shard.shard.core.counters["commits"] > 50
+    assert 10 <= most < 20
+    assert shard.shard.checkpoints.tail_bytes < shard.shard.core.settings.tail_bytes
+    shard.crash()
+    assert shard.get(run_id).status == "completed"
+    assert shard.disk_is_sound()
