@@ -73,6 +73,42 @@ export interface EventPage {
   ended: boolean;
 }
 
+export interface LogLine {
+  time: string | null;
+  level: string;
+  node: string;
+  activation: number;
+  attempt: number;
+  logger: string;
+  text: string;
+  dropped: number;
+  trace: string | null;
+}
+
+export interface LogLines {
+  lines: LogLine[];
+  cursor: number;
+  ended: boolean;
+}
+
+export interface Alert {
+  rule: string;
+  when: string;
+  severity: string;
+  state: string;
+  subject: string;
+  summary: string;
+  value: string;
+  limit: string;
+  since: string | null;
+}
+
+export interface AlertList {
+  at: string | null;
+  alerts: Alert[];
+  receivers: { name: string; kind: string; sent: number; failed: number; dropped: number; waiting: number; error: string | null }[];
+}
+
 export interface NodePast {
   node: string | null;
   activation: number;

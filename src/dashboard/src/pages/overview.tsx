@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { Alerts } from "../parts/alerts";
 import { Ago, Badge, Empty, Fact, RunLink, Section, Trouble } from "../parts/basics";
 import { count, micros } from "../format";
 import { link, useLoaded } from "../hooks";
@@ -60,6 +61,7 @@ export function Overview({ server }: { server: Server | null }): JSX.Element {
         </Fact>
         <Fact name="workers">{server.workers.length}</Fact>
       </dl>
+      <Alerts />
       <Section title="Latency" aside="recent, per shard: p50 / p99">
         <div class="scroll" tabIndex={0} role="region" aria-label="table">
           <table>

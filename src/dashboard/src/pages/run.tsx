@@ -7,6 +7,7 @@ import { Actions } from "../parts/actions";
 import { Ago, Badge, Fact, RunLink, Section, Trouble } from "../parts/basics";
 import { Graph, type Mark } from "../parts/graph";
 import { Json } from "../parts/json";
+import { Logs } from "../parts/logs";
 import { Timeline } from "../parts/timeline";
 import { between, moment, relative, short, time } from "../format";
 import { attemptsOf, drawnName, ENDED, statesOf } from "../history";
@@ -18,6 +19,7 @@ const WHY_MS = 3_000;
 const PAGE = 1_000;
 const EVENTS_MAX = 20_000;
 const ROWS = 200;
+const NODES_MAX = 200;
 
 /** The run's events, and those that come while one looks. */
 function useHistory(id: string, ended: boolean): { events: RunEvent[]; more: boolean } {
@@ -65,6 +67,7 @@ export function RunPage({ id }: { id: string }): JSX.Element {
     }
     return found;
   }, [attempts]);
+  const nodes = useMemo(() => [...new Set(attempts.map((each) => each.node))].slice(0, NODES_MAX).sort(), [attempts]);
   if (run.error && !run.data) return <Trouble error={run.error} />;
   if (!run.data) return <p aria-busy="true">…</p>;
   const shown = run.data;
@@ -126,6 +129,7 @@ export function RunPage({ id }: { id: string }): JSX.Element {
       <Section title="Timeline">
         <Timeline attempts={attempts} until={until} selected={node} select={(name) => setNode(drawnName(name))} />
       </Section>
+      <Logs id={id} ended={ended} nodes={nodes} />
       <Section title="History" aside={<a href={`${API}/runs/${part(id)}/history?limit=10000`}>JSON</a>}>
         <History events={events} at={upto} set={setAt} />
       </Section>

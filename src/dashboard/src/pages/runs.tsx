@@ -10,6 +10,7 @@ import { type BulkOutcome, type DefinitionSummary, type Run, type RunList, STATU
 
 const PAGE = 100;
 const REFRESH_MS = 3_000;
+const OLDER_MAX = 1_000;
 
 export function Runs({ values }: { values: URLSearchParams }): JSX.Element {
   const filter = {
@@ -38,7 +39,7 @@ export function Runs({ values }: { values: URLSearchParams }): JSX.Element {
   const cursor = older.length ? more.cursor : first.data?.cursor;
   const load = async () => {
     const page = await get<RunList>(`runs${query({ ...filter, limit: PAGE, cursor })}`);
-    setMore({ asked, runs: [...older, ...page.runs], cursor: page.cursor });
+    setMore({ asked, runs: [...older, ...page.runs].slice(-OLDER_MAX), cursor: page.cursor });
   };
   const choose = (id: string, on: boolean) => {
     const next = new Set(chosen);
@@ -116,6 +117,7 @@ export function Runs({ values }: { values: URLSearchParams }): JSX.Element {
         </div>
       )}
       {cursor && <Action label="More" run={load} />}
+      {older.length >= OLDER_MAX && <p class="hint">Of older runs the last {OLDER_MAX} are shown: filters find others.</p>}
     </>
   );
 }
