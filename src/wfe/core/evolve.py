@@ -50,25 +50,13 @@ _INCIDENTS = frozenset({"stuck", "LoopLimit"})
 
 def new_run(event: ev.RunStarted, plan: Plan) -> RunState:
     """The state after the first event."""
-    run = RunState(
-        id=event.run_id,
-        workflow=event.workflow,
-        version=event.version,
-        definition=event.definition,
-        input=NULL,
-        started_ms=event.time_ms,
-        namespace=event.namespace,
-        key=event.key,
-        priority=event.priority,
-        tags=event.tags or NOTHING,
-        principal=event.principal,
-        parent=event.parent,
-        parent_node=event.parent_node,
-        parent_act=event.parent_act,
-        depth=event.depth,
-        seq=1,
-        trace=event.trace,
-    )
+    seq = 1
+    run = RunState(  # by position, which takes half as long as by name
+        event.run_id, event.workflow, event.version, event.definition, NULL, event.time_ms, event.namespace, event.key,
+        event.priority, event.tags or NOTHING, event.principal, event.parent, event.parent_node, event.parent_act,
+        event.depth, seq,
+    )  # fmt: skip
+    run.trace = event.trace
     run.input = keep(run, event.input)
     run.frames[0] = new_frame(plan, 0, -1, -1, 0)
     enter(run, plan, 0, plan.stride - 1, plan.scopes[0].arm, [])

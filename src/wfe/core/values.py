@@ -217,8 +217,21 @@ def evaluate_raw(run: RunState, plan: Plan, scope: int, act: int, what: Expressi
                 raise Absent(f"{what.sole_name} has no value here")
             return value
     if not run.blobs:
+        if isinstance(what, Template) and what.constant:
+            return _constant(what)
         return encode_value(evaluate(run, plan, scope, act, what, now_ms))
     return slim(run, encode_value(_with_references(run, plan, scope, act, what, now_ms), run.blobs))
+
+
+def _constant(what: Template) -> Raw:
+    """The encoded value of a template without expressions, which is worked out once."""
+    if what.encoded is None:
+        what.encoded = encode_value(what.evaluate(_nobody))
+    return what.encoded
+
+
+def _nobody(name: str) -> Any:
+    raise Absent(f"unknown name {name!r}")
 
 
 def slim(run: RunState, value: Raw) -> Raw:

@@ -7,6 +7,7 @@ time, so that lists and LMDB keys are in time order within a partition.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 from wfe.limits import PARTITIONS_MAX
@@ -32,7 +33,13 @@ def _encode(value: int, chars: int) -> str:
 
 def mint_run_id(partition: int, time_ms: int, random_bits: int) -> str:
     """A run id from its parts; ``random_bits`` is any non-negative integer, of which 70 bits are used."""
-    return _PAIRS[partition] + _encode(time_ms, 10) + _encode(random_bits & ((1 << RANDOM_BITS) - 1), 14)
+    return _PAIRS[partition] + time_text(time_ms) + _encode(random_bits & ((1 << RANDOM_BITS) - 1), 14)
+
+
+@lru_cache(maxsize=16)
+def time_text(time_ms: int) -> str:
+    """A start time as run ids hold it; many are minted in one millisecond."""
+    return _encode(time_ms, 10)
 
 
 def partition_of(run_id: str) -> int:

@@ -37,6 +37,8 @@ class Dispatcher:
     def __init__(self, core: ShardCore, turns: Turns) -> None:
         self._core = core
         self._turns = turns
+        self.acks: dict[bytes, int] = {}
+        """Results to be acknowledged, by peer: a frame of tasks takes them along."""
         self._suspects: dict[str, Lease] = {}
         """The suspect that each worker was given last; it may have ended since."""
         self._aside: list[tuple[Entry, int]] = []
@@ -100,14 +102,14 @@ class Dispatcher:
         specs: list[TaskSpec] = []
         leases: list[Lease] = []
         size = filled = 0
-        cargo = Cargo(link.blobs)
+        worker, cargo = link.worker, Cargo(link.blobs)
         alone = False
         stages = self._core.stages
         followed = stages.followed if stages is not None else None
         for position, (entry, key) in enumerate(items):
-            run = entry.run
+            run, held = entry.run, entry.leases
             attempt = run.open.get(key)
-            if attempt is None or key in entry.leases or run.status == PAUSED:
+            if attempt is None or key in held or run.status == PAUSED:
                 continue  # withdrawn, claimed, or to be queued anew at resume
             if size > link.credit_bytes and needs is None:
                 self._put_back(items[position:])
@@ -119,17 +121,18 @@ class Dispatcher:
             if suspect and specs:
                 self._put_back(items[position:])  # it comes next, in a frame of its own
                 break
-            spec = (_spec if run.durable is None else spec_of)(entry, key, attempt, link.worker, now_ms)
+            spec = (_spec if run.durable is None else spec_of)(entry, key, attempt, worker, now_ms)
             if spec is None:
                 self.unmarked.append((entry, key, attempt))
                 continue
             whole = added = len(spec.input)
             if run.blobs:
                 whole, added = cargo.weigh(spec.input, run.blobs)
-            added += len(spec.recorded)
+            recorded = len(spec.recorded)
+            added += recorded
             if run.trace:
                 spec.trace = self._core.traces.of_task(run, key, now_ms)
-            if whole + len(spec.recorded) > TASK_INPUT_BYTES_MAX:
+            if whole + recorded > TASK_INPUT_BYTES_MAX:
                 self.oversize.append((entry, key, attempt))
                 continue
             if filled + added > TASK_INPUT_BYTES_MAX:
@@ -141,12 +144,12 @@ class Dispatcher:
             filled += added
             specs.append(spec)
             # At once: a task may be queued twice (a resume queues what is open), even within one frame.
-            entry.leases[key] = lease = Lease(entry, key, attempt, link.worker, now_ms)
+            held[key] = lease = Lease(entry, key, attempt, worker, now_ms)
             leases.append(lease)
             if followed and stages is not None and entry in followed:
                 stages.dispatched(lease)
             if suspect:
-                self._suspects[link.worker] = lease
+                self._suspects[worker] = lease
                 self._put_back(items[position + 1 :])
                 alone = True
                 break
@@ -164,7 +167,7 @@ class Dispatcher:
 
     def _send(self, link: Link, specs: list[TaskSpec], alone: bool, cargo: Cargo, needs: Needs | None) -> None:
         link.dispatch_seq += 1
-        message = Dispatch(link.dispatch_seq, specs, alone, cargo.sent(), needs)
+        message = Dispatch(link.dispatch_seq, specs, alone, cargo.sent(), needs, self.acks.pop(link.peer, 0))
         if not self._core.workers.send(link.peer, [_DISPATCH, encode(message)]):
             # The frame did not leave: the worker will see the gap in its numbers and say hello anew.
             self._core.counters["dispatch_unsent"] += 1

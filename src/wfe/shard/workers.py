@@ -58,7 +58,7 @@ class Workers:
         self._dispatcher = Dispatcher(core, self.turns)
         self.links: dict[bytes, Link] = {}
         self._by_worker: dict[str, Link] = {}
-        self._acks: dict[bytes, int] = {}
+        self._acks = self._dispatcher.acks
         self._cancels: dict[bytes, list[TaskRef]] = {}
         self._tick_ms = 0
         self.hellos: set[str] = set()
@@ -381,10 +381,6 @@ class Workers:
     def after_commit(self, now_ms: int) -> None:
         """Send acknowledgements, cancellations and tasks."""
         send = self._core.workers.send
-        if self._acks:
-            for peer, seq in self._acks.items():
-                send(peer, [_RESULTS_ACK, encode(Ack(seq))])
-            self._acks.clear()
         if self._cancels:
             for peer, refs in self._cancels.items():
                 for first in range(0, len(refs), FRAME_MESSAGES_MAX):
@@ -392,3 +388,7 @@ class Workers:
             self._cancels.clear()
         if self._core.ready.size or self.turns.pools.has_grants:
             self._dispatcher.run(self.links.values(), now_ms)
+        if self._acks:
+            for peer, seq in self._acks.items():
+                send(peer, [_RESULTS_ACK, encode(Ack(seq))])
+            self._acks.clear()

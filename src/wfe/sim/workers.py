@@ -22,7 +22,7 @@ from wfe.sim.node import Node
 from wfe.sim.pools import Equipped
 from wfe.sim.tasks import CUSTOM, HTTP, TASKS, argument, given
 from wfe.wire.frames import Kind, decode_header, header
-from wfe.wire.messages import NULL, Ack, Results, ShardEndpoint, TaskBeat, TaskRef, TaskResult, TaskSpec
+from wfe.wire.messages import NULL, Ack, Dispatch, Results, ShardEndpoint, TaskBeat, TaskRef, TaskResult, TaskSpec
 from wfe.worker.actor import COORDINATOR, WorkerActor
 from wfe.worker.durable.turns import Turns
 from wfe.worker.identity import Identity
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 TICK_US, CONNECTING_TICK_US = 100_000, 20_000
 DONE, FAILED, CANCELLED = 0, 1, 2
 Key = tuple[str, int, int, int]
-_RESULTS_ACK = header(Kind.RESULTS_ACK)
+_RESULTS_ACK, _DISPATCH = header(Kind.RESULTS_ACK), header(Kind.DISPATCH)
 _decode_ack = msgpack.Decoder(Ack).decode
+_decode_dispatch = msgpack.Decoder(Dispatch).decode
 _decode_results = msgpack.Decoder(Results).decode
 
 
@@ -154,8 +155,8 @@ class WorkerNode(Node):
 
         def on_frame(_peer: bytes, parts: list[bytes]) -> None:
             if self._links.get(link) is dealer:
-                if link != COORDINATOR and parts[0] == _RESULTS_ACK:
-                    self._acknowledged(link, _decode_ack(parts[1]).seq)
+                if link != COORDINATOR and (acked := _acked_in(parts)):
+                    self._acknowledged(link, acked)
                 self.actor.on_frame(link, parts, self.now_ms())
 
         identity = self.world.fresh_identity(self.name)
@@ -271,3 +272,10 @@ class WorkerNode(Node):
             dealer.close()
         self._links.clear()
         self.world.ended(self, code)
+
+
+def _acked_in(parts: list[bytes]) -> int:
+    """The number of results that a shard's frame acknowledges; 0: it does not."""
+    if parts[0] == _RESULTS_ACK:
+        return _decode_ack(parts[1]).seq
+    return _decode_dispatch(parts[1]).acked if parts[0] == _DISPATCH else 0

@@ -338,6 +338,8 @@ class Dispatch(Struct, array_like=True):
     """Large values that inputs refer to by name (`model.blob`), but for those that the worker has (`wire.blobs`)."""
     needs: Needs | None = None
     """What each of these tasks uses of what was granted for it; None: they use credit."""
+    acked: int = 0
+    """The number of the results that are durable now, as RESULTS_ACK says it without tasks; 0: nothing is said."""
 
 
 class Results(Struct, array_like=True):

@@ -101,11 +101,9 @@ class WorkerActor:
 
     def on_results(self, results: list[TaskResult], now_ms: int, beats: Iterable[TaskBeat] = ()) -> None:
         """Attempts ended. ``beats``: heartbeats of tasks that came before, so that they arrive before the results."""
-        if beats:
-            self.on_beats(beats)
+        self.on_beats(beats)
         by_link: dict[ShardLink, list[TaskResult]] = {}
-        total_us = 0
-        in_flight, isolated = self._in_flight, self._isolation.taken
+        in_flight, isolated, total_us = self._in_flight, self._isolation.taken, 0
         for result in results:
             key = (result.run_id, result.node, result.activation, result.attempt)
             held = in_flight.pop(key, None)
@@ -311,6 +309,8 @@ class WorkerActor:
                 shard.finish_presenting()
 
     def _on_dispatch(self, shard: ShardLink, dispatch: Dispatch, now_ms: int) -> None:
+        if dispatch.acked:
+            shard.acknowledged(dispatch.acked, now_ms)
         if dispatch.seq != shard.dispatch_seq + 1:
             self._resync(shard, now_ms)
             return
@@ -319,8 +319,7 @@ class WorkerActor:
             return
         shard.dispatch_seq = dispatch.seq
         in_flight, start = self._in_flight, self._runner.start
-        size_total = 0
-        needs = dispatch.needs
+        size_total, needs = 0, dispatch.needs
         unpack(dispatch.tasks, dispatch.blobs, shard.blobs)
         alone = dispatch.alone and len(dispatch.tasks) == 1  # several can't each be the only one
         for spec in dispatch.tasks:

@@ -101,6 +101,21 @@ def test_a_gap_in_the_numbers_of_results_asks_for_a_new_hello():
     assert Kind.REJECT in shard.worker_kinds()
 
 
+def test_results_are_acknowledged_with_the_next_tasks_and_in_a_frame_of_their_own_when_there_are_none():
+    shard = host()
+    shard.start("chain", 1)
+    told = []
+    while specs := shard.dispatched():
+        shard.workers.clear()
+        shard.results([shard.execute(spec) for spec in specs])
+        shard.turn()
+        ((_, (head, body)),) = shard.workers
+        with_tasks = decode_header(head).kind == Kind.DISPATCH
+        told.append(decode(body, type=m.Dispatch).acked if with_tasks else decode(body, type=m.Ack).seq)
+    assert told == list(range(1, len(told) + 1))
+    assert shard.worker_kinds() == [Kind.RESULTS_ACK]
+
+
 def test_a_lost_worker_is_replaced_under_a_new_attempt_number():
     shard = host()
     run_id = shard.start("chain", 1).run_id

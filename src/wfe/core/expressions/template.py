@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from msgspec import Raw
+
 from wfe import limits
 from wfe.core.expressions.compiler import Lookup
 from wfe.core.expressions.conversions import as_text
@@ -26,7 +28,7 @@ class Template:
     ``"${order}"``. ``entries``: the members of a map, each a template of its own; None for anything else.
     """
 
-    __slots__ = ("_run", "constant", "entries", "expressions", "names", "sole_name")
+    __slots__ = ("_run", "constant", "encoded", "entries", "expressions", "names", "sole_name")
 
     def __init__(
         self,
@@ -42,6 +44,8 @@ class Template:
         self.constant = not expressions
         self.sole_name = sole_name
         self.entries = entries
+        self.encoded: Raw | None = None
+        """Of a constant one: its value, once somebody wanted it (`core.values`)."""
 
     def evaluate(self, lookup: Lookup) -> Any:
         """The value; see `Expression.evaluate`. Constant parts are shared: never change the result."""
