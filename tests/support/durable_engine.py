@@ -26,12 +26,10 @@ from wfe.wire.durable import (
     DurableCommand,
     DurableCompletion,
     DurableRecord,
-    DurableTurn,
     decode_turn,
     encode_record,
 )
 from wfe.wire.messages import NULL, TaskResult, TaskSpec
-from wfe.worker.durable.replay import Told
 from wfe.worker.durable.turns import Turns
 from wfe.worker.failure import error_info
 
@@ -52,8 +50,6 @@ class Engine:
         self.key = key
         bound = inspect.signature(function.__wfe_workflow__.function).bind(None, *args, **kwargs)
         named = dict(list(bound.arguments.items())[1:])
-        self.input_value = next(iter(named.values())) if len(named) == 1 else named
-        self.events: list[Told] = []
         self.begin_round(payload.encode_value(named), 0)
         self.published: list[Any] = []
         self.results: list[TaskResult] = []
@@ -86,8 +82,11 @@ class Engine:
             self._book(result)
         return result
 
+    def record(self) -> DurableRecord:
+        return DurableRecord(0, self.calls, 0, self.completions, self.input, self.round, self.began_ms, key=self.key)
+
     def spec(self, *, partial: bool = False) -> TaskSpec:
-        record = DurableRecord(0, self.calls, 0, self.completions, self.input, self.round, self.began_ms, key=self.key)
+        record = self.record()
         if partial:
             record.since_call, record.calls = len(self.calls), []
             record.since_completion, record.completions = self.taken, self.completions[self.taken :]
@@ -114,7 +113,6 @@ class Engine:
 
     def _book(self, result: TaskResult) -> None:
         turn = decode_turn(result.turn)
-        self._tell_turn(turn)
         for command in turn.commands:
             if command.kind == wire.CANCEL:
                 if self.calls[command.seq].status == OPEN:
@@ -125,14 +123,6 @@ class Engine:
             else:
                 self._book_call(command)
         self.taken = turn.taken
-
-    def _tell_turn(self, turn: DurableTurn) -> None:
-        """As a history shows it."""
-        made = [command for command in turn.commands if command.kind not in (wire.CANCEL, wire.CONTINUE_WITH)]
-        calls = [{"kind": wire.CALL_NAMES[c.kind], "name": c.name, "where": c.where} for c in made]
-        cancels = [command.seq for command in turn.commands if command.kind == wire.CANCEL]
-        data = {"taken": turn.taken, "calls": calls, "cancels": cancels}
-        self.events.append(Told("TurnTaken", 0, self.now_ms, data))
 
     def _book_call(self, command: DurableCommand) -> None:
         assert command.seq == len(self.calls)
@@ -161,9 +151,6 @@ class Engine:
         said = status if status is not None else wire.DONE if error is None else wire.FAILED
         self.now_ms += 10
         raw = NULL if value is None else payload.encode_value(value)
-        words = {wire.DONE: "done", wire.FAILED: "failed", wire.TIMED_OUT: "timed out"}.get(said, "ended")
-        shown = {"status": words, "value": value, "error": None if info is None else msgspec.to_builtins(info)}
-        self.events.append(Told("CallEnded", seq + 1, self.now_ms, shown))
         self.completions.append(DurableCompletion(seq, said, raw, info, self.now_ms))
 
     def cancel(self) -> None:

@@ -1,6 +1,6 @@
 """`wfe replay`: recorded runs re-run against an app's code here, without effects; `wfe deploy --check` asks it, too.
 
-The histories come through a client; what is judged is the code of the app, in this process.
+The records come through a client; what is judged is the code of the app, in this process.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from wfe.errors import InvalidInput
 from wfe.limits import LIST_LIMIT_MAX
+from wfe.wire.durable import decode_record
 from wfe.worker.durable.functions import DurableFunction
-from wfe.worker.durable.replay import Told, check, recorded
+from wfe.worker.durable.replay import Recorded, check
 
 if TYPE_CHECKING:
     from wfe.authoring.apps import App
-    from wfe.authoring.workflows import WorkflowFunction
     from wfe.client.sync import Client
     from wfe.client.sync_runs import Run
 
+ENDED = ("completed", "failed", "cancelled")
 LIVE = ("pending", "running", "waiting", "paused")
 
 
@@ -52,7 +52,7 @@ def replay_live(client: Client, app: App) -> Iterator[Replayed]:
 
 
 def _judge(app: App) -> Callable[[Run[object]], Replayed]:
-    functions: dict[str, tuple[WorkflowFunction[..., object], DurableFunction]] = {}
+    functions: dict[str, DurableFunction] = {}
 
     def judge(run: Run[object]) -> Replayed:
         info = run.describe()
@@ -61,14 +61,13 @@ def _judge(app: App) -> Callable[[Run[object]], Replayed]:
             reason = f"the app has no durable function {info.workflow!r}"
             return Replayed(run.id, info.workflow, info.status, "skipped", reason)
         if info.workflow not in functions:
-            functions[info.workflow] = (workflow, DurableFunction(workflow.__wfe_workflow__))
-        params = [param.name for param in workflow.signature.params]
-        history = (Told(item.type, item.activation, item.time_ms, item.data) for item in run.history())
-        try:
-            found = recorded(history, params, info.key or "")
-        except InvalidInput as error:
-            return Replayed(run.id, info.workflow, info.status, "skipped", str(error))
-        reason = check(functions[info.workflow][1], run.id, found)
+            functions[info.workflow] = DurableFunction(workflow.__wfe_workflow__)
+        past = run.past(recorded=True)
+        if not past.record:
+            reason = f"it is a graph, which this app has as a durable function {info.workflow!r}"
+            return Replayed(run.id, info.workflow, info.status, "skipped", reason)
+        found = Recorded(decode_record(past.record), past.had, past.status if past.status in ENDED else "")
+        reason = check(functions[info.workflow], run.id, found)
         return Replayed(run.id, info.workflow, info.status, "differs" if reason else "same", reason)
 
     return judge

@@ -130,9 +130,9 @@ class AsyncRun(Generic[R_co]):
         await self._connection.ask(Kind.FORK, body, partition=partition)
         return AsyncRun(self._connection, new_id, self._returns)
 
-    async def past(self, event: int | None = None) -> RunPast:
-        """The run's whole state as of one of its events (None: now)."""
-        body = StateQuery(self.id, event or 0)
+    async def past(self, event: int | None = None, *, recorded: bool = False) -> RunPast:
+        """The run's whole state as of one of its events (None: now); ``recorded``: what `wfe replay` needs of it."""
+        body = StateQuery(self.id, event or 0, recorded)
         return _decode_past(await self._connection.ask(Kind.STATE, body, partition=partition_of(self.id)))
 
     async def events(self, after: int = 0, limit: int = HISTORY_PAGE, *, wait: bool = False) -> EventsPage:

@@ -122,9 +122,9 @@ class Run(Generic[R_co]):
         """A new run from right before ``node`` first opened, or as of ``event``; see `AsyncRun.fork`."""
         return Run(self._loop, self._loop.call(self._run.fork(node=node, event=event, changes=changes, tags=tags)))
 
-    def past(self, event: int | None = None) -> RunPast:
-        """The run's whole state as of one of its events (None: now)."""
-        return self._loop.call(self._run.past(event))
+    def past(self, event: int | None = None, *, recorded: bool = False) -> RunPast:
+        """The run's whole state as of one of its events (None: now); ``recorded``: what `wfe replay` needs of it."""
+        return self._loop.call(self._run.past(event, recorded=recorded))
 
     @overload
     def history(self, follow: Literal[False] = False) -> list[HistoryItem]: ...

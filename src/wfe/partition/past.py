@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Raw
 
+from wfe.core.durable.records import record_of
 from wfe.core.groups import done_of, total_of
 from wfe.core.plan import Plan
 from wfe.model.blob import expand
@@ -13,8 +14,10 @@ from wfe.partition.views import waiting_for
 from wfe.wire.rounds import NULL, NodeState, RunPast
 
 
-def run_past(plan: Plan, run: RunState, event: int, time_ms: int) -> RunPast:
-    """The whole state of a run."""
+def run_past(plan: Plan, run: RunState, event: int, time_ms: int, *, recorded: bool = False) -> RunPast:
+    """The whole state of a run; or, ``recorded``, what its function would be re-run with."""
+    if recorded:
+        return _record(plan, run, event, time_ms)
     nodes = [
         NodeState(plan.nodes[index].id, act, "done", value=expand(value, run.blobs))
         for act, frame in sorted(run.frames.items())
@@ -37,6 +40,14 @@ def run_past(plan: Plan, run: RunState, event: int, time_ms: int) -> RunPast:
     output = expand(run.output, run.blobs) if run.output != NULL else Raw(bytes(NULL))
     given = expand(run.input, run.blobs)
     return RunPast(run.id, event, time_ms, run.status, run.round, given, nodes, signals, output, run.incident)
+
+
+def _record(plan: Plan, run: RunState, event: int, time_ms: int) -> RunPast:
+    past = RunPast(run.id, event, time_ms, run.status, run.round, NULL)
+    if run.durable is not None:
+        past.record = bytes(record_of(run, plan, time_ms, partial=False))
+        past.had = run.durable.taken
+    return past
 
 
 def _blocks(plan: Plan, run: RunState) -> list[NodeState]:

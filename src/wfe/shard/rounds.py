@@ -249,7 +249,7 @@ class Rounds:
             if not 1 <= at <= len(events):
                 raise InvalidInput(f"the run has events 1 to {len(events)}, not {at}", "event")
             point = core_rounds.point_after(past.plan, events[:at])
-            self._core.answer(client, header.request, run_past(past.plan, point.run, at, times[at - 1]))
+            self._core.answer(client, header.request, run_past(past.plan, point.run, at, times[at - 1], recorded=wanted.recorded))
 
         self._with_past(client, header, partition, wanted.run_id, apply, now_ms)
 

@@ -46,10 +46,12 @@ class ForkRun(Struct, array_like=True):
 
 
 class StateQuery(Struct, array_like=True):
-    """A run as of one of its events (from 1; 0: now)."""
+    """A run as of one of its events (from 1; 0: now). ``recorded``: what a durable function would be re-run with, in
+    place of what is open and has values."""
 
     run_id: str
     event: int = 0
+    recorded: bool = False
 
 
 class NodeState(Struct, array_like=True):
@@ -78,3 +80,7 @@ class RunPast(Struct, array_like=True):
     """Buffered signals by name: how many."""
     output: Raw = NULL
     incident: str = ""
+    record: bytes = b""
+    """An encoded `DurableRecord`; empty: nobody asked, or it is a graph."""
+    had: int = 0
+    """Ends of calls that the function has had."""

@@ -22,11 +22,11 @@ from support.durable import (
 )
 from support.shards import Host
 from wfe.model.definition import Definition, SubWorkflow, Task
-from wfe.model.durable import TASK_PREFIX
+from wfe.model.durable import TASK_PREFIX, DurableRecord
 from wfe.model.ids import mint_run_id, partition_of
 from wfe.wire import messages as m
 from wfe.wire.frames import Kind, header
-from wfe.wire.rounds import Change, ForkRun, RetryRun
+from wfe.wire.rounds import Change, ForkRun, RetryRun, RunPast, StateQuery
 
 
 def agent(order: int) -> Function:
@@ -316,3 +316,39 @@ def test_a_record_that_fits_into_no_frame_ends_its_run_and_holds_up_nobody(
     plain = host.start("plain", 1).run_id
     host.settle()
     assert host.output(plain) == 6
+
+
+def recorded(host: DurableHost, run_id: str) -> tuple[DurableRecord, int, str]:
+    past = host.ask(Kind.STATE, partition_of(run_id), StateQuery(run_id, recorded=True), RunPast)
+    assert past.nodes == []
+    return decode(past.record, type=DurableRecord), past.had, past.status
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["open", "ended"])
+def test_what_a_function_would_be_re_run_with_is_told_of_forked_and_retried_runs_too(ended: bool) -> None:
+    host = DurableHost(shaky=shaky)
+    host.tasks["shaky"] = doing = Shaky()
+    host.hello()
+    run_id = host.start("shaky", 3).run_id
+    host.settle()
+    record, had, status = recorded(host, run_id)
+    assert ([call.name for call in record.calls], had, status) == (["add", "shaky"], 2, "failed")
+    fork = mint_run_id(partition_of(run_id), host.now_ms, 77)
+    host.ask(Kind.FORK, partition_of(run_id), ForkRun(run_id, fork, "shaky"), m.StartOutcome)
+    host.ask(Kind.RETRY, partition_of(run_id), RetryRun(run_id, "c1"))
+    if ended:
+        doing.works = True
+        host.settle()
+    for each in (run_id, fork):
+        record, had, _ = recorded(host, each)
+        assert decode(record.input) == {"order": 3}
+        assert had <= len(record.completions) <= len(record.calls)
+        assert [call.name for call in record.calls][:had] == ["add", "shaky"][:had]
+        assert not ended or (had, decode(record.completions[-1].value)) == (2, 40)
+
+
+def test_a_graph_has_no_record(host: DurableHost) -> None:
+    host.hello()
+    run_id = host.start("plain", 1).run_id
+    host.settle()
+    assert host.ask(Kind.STATE, partition_of(run_id), StateQuery(run_id, recorded=True), RunPast).record == b""

@@ -15,7 +15,7 @@ from wfe.model.policy import ErrorInfo
 from wfe.wire.durable import Called
 from wfe.worker.durable.failures import exception_of, home_of
 from wfe.worker.durable.functions import DurableFunction
-from wfe.worker.durable.replay import Told, check, recorded
+from wfe.worker.durable.replay import Recorded, check
 from wfe.worker.failure import error_info
 
 __all__ = ["play"]
@@ -76,8 +76,7 @@ def test_a_run_is_replayed_with_the_same_code_in_a_file_of_another_name(play, lo
     new = load("moved_code_v1")
     monkeypatch.delitem(sys.modules, "moved_code")
 
-    events = [Told("RunStarted", 0, engine.began_ms, {"input": engine.input_value}), *engine.events]
-    found = recorded([*events, Told("RunEnded", 0, engine.now_ms, {"status": "completed"})], ["i"])
+    found = Recorded(engine.record(), engine.taken, "completed")
     assert check(DurableFunction(new.moved.__wfe_workflow__), "run-1", found) == ""
 
 

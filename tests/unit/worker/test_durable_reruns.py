@@ -7,9 +7,7 @@ import time
 from typing import Any
 
 import durable_functions as functions
-import pytest
 
-import wfe
 from support.durable_engine import Engine, asked, play, using, value
 from wfe.errors import TimedOut
 from wfe.limits import DURABLE_TURN_MAX_MS
@@ -17,7 +15,7 @@ from wfe.wire import durable as wire
 from wfe.worker.deadlines import DeadlineBoard
 from wfe.worker.durable.functions import DurableFunction
 from wfe.worker.durable.instance import Instance
-from wfe.worker.durable.replay import Told, check, recorded
+from wfe.worker.durable.replay import Recorded, check
 from wfe.worker.durable.turns import Turns
 from wfe.worker.failure import error_info
 
@@ -282,22 +280,15 @@ def test_the_error_of_a_task_keeps_its_place_in_the_tree_of_classes():
     assert isinstance(exception_of(error_info(UnicodeDecodeError("ascii", b"", 0, 1, "bad"))), ValueError)
 
 
-# ---- replay from histories
-
-
-def told(engine: Engine, status: str) -> list[Told]:
-    """The engine's run as a history shows it; each call ended after the turn that made it."""
-    events = [Told("RunStarted", 0, engine.began_ms, {"input": engine.input_value})]
-    events += engine.events
-    return [*events, Told("RunEnded", 0, engine.now_ms, {"status": status})] if status else events
+# ---- recorded runs against other code
 
 
 def replayed(engine: Engine, function: Any, status: str) -> str:
-    found = recorded(told(engine, status), ["items"])
+    found = Recorded(engine.record(), engine.taken, status)
     return check(DurableFunction(function.__wfe_workflow__), "run-1", found)
 
 
-def test_a_recorded_run_is_replayed_from_its_history(play, using):
+def test_a_recorded_run_is_replayed(play, using):
     engine = play(functions.one_after_the_other, ["a", "bb"])
     engine.run(price=len)
     assert replayed(engine, functions.one_after_the_other, "completed") == ""
@@ -324,11 +315,6 @@ def test_a_run_that_waits_is_replayed_as_far_as_it_came(play, using):
         return await functions.price(items[0])
 
     assert "it does not make call 1, task price" in replayed(engine, using(shorter), "")
-
-
-def test_a_history_that_took_over_another_is_not_judged():
-    with pytest.raises(wfe.InvalidInput, match="retried or forked"):
-        recorded([Told("RunRestored", 0, 0, {})], [])
 
 
 def test_code_that_ends_when_a_function_is_let_go_sees_the_functions_loop(play, using):
