@@ -56,9 +56,9 @@ class Sent(list[tuple[bytes, list[bytes]]]):
 class PlayedShard:
     """`run` keeps runs of one definition in flight until so many have ended."""
 
-    def __init__(self, directory: Path, *, durability: Durability = "none") -> None:
+    def __init__(self, directory: Path, *, durability: Durability = "none", epoch: int = 1) -> None:
         options = ShardOptions(
-            index=0, epoch=1, data=str(directory), partitions=list(range(PARTITIONS)), partitions_total=PARTITIONS,
+            index=0, epoch=epoch, data=str(directory), partitions=list(range(PARTITIONS)), partitions_total=PARTITIONS,
             durability=durability,
         )  # fmt: skip
         world = shard_disk(options)
@@ -68,10 +68,10 @@ class PlayedShard:
         self._reader = world.reader(lambda token, result, error: None)
         self._stores, self._log = stores, world.log
         self.back, self.workers = Sent(), Sent()
-        disk = Disk(ShardLog(world.log, 1), stores, self._writer, self._reader)
+        disk = Disk(ShardLog(world.log, epoch), stores, self._writer, self._reader)
         self._ids, self._requests = itertools.count(1), itertools.count(1)
         self.now_ms = 1_700_000_000_000
-        settings = Settings(0, 1, PARTITIONS)
+        settings = Settings(0, epoch, PARTITIONS)
         self.shard = Shard(settings, disk, options.partitions, self.back, self.workers, lambda: 0.5, self.now_ms)
         hello = WorkerHello("", "worker", [(name, 1) for name in TASKS], 16)
         self._worker(Kind.WORKER_HELLO, hello)

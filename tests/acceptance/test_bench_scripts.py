@@ -19,6 +19,7 @@ import pages  # noqa: E402
 import run as whole  # noqa: E402
 import scale  # noqa: E402
 from wfe.client.bench import replay  # noqa: E402
+from wfe.limits import RUN_CHUNKS_MAX  # noqa: E402
 
 _spec = importlib.util.spec_from_file_location("peers_run", ROOT / "bench" / "peers" / "run.py")
 assert _spec is not None
@@ -55,6 +56,13 @@ def test_runs_that_wait_are_there_after_a_restart(monkeypatch: pytest.MonkeyPatc
 def test_a_killed_shard_answers_for_its_open_runs():
     found = scale.measure("kill", 100, 20, durability="os")
     assert found["first_result_s"] >= found["serving_again_s"] > 0
+
+
+def test_a_long_run_keeps_little_in_memory_and_comes_back():
+    found = script("long_run.py", "--events", "20000")
+    assert found["tenths"][-1]["events"] > 19_000
+    assert all(tenth["chunks_in_memory"] <= RUN_CHUNKS_MAX + 300 for tenth in found["tenths"])
+    assert found["tenths"][-1]["snapshot_bytes"] < 2 * found["tenths"][0]["snapshot_bytes"]
 
 
 def test_nothing_that_was_accepted_is_lost_under_overload():
