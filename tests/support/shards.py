@@ -51,21 +51,25 @@ class Host:
         tasks: Mapping[str, Callable[..., Any]] | None = None,
         partitions: list[int] | None = None,
         seed: int = 1,
+        beside: Host | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.settings = dict(settings or {})
-        self.disk = SimDisk(SeededRandom(seed))
+        self.index = 0 if beside is None else beside.index + 1
+        self.disk = SimDisk(SeededRandom(seed)) if beside is None else beside.disk
         self.definitions = {d.workflow: d for d in definitions}
         self.tasks = dict(tasks or {})
         self.owned = list(range(PARTITIONS)) if partitions is None else partitions
         self.now_ms = 1_000_000_000
-        self.epoch = 0
+        self.epoch = 100 * self.index
         self.executions: list[tuple[str, str, int]] = []
         self.outcomes: dict[str, m.RunOutcome] = {}
         self.mail: list[list[bytes]] = []
         self.replies: list[tuple[int, Any]] = []
         self.backup: list[tuple[int, Any]] = []
         """What the shard told the coordinator about backups."""
+        self.moves: list[tuple[int, tuple[int, int]]] = []
+        """What the shard told the coordinator about partitions that move: HANDED or ADOPTED, number and partition."""
         self._requests = itertools.count(1)
         self._random = itertools.count(1)
         self.boot()
@@ -81,14 +85,21 @@ class Host:
         self.writer = SimWriter(raw, lambda token, error: self.completions.append(("w", token, None, error)))
         self.reader = SimReader(lambda token, found, error: self.completions.append(("r", token, found, error)))
         stores = {number: PartitionStore(store, number, PARTITIONS) for number, store in raw.items()}
-        log = self.disk.log("log")
+        log = self.disk.log(self.log_name)
         self.copying: SimReader | None = None
-        copier = ShardCopier(0, log, raw, self._copy_thread, lambda *news: self.completions.append(("c", *news)))
-        disk = Disk(ShardLog(log, self.epoch), stores, self.writer, self.reader, copier)
-        settings = Settings(0, self.epoch, PARTITIONS, TOKEN, **self.settings)
+        copier = ShardCopier(
+            self.index, log, raw, self._copy_thread, lambda *news: self.completions.append(("c", *news))
+        )
+        shard_log = ShardLog(log, self.epoch)
+        disk = Disk(shard_log, stores, self.writer, self.reader, copier, raw, lambda n, _: self.disk.store(f"p{n}"))
+        settings = Settings(self.index, self.epoch, PARTITIONS, TOKEN, **self.settings)
         self.shard = Shard(settings, disk, self.owned, self.back, self.workers, lambda: 0.5, self.now_ms)
         self.results_seq = 0
         self.blobs: dict[bytes, BlobWindow[Raw]] = {}
+
+    @property
+    def log_name(self) -> str:
+        return f"log{self.index or ''}"
 
     def _copy_thread(self, done: Callable[..., None]) -> SimReader:
         self.copying = SimReader(done)
@@ -99,8 +110,9 @@ class Host:
         return self.copying is not None and self.copying.step()
 
     def crash(self) -> None:
-        """kill -9 and start again."""
-        self.disk.crash()
+        """kill -9 and start again, with the partitions that it has by now."""
+        self.owned = sorted(self.shard.core.disk.stores)
+        self.disk.crash(self.log_name, *(f"p{number}" for number in self.owned))
         self.boot()
 
     def turn(self) -> None:
@@ -143,7 +155,7 @@ class Host:
         """What `wfe verify` would say of log and stores, with the findings in the assertion."""
         held: dict[Any, int] = {}
         findings = [f for number in self.owned for f in verify_store(self.disk.store(f"p{number}"), held)]
-        scan = scan_log(self.disk.log("log"))
+        scan = scan_log(self.disk.log(self.log_name))
         findings += scan.findings + verify_join(scan, held, self.owned)
         assert not findings
         return True
@@ -159,6 +171,8 @@ class Host:
                 self._resolve(decode(parts[1], type=m.Resolve))
             elif kind in (Kind.MAIL, Kind.MAIL_ACK):
                 self.mail.append(parts)
+            elif kind in (Kind.HANDED, Kind.ADOPTED):
+                self.moves.append((kind, tuple(decode(parts[1]))))
             elif kind in (Kind.QUIET, Kind.CUT_BEGUN, Kind.CUT_DONE):
                 self.backup.append((kind, decode(parts[1], type=CutDone if kind == Kind.CUT_DONE else Barrier)))
 
