@@ -29,7 +29,7 @@ def _run_restored(run: RunState, plan: Plan, event: RunRestored, enabled: Enable
         setattr(run, name, getattr(state, name))
     run.round = event.round
     run.status = RUNNING
-    enabled.clear()
+    enabled[:] = event.enabled
 
 
 def _node_skipped(run: RunState, plan: Plan, event: NodeSkipped, enabled: Enabled) -> None:

@@ -39,6 +39,7 @@ from wfe.model.state import ENDED, FAILED, RUN_DEADLINE, RUNNING, RunState
 from wfe.model.tables import put
 
 _encode = msgspec.msgpack.Encoder().encode
+_LOCKED = "the run was inside a lock that other runs share, and has lost it: fork from before the lock"
 _NEAR_MAX, _NEAR_AMONG_MAX = 10, 500
 _decode_any = msgspec.msgpack.Decoder().decode
 
@@ -60,6 +61,8 @@ def point_after(plan: Plan, events: Sequence[ev.RunEvent]) -> Point:
     for event in events:
         if type(event) is FiringsOpened:
             opened = list(range(event.base, event.base + len(event.members)))
+        elif isinstance(event, RunRestored):
+            opened = list(event.opened)
         elif isinstance(event, BoundaryArmed) and event.firing in opened:
             opened.remove(event.firing)
         elif opened and not isinstance(event, (BoundaryArmed, BoundaryReached, FiringReleased)):
@@ -110,9 +113,9 @@ def retry(turn: Turn, events: Sequence[ev.RunEvent], command_id: str = "") -> No
     failed = {key for key, _ in before.run.faults}
     point = point_after(plan, _without_faults(plan, lived, failed))
     reopen = _begin_anew(point, plan, failed, turn.now_ms, same_run=True)
-    turn.emit(RunRestored(turn.now_ms, run.round + 1, Raw(_encode(point.run))))
+    turn.emit(RunRestored(turn.now_ms, run.round + 1, Raw(_encode(point.run)), "", 0, reopen, point.opened))
     _applied(turn, command_id)
-    _go_on(turn, reopen, point.opened)
+    _go_on(turn, point.opened)
 
 
 def _last_end(events: Sequence[ev.RunEvent]) -> int:
@@ -146,8 +149,8 @@ def fork(turn: Turn, point: Point, origin: str, at: int) -> None:
         durable.go_on(turn, again)
         return
     reopen = _begin_anew(point, turn.plan, set(), turn.now_ms, same_run=False)
-    turn.emit(RunRestored(turn.now_ms, 0, Raw(_encode(point.run)), origin, at))
-    _go_on(turn, reopen, point.opened)
+    turn.emit(RunRestored(turn.now_ms, 0, Raw(_encode(point.run)), origin, at, reopen, point.opened))
+    _go_on(turn, point.opened)
 
 
 def fork_point(plan: Plan, events: Sequence[ev.RunEvent], *, node: str = "", event: int = 0) -> tuple[Point, int]:
@@ -172,6 +175,8 @@ def fork_point(plan: Plan, events: Sequence[ev.RunEvent], *, node: str = "", eve
     if plan.durable:
         cut = durable.between_turns(events, cut)
     point = point_after(plan, events[:cut])
+    if point.run.shared_locks:
+        raise RunClosed(_LOCKED)
     if point.run.status in ENDED:
         raise InvalidInput(f"the run has ended by event {cut}: fork from an earlier one, or from a node", "from")
     return point, cut
@@ -182,7 +187,7 @@ def _those_near(there: Collection[str], name: str) -> str:
     known = list(islice(there, _NEAR_AMONG_MAX))
     near = get_close_matches(name[:NAME_CHARS_MAX], known, n=_NEAR_MAX, cutoff=0.5)
     shown = [*near, *(each for each in known if each not in near)][:_NEAR_MAX]
-    more = f" and {len(there) - len(shown)} more" if len(there) > len(shown) else ""
+    more = f" and {len(there) - len(shown)} more" * (len(there) > len(shown))
     return f"it has: {', '.join(shown)}{more}" if shown else "it has none"
 
 
@@ -191,8 +196,7 @@ def set_value(plan: Plan, run: RunState, path: str, value: Any) -> None:
 
     InvalidInput when there is nothing of that path.
     """
-    head, _, rest = path.partition(".")
-    keys = rest.split(".") if rest else []
+    head, *keys = path.split(".")
     if head == "input":
         run.input = _changed(expand(run.input, run.blobs), keys, value, path)
         return
@@ -315,7 +319,7 @@ def _begin_anew(point: Point, plan: Plan, failed: set[int], now_ms: int, *, same
     run = point.run
     reopen = list(point.enabled)
     if run.shared_locks:
-        raise RunClosed("the run was inside a lock that other runs share, and has lost it: fork from before the lock")
+        raise RunClosed(_LOCKED)
     for key in run.open:
         run.open[key] += 1
         run.failures.pop(key, None)
@@ -360,13 +364,12 @@ def _reopen(run: RunState, plan: Plan, key: int, reopen: list[int]) -> None:
     reopen.append(key)
 
 
-def _go_on(turn: Turn, reopen: list[int], opened: list[int]) -> None:
+def _go_on(turn: Turn, opened: list[int]) -> None:
     """The point may lie in the middle of a turn: what the rest of that turn brought about follows here as well."""
     run, stride = turn.run, turn.plan.stride
     for timer, due_ms in run.timers.items():
         turn.arm(due_ms, timer)
     turn.ready.extend(run.open)
-    turn.enabled.extend(reopen)
     turn.enabled.extend(~key for key in (*run.groups, *run.loops))
     for act, frame in run.frames.items():
         turn.enabled.extend(~(act * stride + index) for index, left in frame.pending.items() if left == 0)

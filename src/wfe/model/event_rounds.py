@@ -15,7 +15,8 @@ class RunRestored(Event, frozen=True, array_like=True, tag=30):
     """The run goes on from this state: after its failure in a new ``round``, or as a fork of ``origin``.
 
     ``snapshot`` is an encoded `RunState`, of which everything is taken but what names the run. ``at``: the number of
-    the origin's last event that counts.
+    the origin's last event that counts. ``enabled``: places that open next, which a state does not hold; ``opened``:
+    firings of nets whose boundary events are watched next.
     """
 
     time_ms: int
@@ -23,6 +24,8 @@ class RunRestored(Event, frozen=True, array_like=True, tag=30):
     snapshot: Raw
     origin: str = ""
     at: int = 0
+    enabled: list[int] = []
+    opened: list[int] = []
 
 
 class NodeSkipped(Event, frozen=True, array_like=True, tag=31):

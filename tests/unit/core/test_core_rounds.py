@@ -7,13 +7,14 @@ from msgspec import Raw
 
 from support.rounds import OTHER_ID, check_replay, forked, retried, skipped
 from support.runs import RunDriver, encode, error_of
-from wfe.core import decide
+from wfe.core import decide, rounds
 from wfe.errors import InvalidInput, RunClosed
 from wfe.model.definition import (
     Block,
     Branch,
     Catch,
     Definition,
+    Lock,
     Map,
     Parallel,
     Set,
@@ -72,6 +73,23 @@ def test_a_fork_from_every_event_gives_what_the_run_gave() -> None:
         fork.finish()
         assert fork.output == origin.output, f"forked after event {event}: {origin.events[event - 1]}"
         check_replay(fork)
+
+
+def test_a_fork_of_a_fork_goes_on_from_where_the_first_one_began() -> None:
+    origin = RunDriver(BUSY, 3, TASKS).finish()
+    for event in range(1, len(origin.events)):
+        first = forked(origin, event=event)
+        begun = forked(first, event=2)
+        check_replay(begun)
+        assert begun.finish().output == origin.output, f"fork of a fork from event {event}, {origin.events[event - 1]}"
+
+
+def test_a_fork_from_inside_a_lock_of_all_runs_is_refused_before_anything_begins() -> None:
+    locked = Definition("locked", nodes=(Lock(id="lock", names=("till",), do=(task("inner", x=1),)),))
+    driver = RunDriver(locked, None, TASKS)
+    assert driver.run.shared_locks
+    with pytest.raises(RunClosed, match="inside a lock"):
+        rounds.fork_point(driver.plan, driver.events, event=len(driver.events))
 
 
 def test_a_fork_from_a_node_runs_it_again_and_nothing_before_it() -> None:
