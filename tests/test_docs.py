@@ -163,13 +163,15 @@ def check_yaml(block: Block) -> None:
 
 
 def check_toml(page: Page, block: Block) -> None:
-    from wfe.config import SECTIONS, load_options
+    from wfe.config import ALERTS, SECTIONS, load_options, read_table
+    from wfe.gateway.alerts.rules import read_alerting
 
     tomllib.loads(block.text)
     file = page.directory / "block.toml"
     file.write_text(block.text, encoding="utf-8")
     for kind in SECTIONS:
         load_options(kind, file=file, environ={})
+    read_alerting(read_table(ALERTS, file=file, environ={}))
 
 
 def run_block(page: Page, block: Block, number: int) -> None:

@@ -25,7 +25,7 @@ from wfe.worker.link import LinkState, ShardLink
 
 _encode = msgspec.msgpack.Encoder().encode
 _OWN = frozenset(
-    ("time", "level", "logger", "event", "run", "node", "attempt", "process", "index", "trace", "exception")
+    ("time", "level", "logger", "event", "run", "node", "attempt", "process", "index", "trace_id", "exception")
 )
 """Fields of a line that are told apart from its text."""
 _LINES_MAX = 10_000
@@ -68,7 +68,7 @@ class LineBuffer:
             text = f"{text[:LOG_LINE_CHARS_MAX]} [{len(text) - LOG_LINE_CHARS_MAX} more characters]"
         line = LogLine(
             time.time_ns() // 1_000_000, str(event.get("level", "info")), text, str(event.get("logger", "")),
-            str(event.get("trace", "")),
+            str(event.get("trace_id", "")),
         )  # fmt: skip
         spec = job.spec
         self._add((spec.run_id, spec.node_id, spec.activation, spec.attempt), _encoded(line), 1, 0)

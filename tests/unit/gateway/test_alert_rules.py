@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from wfe.config import ALERTS, read_table
 from wfe.errors import ConfigError
 from wfe.gateway.alerts.rules import CONDITIONS, read_alerting
+
+CONFIGS = Path(__file__).parents[3] / "configs"
 
 GOOD = """
 every = "5s"
@@ -138,3 +142,11 @@ def test_mistakes_name_the_key_and_what_would_do(table: dict[str, Any], said: st
     with pytest.raises(ConfigError) as refused:
         read_alerting(table)
     assert said in str(refused.value)
+
+
+def test_the_rules_that_are_shipped_use_every_condition() -> None:
+    table = read_table(ALERTS, file=CONFIGS / "alerts.toml", environ={})
+    alerting = read_alerting(table)
+    assert {rule.when for rule in alerting.rules} == set(CONDITIONS)
+    assert {receiver.kind for receiver in alerting.receivers} == {"webhook", "email", "command"}
+    assert all(rule.to for rule in alerting.rules)

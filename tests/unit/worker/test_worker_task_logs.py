@@ -109,8 +109,10 @@ def test_secrets_are_masked_and_long_lines_cut():
     lines = LineBuffer(lambda text: text.replace("hunter2", "***"))
     say(lines, "login with hunter2", password="hunter2")
     say(lines, "x" * (LOG_LINE_CHARS_MAX + 5))
-    say(lines, "odd \udcff", exception="Traceback")
-    first, second, third = texts(everything(lines))
+    say(lines, "odd \udcff", exception="Traceback", trace_id="abc")
+    (batch,) = everything(lines)
+    first, second, third = texts([batch])
+    assert [line.trace for line in lines_of(batch)] == ["", "", "abc"]
     assert first == "login with *** password='***'"
     assert second.endswith("x [5 more characters]")
     assert third == "odd \\udcff\nTraceback"
