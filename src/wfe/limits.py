@@ -247,12 +247,12 @@ TALLIES_MAX: Final = 500
 """Workflows, and tasks of workflows, that a shard counts by name; further ones are counted together."""
 
 # The feed of all runs' events, per shard
-FEED_BYTES_MAX: Final = 8 * MIB
+FEED_BYTES_MAX: Final = 2 * MIB
 """Events that are kept while somebody watches; slower readers miss some."""
 FEED_IDLE_MS: Final = 30_000
 """Nothing is kept any more when nobody has asked for so long; clients repeat a question every 8 s."""
 FEED_PAUSE_MS: Final = 100
-FEED_PAGE_EVENTS: Final = 500
+FEED_PAGE_EVENTS: Final = 250
 FEED_PAGE_CHUNKS: Final = 500
 FEED_ANSWERS: Final = 2
 """Readers that get a page every FEED_PAUSE_MS, in turn: watchers cost a busy shard a few percent at most."""

@@ -46,6 +46,13 @@ def test_the_floor_alone_measures_every_shape():
     assert all(each["tasks_per_s"] > 0 < each["p50_ms"] <= each["p99_ms"] for each in found.values())
 
 
+def test_a_server_that_is_watched_and_traced_does_the_same():
+    found = script("watched.py", "--rounds", "1", "--runs", "30", "--sample", "1")
+    assert found["ratio"] > 0
+    assert set(found["cpu_us_per_task"]["watched"]) == {"coordinator", "gateway", "shard", "tracer", "worker"}
+    assert found["seen"]["scrapes"] > 0
+
+
 def test_runs_that_wait_are_there_after_a_restart(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(scale, "W1_ROUNDS", 1)
     found = scale.measure("waiting", 100, 20, durability="none")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -216,35 +217,51 @@ def history_events(plan: Plan, first_seq: int, chunk: EventChunk) -> list[Histor
 
 def history_event(plan: Plan, seq: int, time_ms: int, event: RunEvent) -> HistoryEvent:
     """One event: its type, its place, and its other fields by name."""
+    kind = type(event)
     fields: dict[str, Any] = {}
-    for name in event.__struct_fields__:
-        if name in _UNSHOWN:
-            continue
+    for name in _shown_fields(kind):
         value = getattr(event, name)
-        if name == "nodes":
-            value = [plan.nodes[index].id for index in value]
-        elif name == "timer":
-            value = "run" if value == RUN_DEADLINE else _node_id(plan, value // 2 % plan.stride)
-        elif name in ("member", "members"):
-            value = [plan.nodes[index].id for index in value] if name == "members" else plan.nodes[value].id
-        elif isinstance(value, Raw):
+        if type(value) is Raw:
             value = described(value)
-        elif name == "calls":
-            value = durable.made_words(value)
-        elif name == "status" and isinstance(event, CallEnded):
-            value = durable.end_words(event)
+        elif name in _IN_WORDS:
+            value = _IN_WORDS[name](plan, value)
         fields[name] = value
+    named = ""
+    if isinstance(event, CallEnded):
+        fields["status"], named = durable.end_words(event), event.name
     node = getattr(event, "node", None)
-    named = event.name if isinstance(event, CallEnded) else ""
     return HistoryEvent(
         seq,
         time_ms,
-        type(event).__name__,
+        kind.__name__,
         named or (_node_id(plan, node) if node is not None else ""),
         getattr(event, "act", 0),
         getattr(event, "attempt", 0),
         Raw(_encode(fields)),
     )
+
+
+@cache  # as many as there are types of events
+def _shown_fields(kind: type[RunEvent]) -> tuple[str, ...]:
+    return tuple(name for name in kind.__struct_fields__ if name not in _UNSHOWN)
+
+
+def _timer_words(plan: Plan, timer: int) -> str:
+    return "run" if timer == RUN_DEADLINE else _node_id(plan, timer // 2 % plan.stride)
+
+
+def _ids(plan: Plan, indices: Iterable[int]) -> list[str]:
+    return [plan.nodes[index].id for index in indices]
+
+
+_IN_WORDS: dict[str, Callable[[Plan, Any], Any]] = {
+    "nodes": _ids,
+    "members": _ids,
+    "member": lambda plan, index: plan.nodes[index].id,
+    "timer": _timer_words,
+    "calls": lambda plan, calls: durable.made_words(calls),
+}
+"""Fields that a history shows otherwise than the event has them."""
 
 
 def _node_id(plan: Plan, index: int) -> str:
