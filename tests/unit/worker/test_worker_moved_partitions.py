@@ -1,4 +1,4 @@
-"""A worker whose server was started again with another number of shards: partitions have other owners."""
+"""A worker whose partitions have other owners: after another number of shards, or a move while it works."""
 
 from __future__ import annotations
 
@@ -67,3 +67,40 @@ def test_what_is_held_and_not_acknowledged_goes_to_the_new_owners_when_there_are
     engine.ack(1, 2)
     assert engine.actor.links[1].unacknowledged() == 0
     assert engine.actor.held == 0
+
+
+def move(engine: Engine, partition: int, source: int, target: int) -> None:
+    engine.endpoints[source].partitions.remove(partition)
+    engine.endpoints[target].partitions.append(partition)
+    engine.sent.clear()
+    engine.welcome()
+
+
+def test_what_is_held_and_not_acknowledged_goes_along_with_a_partition_that_moves() -> None:
+    engine = joined(2)
+    engine.dispatch(1, 1, spec(run_in(3)), spec(run_in(3), attempt=2), spec(run_in(1)))
+    engine.end(result(run_in(3)), result(run_in(1)))
+    move(engine, 3, 1, 0)
+    held, ended = told(engine)
+    assert held == {0: [run_in(3)], 1: []}
+    assert ended == {0: [run_in(3)], 1: [run_in(1)]}
+
+
+def test_a_shard_whose_partitions_stay_is_not_greeted_again() -> None:
+    engine = joined(4)
+    move(engine, 3, 3, 0)
+    held, _ = told(engine)
+    assert set(held) == {0, 3}
+
+
+def test_while_a_partition_has_no_owner_its_tasks_stay_where_they_are() -> None:
+    engine = joined(2)
+    engine.dispatch(1, 1, spec(run_in(3)))
+    engine.endpoints[1].partitions.remove(3)
+    engine.sent.clear()
+    engine.welcome()
+    assert told(engine)[0] == {1: [run_in(3)]}
+    engine.endpoints[0].partitions.append(3)
+    engine.sent.clear()
+    engine.welcome()
+    assert told(engine)[0] == {0: [run_in(3)]}
