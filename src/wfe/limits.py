@@ -46,6 +46,8 @@ REGEX_BYTES_MAX: Final = MIB
 NAME_CHARS_MAX: Final = 200
 KEY_CHARS_MAX: Final = 400
 LOCK_CAPACITY_MAX: Final = 10_000
+LOCK_QUEUE_MAX: Final = 10_000
+"""Places that hold or await a lock that runs share; further ones fail as LockQueueFull."""
 LABELS_MAX: Final = 20
 """Labels, and resources, that one task asks for."""
 RESOURCE_AMOUNT_MAX: Final = 1_000_000_000_000_000
@@ -75,6 +77,10 @@ DURABLE_RECORD_BYTES_MAX: Final = 12 * MIB
 DURABLE_CANCEL_GRACE_MS: Final = 60_000
 """A durable function that is cancelled may clean up for this long; then its run ends as cancelled."""
 SIGNALS_BUFFERED_MAX: Final = 10_000
+COMMANDS_DEFERRED_MAX: Final = 10_000
+"""Commands that met a defect and wait for the run's resume, beyond which it takes no more signals."""
+SIGNALS_BUFFERED_BYTES_MAX: Final = 32 * MIB
+"""Signals of one run that nothing has taken yet, together."""
 COMMANDS_REMEMBERED_MAX: Final = 64
 """Outcomes of recent commands that a run keeps, so that a repeated command gets the same answer."""
 
@@ -249,6 +255,8 @@ TALLIES_MAX: Final = 500
 # The feed of all runs' events, per shard
 FEED_BYTES_MAX: Final = 2 * MIB
 """Events that are kept while somebody watches; slower readers miss some."""
+FEED_DECODED_BYTES_MAX: Final = MIB
+"""Of these the encoded bytes of events that are kept decoded, too: decoded they take about eight times as much."""
 FEED_IDLE_MS: Final = 30_000
 """Nothing is kept any more when nobody has asked for so long; clients repeat a question every 8 s."""
 FEED_PAUSE_MS: Final = 100
@@ -262,7 +270,7 @@ FEED_READERS_MAX: Final = 100
 TRACES_KEPT_MAX: Final = 10_000
 """Ends of traced runs that a shard keeps for whoever exports them."""
 TRACES_PAGE: Final = 500
-"""Questions that wait at once; whoever asked first is let go, and asks again."""
+"""Questions that wait at once; whoever asked first is told to come back."""
 
 # What tasks print and log
 LOG_LINE_CHARS_MAX: Final = 10_000

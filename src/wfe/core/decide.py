@@ -265,9 +265,9 @@ def _raise(turn: Turn, act: int, index: int, error: ErrorInfo) -> None:
     turn.emit(FaultRaised(index, act, error))
 
 
-def lock_given(turn: Turn, key: int, lock: str) -> bool:
-    """A lock that all runs share was given to a block of this run. False when it is not wanted any more."""
-    given = locks.lock_given(turn, key, lock)
+def lock_given(turn: Turn, key: int, lock: str, *, refused: bool = False) -> bool:
+    """A lock that all runs share was given to a block of this run, or refused. False: it is not wanted any more."""
+    given = locks.lock_given(turn, key, lock, refused=refused)
     advance(turn)
     return given
 
@@ -362,8 +362,8 @@ def apply(turn: Turn, command: Command) -> None:
             child_started(turn, key, child, started)
         case Control(action, command_id, compensate):
             control(turn, action, command_id, compensate=compensate)
-        case LockGotten(key, lock):
-            lock_given(turn, key, lock)
+        case LockGotten(key, lock, refused):
+            lock_given(turn, key, lock, refused=refused)
         case _:
             assert_never(command)
 
@@ -384,5 +384,5 @@ def quarantine(turn: Turn, message: str, command: Command | None = None) -> None
     ``command``: what met the defect, to be applied again then.
     """
     turn.emit(RunQuarantined(turn.now_ms, message))
-    if command is not None:
-        turn.emit(CommandDeferred(Raw(encode(command))))
+    if command is not None and (encoded := encode(command)) not in map(bytes, turn.run.deferred):
+        turn.emit(CommandDeferred(Raw(encoded)))  # once, however often somebody repeats it

@@ -19,11 +19,12 @@ from wfe.core.schemas import compile_schema
 from wfe.core.turn import Turn
 from wfe.core.values import decode
 from wfe.errors import Busy, InvalidInput, RunClosed
-from wfe.limits import SIGNALS_BUFFERED_MAX
+from wfe.limits import BLOB_BYTES_MIN, COMMANDS_DEFERRED_MAX, SIGNALS_BUFFERED_BYTES_MAX, SIGNALS_BUFFERED_MAX
+from wfe.model.blob import size_of
 from wfe.model.definition import Approval, Map, WaitSignal
 from wfe.model.event import CommandApplied, SignalArrived
 from wfe.model.event_kinds import SignalLost, SignalsDropped
-from wfe.model.state import ENDED, PAUSED, channel_name, channel_of
+from wfe.model.state import ENDED, PAUSED, RunState, channel_name, channel_of
 
 
 def signal(turn: Turn, name: str, payload: Raw, event_id: str, correlation: str = "") -> None:
@@ -40,13 +41,25 @@ def signal(turn: Turn, name: str, payload: Raw, event_id: str, correlation: str 
         turn.emit(CommandApplied(event_id))
         turn.emit(SignalLost(name, event_id, correlation))
         return
-    if sum(len(waiting) for waiting in run.signals.values()) >= SIGNALS_BUFFERED_MAX:
+    count = sum(len(waiting) for waiting in run.signals.values())
+    if count >= SIGNALS_BUFFERED_MAX or len(run.deferred) >= COMMANDS_DEFERRED_MAX:
         raise Busy(f"run {run.id} has {SIGNALS_BUFFERED_MAX} signals that nothing has taken yet", retry_after_s=1.0)
+    if count and _buffered_bytes(run, count) + len(payload) > SIGNALS_BUFFERED_BYTES_MAX:
+        message = f"run {run.id} has signals of {SIGNALS_BUFFERED_BYTES_MAX} bytes that nothing has taken yet"
+        raise Busy(message, retry_after_s=1.0)
     turn.emit(CommandApplied(event_id))
     turn.emit(SignalArrived(name, payload, event_id, correlation))
     if run.status != PAUSED:
         hand_over(turn)
         advance(turn)
+
+
+def _buffered_bytes(run: RunState, count: int) -> int:
+    """At least what the buffered signals take. Without blobs few can't be much: they are not looked at."""
+    blobs = run.blobs
+    if not blobs and count * BLOB_BYTES_MIN < SIGNALS_BUFFERED_BYTES_MAX // 2:
+        return 0
+    return sum(size_of(payload, blobs) for channel in run.signals.values() for _, payload in channel)
 
 
 def hand_over(turn: Turn) -> None:

@@ -71,10 +71,11 @@ class Control(Struct, frozen=True, array_like=True, tag=7):
 
 
 class LockGotten(Struct, frozen=True, array_like=True, tag=8):
-    """A lock that all runs share is held now."""
+    """A lock that all runs share is held now, or never will be (``refused``)."""
 
     key: int
     lock: str
+    refused: bool = False
 
 
 Command: TypeAlias = Begin | TaskEnded | TaskLost | Signal | ChildOver | ChildBegun | Control | LockGotten

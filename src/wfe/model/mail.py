@@ -74,12 +74,16 @@ class LockWanted(Struct, frozen=True, array_like=True, tag=5):
 
 
 class LockGiven(Struct, frozen=True, array_like=True, tag=6):
-    """The node holds the lock now. A run that does not want it any more has said so before (`LockReleased`)."""
+    """The node holds the lock now. A run that does not want it any more has said so before (`LockReleased`).
+
+    ``refused``: it never will, too many wait for it.
+    """
 
     run_id: str
     node: int
     act: int
     lock: str
+    refused: bool = False
 
 
 class LockReleased(Struct, frozen=True, array_like=True, tag=7):

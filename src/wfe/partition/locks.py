@@ -1,11 +1,13 @@
 """Locks that all runs of a namespace share: each lives in one partition, in the order in which places asked for it.
 
 Part of the partition's own record: folded from its events, asked for, given and released by mail. Invariants: the first
-in a queue holds the lock and has been told so by a letter of the same commit; a place is in a queue at most once.
+in a queue holds the lock and has been told so by a letter of the same commit; a place is in a queue at most once; a
+queue has at most LOCK_QUEUE_MAX places, further ones are refused by mail.
 """
 
 from __future__ import annotations
 
+from wfe.limits import LOCK_QUEUE_MAX
 from wfe.model.event import LockLeft, LockQueued
 from wfe.model.ids import partition_of
 from wfe.model.mail import LockGiven, LockReleased, LockWanted
@@ -17,7 +19,10 @@ def on_lock_mail(partition: Partition, body: LockWanted | LockReleased) -> None:
     queue = partition.record.locks.get(body.lock)
     known = queue is not None and place_of(body.run_id, body.node, body.act) in queue
     if isinstance(body, LockWanted):
-        if not known:
+        if not known and queue is not None and len(queue) >= LOCK_QUEUE_MAX:
+            refusal = LockGiven(body.run_id, body.node, body.act, body.lock, refused=True)
+            partition.post(partition_of(body.run_id), refusal)
+        elif not known:
             partition.emit(LockQueued(body.lock, body.run_id, body.node, body.act))
             if queue is None:
                 _give(partition, body.lock)

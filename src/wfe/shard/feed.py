@@ -16,10 +16,12 @@ import msgspec
 from msgspec import Struct, structs
 
 from wfe.core.plan import Plan
+from wfe.errors import Busy
 from wfe.limits import (
     FEED_ANSWERS,
     FEED_BYTES_MAX,
     FEED_DATA_BYTES_MAX,
+    FEED_DECODED_BYTES_MAX,
     FEED_IDLE_MS,
     FEED_PAGE_CHUNKS,
     FEED_PAGE_EVENTS,
@@ -34,6 +36,8 @@ from wfe.shard.core import ShardCore
 from wfe.wire.feed import FeedEvent, FeedPage, FeedQuery
 from wfe.wire.frames import Header, Kind
 from wfe.wire.messages import NULL
+
+FEED_RETRY_S = 1.0
 
 
 class _Chunk(Struct, gc=False):
@@ -53,6 +57,8 @@ class Feed:
         self._core = core
         self._ring: deque[_Chunk] = deque()
         self._size = 0
+        self._decoded: deque[_Chunk] = deque()
+        self._decoded_size = 0
         self._number = 0
         self._asked_ms = 0
         self.watched = False
@@ -75,8 +81,10 @@ class Feed:
             self._core.answer(client, header.request, self._page([], missed=query.cursor >= 0))
             return
         while len(self._readers) >= FEED_READERS_MAX:
-            oldest = next(iter(self._readers))
-            del self._readers[oldest]
+            client_before, request = next(iter(self._readers))
+            del self._readers[client_before, request]
+            message = f"{FEED_READERS_MAX} others watch this shard: ask again"
+            self._core.refuse(client_before, request, Busy(message, retry_after_s=FEED_RETRY_S))
         self._readers[who] = (query, now_ms)
 
     def committed(self, touched: Iterable[Entry]) -> None:
@@ -116,7 +124,8 @@ class Feed:
     def _begin_anew(self) -> None:
         """A number is skipped, so that cursors of before do not seem to go on."""
         self._ring.clear()
-        self._size = 0
+        self._decoded.clear()
+        self._size = self._decoded_size = 0
         self._number += 1
 
     def _missed(self, query: FeedQuery) -> bool:
@@ -136,7 +145,7 @@ class Feed:
         for index in range(offset, min(len(self._ring), offset + FEED_PAGE_CHUNKS)):
             chunk = self._ring[index]
             if not query.workflow or chunk.workflow == query.workflow:
-                found = _events_of(chunk, types)
+                found = _events_of(chunk, self._decode(chunk), types)
                 missed = missed or len(found) > FEED_PAGE_EVENTS
                 events += found[:FEED_PAGE_EVENTS]
             cursor = chunk.number
@@ -144,9 +153,20 @@ class Feed:
                 break
         return self._page(events, missed=missed, cursor=cursor)
 
+    def _decode(self, chunk: _Chunk) -> EventChunk:
+        """Once for all readers, unless they are far apart: decoded events are large."""
+        if chunk.decoded is None:
+            chunk.decoded = decode_events(chunk.data)
+            self._decoded.append(chunk)
+            self._decoded_size += len(chunk.data)
+            while self._decoded_size > FEED_DECODED_BYTES_MAX and len(self._decoded) > 1:
+                before = self._decoded.popleft()
+                before.decoded = None
+                self._decoded_size -= len(before.data)
+        return chunk.decoded
 
-def _events_of(chunk: _Chunk, types: frozenset[str]) -> list[FeedEvent]:
-    decoded = chunk.decoded = chunk.decoded or decode_events(chunk.data)
+
+def _events_of(chunk: _Chunk, decoded: EventChunk, types: frozenset[str]) -> list[FeedEvent]:
     found: list[FeedEvent] = []
     for place, event in enumerate(decoded.events):
         if len(found) > FEED_PAGE_EVENTS:

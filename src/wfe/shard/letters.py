@@ -70,7 +70,7 @@ def command_of(entry: Entry, letter: Mail, body: ToRun) -> Command:
         return Control(body.action, f"mail-{letter.sender}-{letter.seq}", body.compensate)
     key = body.act * entry.plan.stride + body.node
     if isinstance(body, LockGiven):
-        return LockGotten(key, body.lock)
+        return LockGotten(key, body.lock, body.refused)
     if isinstance(body, ChildStarted):
         return ChildBegun(key, body.child, body.started)
     return ChildOver(key, body.child, body.status, body.output, body.error)

@@ -152,6 +152,22 @@ class TestShared:
         assert not self.give(run)
         assert not run.run.open
 
+    def test_a_refusal_fails_the_block_and_nothing_is_held(self):
+        catch = Catch(id="c", errors=("LockQueueFull",), do=(self.NODE,))
+        run = self.asking(catch, task("after", "inc", x=1))
+        run.command(lambda turn: decide.lock_given(turn, run.place("l"), self.NAME, refused=True))
+        assert running(run) == {"after"}
+        assert not run.run.locks
+        assert not run.run.shared_locks
+        assert run.replayed() == run.run
+
+    def test_a_refusal_that_nobody_catches_fails_the_run(self):
+        run = self.asking()
+        run.command(lambda turn: decide.lock_given(turn, run.place("l"), self.NAME, refused=True))
+        assert run.run.status == "failed"
+        assert run.run.error is not None
+        assert run.run.error.type == "LockQueueFull"
+
     def test_a_gift_during_a_pause_takes_effect_at_its_end(self):
         run = self.asking()
         run.control("pause", "p")

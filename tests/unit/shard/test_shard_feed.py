@@ -151,3 +151,31 @@ def test_many_readers_are_answered_in_turn() -> None:
         shard.turn()
         answered.append(sum(shard.reply(number, FeedPage) is not None for number in numbers))
     assert answered == [2, 4, 5, 5]
+
+
+def test_whoever_must_make_room_for_another_reader_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "FEED_READERS_MAX", 2)
+    shard = host()
+    page = first(shard)
+    numbers = [shard.request(Kind.FEED, 0, FeedQuery(page.cursor, page.epoch)) for _ in range(3)]
+    shard.turn()
+    error = shard.reply(numbers[0])
+    assert (error.code, error.retry_after_ms > 0) == ("busy", True)
+    shard.start("waiting")
+    shard.now_ms += FEED_PAUSE_MS
+    shard.turn()
+    assert all(shard.reply(number, FeedPage).events for number in numbers[1:])
+
+
+def test_decoded_events_are_kept_for_a_bounded_part_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "FEED_DECODED_BYTES_MAX", 1_000)
+    shard = host()
+    page = first(shard)
+    for _ in range(50):
+        shard.start("waiting")
+    assert len(after(shard, page).events) >= 50
+    feed = shard.shard.feed
+    decoded = [chunk for chunk in feed._ring if chunk.decoded is not None]
+    assert 0 < sum(len(chunk.data) for chunk in decoded) <= 1_000
+    assert len(decoded) < len(feed._ring)
+    assert len(after(shard, page).events) >= 50, "what was let go of is decoded again"

@@ -64,6 +64,21 @@ def test_a_signal_is_not_lost():
     assert shard.outcomes[run_id].status == "completed"
 
 
+def test_a_command_that_somebody_repeats_is_kept_once():
+    shard = host()
+    run_id = shard.start("chain", 1).run_id
+    (spec,) = shard.dispatched()
+    with defect():
+        for _ in range(5):
+            shard.results([shard.execute(spec)])
+            shard.settle()
+    entry = next(p.entries[run_id] for p in shard.shard.core.partitions.values() if run_id in p.entries)
+    assert len(entry.run.deferred) == 1
+    control(shard, run_id, "resume")
+    shard.settle()
+    assert shard.output(run_id) == 4
+
+
 @pytest.mark.parametrize("crash", [False, True])
 def test_a_result_is_not_lost_and_its_task_runs_once(crash: bool):
     shard = host()

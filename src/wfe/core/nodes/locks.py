@@ -13,7 +13,7 @@ from wfe.core.plan import PlanNode
 from wfe.core.turn import Turn
 from wfe.core.values import evaluate
 from wfe.errors import ExpressionError
-from wfe.limits import KEY_CHARS_MAX
+from wfe.limits import KEY_CHARS_MAX, LOCK_QUEUE_MAX
 from wfe.model.definition import Lock
 from wfe.model.event import NodeDone
 from wfe.model.event_kinds import LockAsked, LockGranted
@@ -74,13 +74,18 @@ def grant_locks(turn: Turn) -> bool:
     return granted
 
 
-def lock_given(turn: Turn, key: int, lock: str) -> bool:
-    """The owner gave a shared lock. False: nobody wants it here any more (and the owner has been told)."""
+def lock_given(turn: Turn, key: int, lock: str, *, refused: bool) -> bool:
+    """The owner gave a shared lock, or refused it. False: nobody wants it here any more (the owner has been told)."""
     run = turn.run
     if run.shared_locks.get(key) != lock or run.locks.get(key, True):
         return False
     act, index = divmod(key, turn.plan.stride)
-    turn.emit(LockGranted(index, act))
+    if refused:
+        name = turn.plan.nodes[index].id
+        message = f"{LOCK_QUEUE_MAX} places wait for the lock of {name!r} already: start fewer at once, or use keys"
+        raise_fault(turn, act, turn.plan.nodes[index], "LockQueueFull", message)
+    else:
+        turn.emit(LockGranted(index, act))
     return True
 
 
