@@ -7,15 +7,15 @@ from collections import Counter
 import pytest
 
 from support.client_world import Dice, World, a_run
-from support.fake_front import FakeFront, decode
+from support.fake_front import FakeFront, decode, encode
 from wfe.client.questions import NEVER
 from wfe.client.session import PROBE_MS, SILENCE_MS
 from wfe.client.starts import START_WINDOW, Spread, frames_of
 from wfe.errors import Busy, Disconnected, InvalidInput, KeyConflict, Unauthorized, Unavailable, WfeError
 from wfe.limits import FRAME_MESSAGES_MAX
 from wfe.model.ids import partition_of, partition_of_key, time_of
-from wfe.wire.frames import Kind
-from wfe.wire.messages import ErrorReply, RunView, StartOutcome, StartRun
+from wfe.wire.frames import Kind, header
+from wfe.wire.messages import ErrorReply, RunView, ShardEndpoint, StartOutcome, StartRun, Welcome
 
 # ---- hello ----
 
@@ -314,3 +314,29 @@ def test_a_get_gives_the_run_as_the_server_sees_it() -> None:
     run_id = world.start(a_run(7)).runs[0].run_id
     answers = world.ask(Kind.GET, [run_id], partition=partition_of(run_id))
     assert decode(answers[0], RunView).id == run_id
+
+
+def test_what_was_asked_of_a_partition_that_moved_is_asked_again_at_once() -> None:
+    world = World(FakeFront(partitions=4))
+    shards = [ShardEndpoint(0, 1, "", "", True, [0, 2]), ShardEndpoint(1, 1, "", "", True, [1, 3])]
+
+    def welcome() -> None:
+        body = encode(Welcome(world.front.server, 4, world.front.time_ms, shards))
+        world.session.on_frame([header(Kind.WELCOME), body], world.now_ms)
+        world.run(0)
+
+    welcome()
+    world.front.run = lambda name, value: None
+    keys = {partition_of_key("default", "hello", key, 4): key for key in map(str, range(99))}
+    runs = [world.start(a_run(key=keys[partition])) for partition in (1, 2)]
+    world.front.drop = {Kind.GET}
+    world.ask(Kind.GET, [runs[1].runs[0].run_id], partition=2)
+    world.front.seen.clear()
+    welcome()
+    assert world.front.seen == [], "nothing is new"
+    shards[0].partitions.remove(2)
+    welcome()
+    assert world.front.seen == [], "it is on its way"
+    shards[1].partitions.append(2)
+    welcome()
+    assert [(kind, head.partition) for kind, head, _ in world.front.seen] == [(Kind.GET, 2), (Kind.AWAIT, 2)]
