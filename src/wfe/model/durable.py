@@ -118,7 +118,7 @@ class DurableTurn(Struct, array_like=True):
 
 class TurnAhead(Struct, array_like=True):
     """A turn that a worker ran ahead, in `TaskResult.turn` of a task that the function called: on the task's result,
-    before that was recorded. It counts only if the task's end is the next thing that is recorded (`core.durable.ahead`).
+    before that was recorded. It counts only if the task's end is the next thing recorded (`core.durable.ahead`).
 
     ``attempt``: of the turn before it; ``made``: calls made before it; ``at_ms``: when the task ended, as the function
     saw it. ``status``, ``value``, ``error``: as of a turn's `TaskResult`.
@@ -146,7 +146,7 @@ class DurableCompletion(Struct, array_like=True, gc=False):
 
 class Called(Struct, array_like=True, gc=False):
     """A recorded call; its number is its position. ``options``: the body's Struct, encoded, while the call is open
-    (workers do not see it)."""
+    (workers do not see it); its input may be a blob. ``weight``: bytes that the state holds for that."""
 
     kind: int
     name: str
@@ -155,6 +155,7 @@ class Called(Struct, array_like=True, gc=False):
     status: int = OPEN
     timeout_ms: int = NO_TIMEOUT
     options: Raw = NULL
+    weight: int = 0
 
 
 class DurableRecord(Struct, array_like=True):
@@ -202,3 +203,5 @@ class DurableState(Struct, array_like=True):
     cancelled: bool = False
     seed: str = ""
     """Of a fork: the run that it comes from."""
+    open_bytes: int = 0
+    """Of the bodies of open calls, large ones that they share once."""

@@ -11,7 +11,7 @@ from wfe.core.durable.calls import approval_of, decode_child, decode_signal, dec
 from wfe.core.durable.places import MAIN, call_at, shown_name, state_of
 from wfe.core.durable.records import kind_of
 from wfe.core.plan import Plan
-from wfe.model.blob import expand
+from wfe.model.blob import described, expand
 from wfe.model.durable import (
     CALL_NAMES,
     CALL_SIGNAL,
@@ -84,9 +84,9 @@ def made_words(calls: tuple[CallMade, ...]) -> list[dict[str, Any]]:
     for made in calls:
         words: dict[str, Any] = {"kind": CALL_NAMES.get(made.kind, "call"), "name": made.name, "where": made.where}
         if made.kind == CALL_TASK:
-            words["input"] = decode_task(made.body).input
+            words["input"] = described(decode_task(made.body).input)
         elif made.kind in (CALL_WORKFLOW, CALL_START):
-            words |= {"input": decode_child(made.body).input, "child": made.child}
+            words |= {"input": described(decode_child(made.body).input), "child": made.child}
         elif made.kind == CALL_SIGNAL and (correlation := decode_signal(made.body).correlation):
             words["correlation"] = correlation
         if made.due_ms:

@@ -8,18 +8,23 @@ from msgspec import Raw, structs
 from support.durable import (
     DurableDriver,
     cancel,
+    child,
     continue_with,
+    decode,
     durable,
     encode,
     raw,
     signal,
     sleep,
+    start,
     task,
 )
-from wfe.core import decide
+from wfe.core import decide, rounds
 from wfe.core.durable.places import MAIN, state_of
+from wfe.core.durable.records import errand_of
 from wfe.core.validate import validate
 from wfe.limits import DURABLE_CANCEL_GRACE_MS
+from wfe.model.blob import expand
 from wfe.model.definition import Block, Task
 from wfe.model.durable import DONE, NONDETERMINISTIC, RUN_CANCELLED
 from wfe.model.policy import ErrorInfo
@@ -54,6 +59,40 @@ def test_too_much_recorded_fails_the_run_and_names_the_way_out(monkeypatch: pyte
     driver.end(0, "x" * 200)
     assert driver.run.error is not None
     assert driver.run.error.type == "RecordTooLarge"
+
+
+def test_large_arguments_are_kept_once_while_their_calls_are_open(driver: DurableDriver) -> None:
+    text = "x" * 50_000
+    driver.turn(task(0, text=text), task(1, text=text), child(2, "other", text=text), start(3, "another", text=text))
+    state = state_of(driver.run)
+    assert len(driver.run.blobs) == 1
+    assert 50_000 < state.open_bytes < 51_000
+    given = [errand_of(driver.run, driver.plan, driver.key(seq)).body.input for seq in (0, 1)]
+    assert [decode(expand(each, driver.run.blobs)) for each in given] == [{"text": text}] * 2
+    assert [decode(body.input)["text"] == text for _, body in driver.mail] == [True, True]
+    driver.end(0)
+    driver.end(1)
+    driver.turn(task(4, text=text))
+    assert len(encode(driver.events[-1])) < 1_000  # what the state has is no part of further events
+    for name in ("other", "another"):
+        driver.command(lambda t, name=name: rounds.skip(t, name, raw(None)))
+    driver.end(4)
+    assert state_of(driver.run).open_bytes == 0
+    checked(driver)
+
+
+def test_too_many_bytes_of_open_arguments_fail_the_run_and_name_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wfe.core.durable.turns.DURABLE_RECORD_BYTES_MAX", 300)
+    driver = DurableDriver(durable("order"), input=1)
+    driver.turn(task(0, text="x" * 200))
+    driver.end(0)
+    driver.turn(task(1, text="x" * 200))
+    assert driver.run.status == "running"
+    driver.end(1)
+    driver.turn(task(2, text="x" * 200), task(3, text="x" * 200))
+    assert driver.run.error is not None
+    assert driver.run.error.type == "ArgumentsTooLarge"
+    assert "pass paths or URLs" in driver.run.error.message
 
 
 def test_a_turn_that_does_not_fit_the_record_is_an_incident_that_can_be_resumed(driver: DurableDriver) -> None:

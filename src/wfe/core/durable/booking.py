@@ -5,12 +5,14 @@ Invariant: while the run is open, a turn is open (`MAIN` in ``run.open``) or the
 
 from __future__ import annotations
 
+from msgspec import Raw
 from msgspec.msgpack import Decoder
 
-from wfe.core.durable.places import MAIN, close_call, key_of, state_of
+from wfe.core.durable.places import MAIN, WITH_INPUT, close_call, key_of, state_of, with_input
 from wfe.core.evolve_kinds import take
 from wfe.core.places import Enabled, Evolve, forget, keep
 from wfe.core.plan import Plan
+from wfe.limits import BLOB_BYTES_MIN
 from wfe.model import event_durable as ev
 from wfe.model.blob import size_of
 from wfe.model.durable import (
@@ -84,8 +86,18 @@ def _open_call(run: RunState, key: int, state: DurableState, made: ev.CallMade) 
         status = ENDED
     if made.due_ms:
         run.timers = put(run.timers, key * 2 + (WAKE if kind == CALL_SLEEP else DEADLINE), made.due_ms)
-    options = made.body.copy() if status == OPEN else NULL
-    state.calls.append(Called(kind, made.name, made.version, made.where, status, made.timeout_ms, options))
+    options, weight = _kept(run, kind, made.body) if status == OPEN else (NULL, 0)
+    state.open_bytes += weight
+    state.calls.append(Called(kind, made.name, made.version, made.where, status, made.timeout_ms, options, weight))
+
+
+def _kept(run: RunState, kind: int, body: Raw) -> tuple[Raw, int]:
+    """A call's body for the state, and what it weighs there: large arguments are blobs."""
+    if len(body) < BLOB_BYTES_MIN or kind not in WITH_INPUT:
+        return body.copy(), len(body)
+    known = len(run.blobs)
+    options = with_input(kind, body, lambda given: keep(run, given))
+    return options, len(body) if len(run.blobs) > known else len(options)
 
 
 def _call_ended(run: RunState, plan: Plan, event: ev.CallEnded, enabled: Enabled) -> None:

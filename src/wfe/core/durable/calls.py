@@ -9,14 +9,15 @@ from msgspec import Raw, structs
 from msgspec.msgpack import Decoder
 
 from wfe.core.decisions import check_decision, outcome_of
-from wfe.core.durable.places import MAIN, call_at, state_of
+from wfe.core.durable.places import MAIN, WITH_INPUT, call_at, state_of, with_input
 from wfe.core.faults import end_run, withdrawing
 from wfe.core.plan import Plan, PlanNode
 from wfe.core.retry import retry_delay_ms
 from wfe.core.turn import Turn
-from wfe.core.values import decode
+from wfe.core.values import decode, slim
 from wfe.errors import InvalidInput
 from wfe.limits import (
+    BLOB_BYTES_MIN,
     DURABLE_RECORD_BYTES_MAX,
     DURATION_MAX_MS,
     KEY_CHARS_MAX,
@@ -75,6 +76,8 @@ _BODIES = {
 def made_of(turn: Turn, command: DurableCommand, act: int) -> CallMade:
     """A call with its outcomes. Raises what `MALFORMED` names, or ValueError, for one that makes no sense."""
     kind, body, due_ms, child = command.kind, command.body, 0, ""
+    if kind in WITH_INPUT and len(body) >= BLOB_BYTES_MIN and turn.run.blobs:
+        body = with_input(kind, body, lambda given: slim(turn.run, given))
     if kind in _BODIES:
         _BODIES[kind](body)
     elif kind == CALL_SLEEP:
@@ -146,8 +149,9 @@ def _begin_child(turn: Turn, key: int, made: CallMade) -> None:
 def _send_start(turn: Turn, key: int, child: str, body: ChildBody, *, awaited: bool) -> None:
     run = turn.run
     call = call_at(run, turn.plan, key)
+    given = expand(body.input, run.blobs)
     start = ChildStart(
-        child, call.name, call.version, body.input, run.namespace, key=body.key, priority=run.priority,
+        child, call.name, call.version, given, run.namespace, key=body.key, priority=run.priority,
         principal=run.principal, parent=run.id, parent_node=0, parent_act=key // turn.plan.stride,
         depth=run.depth + 1 if awaited else 0, detached=not awaited, trace=of_child(run.trace, run.id),
     )  # fmt: skip

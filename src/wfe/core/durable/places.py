@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from msgspec import Raw, structs
+from msgspec.msgpack import Decoder, Encoder
+
 from wfe.core.places import disarm, forget
 from wfe.core.plan import Plan
-from wfe.model.durable import CALL_NAMES, CALL_WORKFLOW, NULL, Called, DurableState
+from wfe.model.durable import (
+    CALL_NAMES,
+    CALL_START,
+    CALL_TASK,
+    CALL_WORKFLOW,
+    NULL,
+    Called,
+    ChildBody,
+    DurableState,
+    TaskBody,
+)
 from wfe.model.event_durable import CallMade
 from wfe.model.state import RunState
 
+WITH_INPUT = frozenset((CALL_TASK, CALL_WORKFLOW, CALL_START))
+"""Calls whose bodies hold arguments."""
+_decode_task, _decode_child, _encode = Decoder(TaskBody).decode, Decoder(ChildBody).decode, Encoder().encode
 MAIN = 0
 """The place of the function itself: the only node of its definition, in the root frame."""
 
@@ -28,6 +46,12 @@ def call_at(run: RunState, plan: Plan, key: int) -> Called:
     state = run.durable
     assert state is not None, "the run is a graph"
     return state.calls[key // plan.stride - state.base]
+
+
+def with_input(kind: int, body: Raw, change: Callable[[Raw], Raw]) -> Raw:
+    """The body of a call with other arguments."""
+    found = _decode_task(body) if kind == CALL_TASK else _decode_child(body)
+    return Raw(_encode(structs.replace(found, input=change(found.input))))
 
 
 def shown_name(call: Called | CallMade) -> str:
@@ -51,6 +75,9 @@ def close_call(run: RunState, plan: Plan, key: int, status: int) -> None:
     call = call_at(run, plan, key)
     call.status = status
     call.options = NULL
+    if call.weight:
+        state_of(run).open_bytes -= call.weight
+        call.weight = 0
 
 
 def awaited_children(run: RunState, plan: Plan) -> list[tuple[int, str]]:

@@ -77,4 +77,4 @@ def record_of(run: RunState, plan: Plan, now_ms: int, *, partial: bool) -> Raw:
 
 
 def _shown(call: Called) -> Called:
-    return structs.replace(call, options=NULL) if call.status == OPEN else call
+    return structs.replace(call, options=NULL, weight=0) if call.status == OPEN else call

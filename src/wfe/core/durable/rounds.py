@@ -30,7 +30,7 @@ from wfe.model.tables import put
 
 _encode = Encoder().encode
 _OF_CALLS = (CallEnded, ev.TaskFailed, ev.TaskReopened, ev.TaskHandedOut)
-_AFTER_A_TURN = ("TooManyCalls", "stuck")
+_AFTER_A_TURN = ("TooManyCalls", "ArgumentsTooLarge", "stuck")
 
 
 def restart_point(plan: Plan, events: Sequence[ev.RunEvent], before: RunState) -> tuple[Sequence[ev.RunEvent], bool]:

@@ -21,6 +21,7 @@ from wfe.core.values import encode
 from wfe.limits import (
     DURABLE_CALLS_MAX,
     DURABLE_CANCEL_GRACE_MS,
+    DURABLE_RECORD_BYTES_MAX,
     ERROR_MESSAGE_CHARS_MAX,
     LOSSES_MAX,
 )
@@ -98,6 +99,13 @@ def _take(turn: Turn, attempt: int, done: _Done, status: int, value: Raw, error:
         return
     _book(turn, attempt, done)
     if turn.run.status in ENDED:
+        return
+    if state_of(turn.run).open_bytes > DURABLE_RECORD_BYTES_MAX:
+        message = (
+            f"the arguments of its open calls have more than {DURABLE_RECORD_BYTES_MAX} bytes together: await some "
+            "before it makes more, or pass paths or URLs"
+        )
+        end_run(turn, FAILED, error=_error(turn, "ArgumentsTooLarge", message))
         return
     if done.next_input is not None and status == SUSPENDED:
         _continue(turn, attempt, done.next_input)
