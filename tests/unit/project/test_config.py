@@ -128,7 +128,7 @@ def test_the_commented_example_shows_every_setting_with_its_default(config_file)
         assert load_options(kind, file=file, environ={}) == kind()
     shown = set(re.findall(r"^# (\w+) = ", (CONFIGS / "wfe.toml").read_text(), flags=re.M))
     public = {f.removesuffix("_ms").removesuffix("_bytes") for kind in SECTIONS for f in kind.__struct_fields__}
-    assert public - shown == {"parent_fd", "alone", "token", "index", "worker", "local", "board", "gateway"}
+    assert public - shown == {"parent_fd", "alone", "token", "index", "worker", "local", "board", "gateway", "alerts"}
 
 
 def test_a_secret_comes_from_the_environment_else_from_the_secrets_directory(tmp_path):
