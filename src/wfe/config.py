@@ -104,7 +104,7 @@ class ShardOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     parent_fd: int = -1
     retention_ms: int = 0
     disk_budget_bytes: int = 0
-    """This shard's share."""
+    """Of the whole server."""
     task_logs_bytes: int = LOG_DISK_BYTES
     """Of all shards."""
 

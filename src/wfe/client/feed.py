@@ -18,6 +18,7 @@ from wfe.errors import Disconnected, InvalidInput, RequestError, Unavailable, Wf
 from wfe.limits import PARTITIONS_MAX
 from wfe.wire.feed import FeedPage, FeedQuery
 from wfe.wire.frames import Kind
+from wfe.wire.messages import Welcome
 
 RETRY_S = 0.5
 _decode_page = decoder_of(FeedPage)
@@ -103,15 +104,6 @@ class Feeding:
                 poll.cancel()
             await asyncio.gather(*polls, return_exceptions=True)
 
-    def _partition_of(self, shard: int, shards: frozenset[int]) -> int:
-        """A shard is asked by any of its partitions, which may move. Unavailable: it has none at the moment."""
-        owned = {each.index: each.partitions for each in self._open().welcome.shards}
-        if owned.keys() != shards:
-            raise RequestError("the server has other shards now: follow the events anew")
-        if not owned[shard]:
-            raise Unavailable(f"shard {shard} has no partition")
-        return owned[shard][0]
-
     async def _poll(
         self,
         shard: int,
@@ -126,7 +118,7 @@ class Feeding:
             query = FeedQuery(place[1], place[0], types, workflow)
         while True:
             try:
-                partition = self._partition_of(shard, shards)
+                partition = a_partition_of(shard, shards, self._open().welcome)
                 page = _decode_page(await self._open().ask(Kind.FEED, query, partition=partition, forever=True))
                 if page.shard != shard:
                     raise Unavailable("the partition has moved to another shard")
@@ -138,3 +130,16 @@ class Feeding:
                 return
             query = FeedQuery(page.cursor, page.epoch, types, workflow)
             await pages.put(page)
+
+
+def a_partition_of(shard: int, shards: frozenset[int], welcome: Welcome) -> int:
+    """A shard is asked by any of its partitions, which may move. Unavailable: it has none at the moment.
+
+    RequestError: the server has other shards than ``shards`` by now.
+    """
+    owned = {each.index: each.partitions for each in welcome.shards}
+    if owned.keys() != shards:
+        raise RequestError("the server has other shards now: ask anew")
+    if not owned[shard]:
+        raise Unavailable(f"shard {shard} has no partition")
+    return owned[shard][0]

@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from wfe.client.connection import Connection
+from wfe.client.feed import a_partition_of
 from wfe.client.replies import decoder_of
-from wfe.errors import Disconnected, RequestError, Unavailable, WfeError
+from wfe.errors import Disconnected, Unavailable, WfeError
 from wfe.wire.frames import Kind
 from wfe.wire.traces import TracesPage, TracesQuery
 
@@ -27,13 +28,9 @@ class Traced:
 
     async def ended_traces(self) -> AsyncGenerator[TracesPage, None]:
         """Traced runs that have ended, of all shards. Endless. RequestError when the server has other shards now."""
-        shards = {shard.index: shard.partitions for shard in self._open().welcome.shards}
+        shards = frozenset(shard.index for shard in self._open().welcome.shards)
         pages: asyncio.Queue[TracesPage | WfeError] = asyncio.Queue(1)
-        polls = [
-            asyncio.ensure_future(self._poll_traces(index, partitions[0], pages))
-            for index, partitions in shards.items()
-            if partitions
-        ]
+        polls = [asyncio.ensure_future(self._poll_traces(index, shards, pages)) for index in sorted(shards)]
         try:
             while True:
                 page = await pages.get()
@@ -45,13 +42,16 @@ class Traced:
                 poll.cancel()
             await asyncio.gather(*polls, return_exceptions=True)
 
-    async def _poll_traces(self, shard: int, partition: int, pages: asyncio.Queue[TracesPage | WfeError]) -> None:
+    async def _poll_traces(
+        self, shard: int, shards: frozenset[int], pages: asyncio.Queue[TracesPage | WfeError]
+    ) -> None:
         query = TracesQuery()
         while True:
             try:
+                partition = a_partition_of(shard, shards, self._open().welcome)
                 page = _decode_page(await self._open().ask(Kind.TRACES, query, partition=partition, forever=True))
                 if page.shard != shard:
-                    raise RequestError("the server has other shards now: ask anew")
+                    raise Unavailable("the partition has moved to another shard")
             except (Unavailable, Disconnected):
                 await asyncio.sleep(RETRY_S)
                 continue

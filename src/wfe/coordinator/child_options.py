@@ -44,7 +44,7 @@ def shard_options(
         lease_ms=options.lease_ms,
         recovery_grace_ms=options.recovery_grace_ms,
         retention_ms=options.retention_ms,
-        disk_budget_bytes=options.disk_budget_bytes * len(partitions) // partitions_total,
+        disk_budget_bytes=options.disk_budget_bytes,
         task_logs_bytes=options.task_logs_bytes,
         trace_share=options.otel_sample if options.otel else -1.0,
         log_level=options.log_level,

@@ -37,7 +37,8 @@ class DiskBudget:
     def _found(self, used_bytes: int, now_ms: int) -> None:
         core = self._core
         self._is_looking = False
-        budget_bytes = core.settings.disk_budget_bytes
+        settings = core.settings
+        budget_bytes = settings.disk_budget_bytes * max(1, len(core.partitions)) // settings.partitions_total
         core.host["disk_used_bytes"] = used_bytes
         core.budget_spent = used_bytes >= budget_bytes
         self._retention.hurry = used_bytes >= budget_bytes * BUDGET_HURRY_PERCENT // 100

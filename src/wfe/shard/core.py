@@ -57,7 +57,8 @@ class Settings:
     retention_ms: int = 0
     """How long runs are kept that have ended, unless their definition says it; 0: for ever."""
     disk_budget_bytes: int = 0
-    """What its log and stores may hold before new runs are refused; 0: whatever the disk has."""
+    """What logs and stores of the server may hold before new runs are refused (it has its partitions' share of that);
+    0: whatever the disk has."""
     tail_bytes: int = TAIL_BYTES
     """While the load is high, runs get this much of the log's length to end before they are written."""
     replayed_at_once: int = REPLAYED_AT_ONCE

@@ -6,7 +6,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from support.shard_cases import chain, host, waiting
-from support.shards import Host, encode
+from support.shards import PARTITIONS, Host, encode
 from wfe.limits import BUDGET_LOOK_MS, RETENTION_MS_MIN, SWEEP_MS
 from wfe.wire import messages as m
 from wfe.wire.frames import Kind
@@ -34,6 +34,20 @@ def test_when_the_budget_is_used_up_new_runs_are_refused_and_the_others_end():
     shard.shard.core.settings.disk_budget_bytes = 1 << 30
     look(shard)
     assert shard.start("waiting").created
+
+
+def test_a_shard_has_the_share_of_its_partitions():
+    shard = host(partitions=[0])
+    shard.start("waiting")
+    shard.checkpoint()
+    look(shard)
+    shard.shard.core.settings.disk_budget_bytes = 1
+    look(shard)
+    used_bytes = shard.shard.core.host["disk_used_bytes"]
+    for share, spent in ((used_bytes - 1, True), (used_bytes + 1, False)):
+        shard.shard.core.settings.disk_budget_bytes = PARTITIONS * share
+        look(shard)
+        assert shard.shard.core.budget_spent is spent
 
 
 def test_when_room_is_scarce_expired_runs_leave_without_waiting_for_their_turn():
