@@ -72,6 +72,9 @@ class Instance:
         self._main: asyncio.Task[Any] | None = None
         self._made: list[Called] = []
         self._waiting: dict[int, asyncio.Future[Any] | Timer] = {}
+        self.awaited: Collection[int] = self._waiting
+        """Numbers of the calls that the function waits for."""
+        self.name = function.name
         self._given_up: set[int] = set()
         self._commands: list[DurableCommand] = []
         self._recorded: Sequence[Called] = ()
@@ -132,16 +135,16 @@ class Instance:
 
     def go_on(self, record: DurableRecord) -> Answer:
         """A further turn: what is new in the record is delivered."""
-        return self._go_on(record.completions[self.taken - record.since_completion :])
+        return self._go_on(self._loop.inside, record.completions[self.taken - record.since_completion :])
 
     def go_ahead(self, seq: int, value: Raw, at_ms: int) -> Answer:
-        """A further turn on a call that is done, but not recorded yet."""
-        return self._go_on((DurableCompletion(seq, DONE, value, at_ms=at_ms),))
+        """A further turn on a call that is done, but not recorded yet. The outer loop was put aside (`loop`)."""
+        return self._go_on(self._loop.enter, (DurableCompletion(seq, DONE, value, at_ms=at_ms),))
 
-    def _go_on(self, completions: Sequence[DurableCompletion]) -> Answer:
+    def _go_on(self, enter: Callable[..., None], completions: Sequence[DurableCompletion]) -> Answer:
         self._commands = []
         try:
-            self._loop.inside(self._deliver, completions)
+            enter(self._deliver, completions)
         except Restless as error:
             return Answer(FAILED, self._commands, self.taken, error=error_info(error, self._node_id), over=True)
         return self._answer()
@@ -165,18 +168,9 @@ class Instance:
                     self._last_words = repr(error)
 
     @property
-    def name(self) -> str:
-        return self._function.name
-
-    @property
     def made(self) -> int:
         """Calls of this round."""
         return len(self._made)
-
-    @property
-    def awaited(self) -> Collection[int]:
-        """Numbers of the calls that the function waits for."""
-        return self._waiting
 
     def kind_of(self, seq: int) -> int:
         return self._made[seq].kind
@@ -342,7 +336,7 @@ class Instance:
     def _check(self) -> None:
         if self._closed:
             return
-        if asyncio._get_running_loop() is not self._loop:
+        if not self._loop.entered:
             raise places.mistake("this wf belongs to a durable function, and only its own code can use it")
 
     def _record(self, kind: int, name: str, version: int, body: Raw, timeout_ms: int, where: str) -> int:

@@ -37,6 +37,19 @@ _NUMBER_MASK = (1 << _NUMBER_BITS) - 1
 _logger = observe.get_logger("wfe.durable")
 
 
+class OuterLoopAside:
+    """While functions run: the loop that runs here, and its hooks, come back afterwards. Once for many functions."""
+
+    __slots__ = ("_hooks", "_loop")
+
+    def __enter__(self) -> None:
+        self._loop, self._hooks = asyncio._get_running_loop(), sys.get_asyncgen_hooks()
+
+    def __exit__(self, *error: object) -> None:
+        sys.set_asyncgen_hooks(*self._hooks)
+        asyncio._set_running_loop(self._loop)
+
+
 class Restless(Exception):
     """The function goes round and round without ever waiting."""
 
@@ -103,7 +116,11 @@ class DurableLoop(asyncio.AbstractEventLoop):
 
     def inside(self, work: Callable[..., None], *args: Any) -> None:
         """Does something with this loop as the running one."""
-        outer, hooks = asyncio._get_running_loop(), sys.get_asyncgen_hooks()
+        with OuterLoopAside():
+            self.enter(work, *args)
+
+    def enter(self, work: Callable[..., None], *args: Any) -> None:
+        """As `inside`, for who has put the outer loop aside already."""
         asyncio._set_running_loop(self)
         sys.set_asyncgen_hooks(None, self._end_generator)
         self._thread = threading.get_ident()
@@ -111,8 +128,11 @@ class DurableLoop(asyncio.AbstractEventLoop):
             work(*args)
         finally:
             self._thread = 0
-            sys.set_asyncgen_hooks(*hooks)
-            asyncio._set_running_loop(outer)
+
+    @property
+    def entered(self) -> bool:
+        """Whether the code that asks runs inside. Asking asyncio costs a call of the system."""
+        return self._thread == threading.get_ident()
 
     def run_ready(self) -> None:
         """As `pump`, for what happens inside already."""
@@ -155,7 +175,7 @@ class DurableLoop(asyncio.AbstractEventLoop):
     def call_soon_threadsafe(
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        if threading.get_ident() != self._thread:
+        if not self.entered:
             raise mistake("a durable function cannot be woken by a thread: put what the thread does into a task")
         return self.call_soon(callback, *args, context=context)
 

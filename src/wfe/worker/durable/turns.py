@@ -37,6 +37,7 @@ from wfe.worker.deadlines import DeadlineBoard
 from wfe.worker.durable.ahead import Live
 from wfe.worker.durable.functions import DurableFunction
 from wfe.worker.durable.instance import Instance
+from wfe.worker.durable.loop import OuterLoopAside
 from wfe.worker.durable.outcomes import Answer
 from wfe.worker.durable.watch import Watch
 from wfe.worker.failure import error_info, failure
@@ -151,13 +152,16 @@ class Turns:
             live = self._live.get(result.run_id)
             if live is not None and result.activation and (seq := live.ended(result.activation)) >= 0:
                 found.setdefault(live, []).append((seq, result))
-        for live, ends in found.items():
-            seq, result = ends[0]
-            alone = len(ends) == 1 and result.status == DONE and result.run_id not in self._queued
-            if alone and live.may_go(seq):
-                self._go_ahead(live, seq, result)
-            else:
-                live.left.update(seq for seq, _ in ends)
+        if not found:
+            return
+        with OuterLoopAside():
+            for live, ends in found.items():
+                seq, result = ends[0]
+                alone = len(ends) == 1 and result.status == DONE and result.run_id not in self._queued
+                if alone and live.may_go(seq):
+                    self._go_ahead(live, seq, result)
+                else:
+                    live.left.update(seq for seq, _ in ends)
 
     def _go_ahead(self, live: Live, seq: int, result: TaskResult) -> None:
         run_id = result.run_id
