@@ -15,6 +15,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from engines import client_of, memory, run, server
@@ -27,6 +28,7 @@ from wfe.errors import Busy, RunCancelled, RunFailed
 
 TICK_S = 0.01
 SAMPLES = 12
+PEAK_ROUNDS = 3
 Figures = dict[str, Any]
 
 
@@ -44,14 +46,11 @@ class Books:
 
 
 async def peak(client: AsyncClient, load: Load, seconds: float) -> float:
-    """Runs per second in a closed loop."""
-    runs, rate = load.at_once, 0.0
-    began = time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        part = await workloads.drive(client, load, runs)
-        rate = max(rate, runs / part.seconds)
-        runs = max(load.at_once, int(rate * seconds / 4))
-    return rate
+    """Runs per second in a closed loop: the median of a few rounds, once everybody is warm."""
+    await workloads.drive(client, load, load.at_once)  # the worker may still be starting
+    part = await workloads.drive(client, load, load.at_once)
+    runs = max(load.at_once, int(load.at_once / part.seconds * seconds / PEAK_ROUNDS))
+    return median([runs / (await workloads.drive(client, load, runs)).seconds for _ in range(PEAK_ROUNDS)])
 
 
 async def one(client: AsyncClient, workflow: str, books: Books) -> None:

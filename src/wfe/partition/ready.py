@@ -1,8 +1,10 @@
 """Ready tasks, by priority and kind: a view in memory, refilled from state after a restart.
 
-Order: higher priority first; within a priority the kinds of tasks (name, version) take turns, and within a kind
-first come, first served. Entries are not removed when a task is withdrawn: whoever takes one checks that its attempt
-is still open. Those that nobody takes are thrown out when they might be most of the queue (`compact`).
+Order: higher priority first; within a priority runs that are under way before runs that have just been started (else a
+server with too much to do begins everything and ends nothing), but for every eighth helping, so that these get their
+turn, too; then the kinds of tasks (name, version) take turns, and within a kind first come, first served. Entries are
+not removed when a task is withdrawn: whoever takes one checks that its attempt is still open. Those that nobody takes
+are thrown out when they might be most of the queue (`compact`).
 """
 
 from __future__ import annotations
@@ -21,6 +23,13 @@ Item = tuple[Entry, int]
 
 
 COMPACT_MIN = 10_000
+NEW_EVERY = 8
+"""Of so many helpings one begins with tasks of new runs."""
+
+
+def rank_of(priority: int, *, begun: bool) -> int:
+    """Where a task stands among others; ``begun``: its run is under way."""
+    return 2 * priority + begun
 
 
 class ReadyQueue:
@@ -29,16 +38,20 @@ class ReadyQueue:
     def __init__(self) -> None:
         self._levels: dict[int, dict[Kind, deque[Item]]] = {}
         self._order: list[int] = []
+        """Ranks, the highest first."""
+        self._new_first: list[int] = []
+        """The same, but of each priority the new runs in front."""
+        self._helpings = 0
         self._compact_at = COMPACT_MIN
         self.size = 0
         """Tasks in the queue, withdrawn ones included."""
 
-    def push(self, priority: int, kind: Kind, entry: Entry, key: int) -> None:
+    def push(self, rank: int, kind: Kind, entry: Entry, key: int) -> None:
         """Add a task at the end of its kind."""
-        level = self._levels.get(priority)
+        level = self._levels.get(rank)
         if level is None:
-            level = self._levels[priority] = {}
-            self._order = sorted(self._levels, reverse=True)
+            level = self._levels[rank] = {}
+            self._sort()
         queue = level.get(kind)
         if queue is None:
             queue = level[kind] = deque()
@@ -48,8 +61,9 @@ class ReadyQueue:
     def take(self, kinds: frozenset[Kind], count: int) -> list[Item]:
         """At most ``count`` tasks of these kinds; which are withdrawn is for the caller to see."""
         taken: list[Item] = []
-        for priority in self._order:
-            level = self._levels[priority]
+        self._helpings += 1
+        for rank in self._order if self._helpings % NEW_EVERY else self._new_first:
+            level = self._levels[rank]
             for kind in list(level):
                 if kind not in kinds:
                     continue
@@ -67,24 +81,28 @@ class ReadyQueue:
         self.size -= len(taken)
         return taken
 
-    def put_back(self, priority: int, kind: Kind, entry: Entry, key: int) -> None:
+    def put_back(self, rank: int, kind: Kind, entry: Entry, key: int) -> None:
         """Return a task that was taken and could not be sent, to the front of its kind."""
-        self._levels.setdefault(priority, {}).setdefault(kind, deque()).appendleft((entry, key))
-        self._order = sorted(self._levels, reverse=True)
+        self._levels.setdefault(rank, {}).setdefault(kind, deque()).appendleft((entry, key))
+        self._sort()
         self.size += 1
+
+    def _sort(self) -> None:
+        self._order = sorted(self._levels, reverse=True)
+        self._new_first = sorted(self._levels, key=lambda rank: (-(rank >> 1), rank))
 
     def compact(self, wanted: Callable[[Entry, int], bool]) -> None:
         """When the queue has doubled, or nears what admission allows: keep only what is wanted, each once."""
         if self.size < self._compact_at:
             return
-        for priority, level in list(self._levels.items()):
+        for rank, level in list(self._levels.items()):
             for kind, queue in list(level.items()):
                 level[kind] = deque(item for item in dict.fromkeys(queue) if wanted(*item))
                 if not level[kind]:
                     del level[kind]
             if not level:
-                del self._levels[priority]
-        self._order = sorted(self._levels, reverse=True)
+                del self._levels[rank]
+        self._sort()
         self.size = size = sum(len(queue) for level in self._levels.values() for queue in level.values())
         room = (size + ADMIT_READY_MAX) // 2 if size < ADMIT_READY_MAX else size + size // 4
         self._compact_at = max(COMPACT_MIN, min(2 * size, room))
@@ -106,7 +124,7 @@ class ReadyQueue:
 
     def waiting(self, kinds: Collection[Kind]) -> list[Kind]:
         """Those of these kinds that have tasks, in the order in which they are to be served."""
-        found = (kind for priority in self._order for kind, queue in self._levels[priority].items() if queue)
+        found = (kind for rank in self._order for kind, queue in self._levels[rank].items() if queue)
         return list(dict.fromkeys(kind for kind in found if kind in kinds))
 
     def kinds(self) -> Iterable[Kind]:

@@ -17,7 +17,7 @@ from wfe.limits import FRAME_MESSAGES_MAX, LOSSES_SUSPECT, TASK_INPUT_BYTES_MAX
 from wfe.model.needs import Needs
 from wfe.model.state import NULL, PAUSED
 from wfe.partition.entry import Entry, Lease
-from wfe.partition.ready import Item
+from wfe.partition.ready import Item, rank_of
 from wfe.partition.ready import Kind as TaskKind
 from wfe.shard.cargo import Cargo
 from wfe.shard.core import ShardCore, encode
@@ -185,7 +185,9 @@ class Dispatcher:
         """What did not fit into a frame stays at the front of its queue."""
         for item in reversed(items):
             entry, key = item
-            self._core.ready.put_back(entry.run.priority, self._turns.kind_of(entry, key), entry, key)
+            self._core.ready.put_back(
+                rank_of(entry.run.priority, begun=True), self._turns.kind_of(entry, key), entry, key
+            )
 
     # ---- suspects ---------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from wfe.model.event_durable import RoundContinued, TurnTaken
 from wfe.model.state import NULL, PAUSED, RUNNING
 from wfe.observe import Counters
 from wfe.partition.entry import Entry, Lease
-from wfe.partition.ready import Kind, ReadyQueue
+from wfe.partition.ready import Kind, ReadyQueue, rank_of
 from wfe.wire.messages import TaskResult, TaskSpec
 
 _NO_ARGUMENTS = Raw(b"\x80")
@@ -126,7 +126,7 @@ class Homes:
         waiting = self._ready.take(frozenset((kind,)), _ALL)
         for entry, key in waiting:
             if key in entry.run.open:
-                self._ready.push(entry.run.priority, _kind(entry, key), entry, key)
+                self._ready.push(rank_of(entry.run.priority, begun=True), _kind(entry, key), entry, key)
         return len(waiting)
 
 

@@ -144,8 +144,8 @@ class Turns:
         plan, run, leases, unclaimed = entry.plan, entry.run, entry.leases, entry.unclaimed
         kinds = self._kinds.get(plan.hash) or self.kinds(plan)
         stride = plan.stride
-        priority = run.priority
         core = self._core
+        rank = 2 * run.priority + (1 if entry.chunks or entry.stored or run.parent else 0)  # `rank_of`, without the call
         push = core.ready.push
         if core.stages is not None:
             core.stages.ready(entry, keys)
@@ -154,7 +154,7 @@ class Turns:
             if unclaimed and unclaimed.get(key) == run.open.get(key):
                 continue  # a worker may present it; what nobody presents is opened anew
             if key not in leases:
-                push(priority, self.kind_of(entry, key) if durable else kinds[key % stride], entry, key)
+                push(rank, self.kind_of(entry, key) if durable else kinds[key % stride], entry, key)
 
     def kind_of(self, entry: Entry, key: int) -> Kind:
         """The queue that an open place waits in."""
