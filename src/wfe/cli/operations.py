@@ -10,6 +10,8 @@ import click
 from wfe.cli.output import EXIT_FAILED, command, complain, print_fields, print_json, print_table, styled
 from wfe.cli.params import CONNECT_TIMEOUT_S, Duration, address_option, connected
 
+UNEVEN_PERCENT = 150
+"""From here on status says that the load could be spread better."""
 SHOWN_GAUGES = ("runs_open", "tasks_ready", "tasks_running")
 """What people see of a shard's gauges; ``--json`` has them all."""
 
@@ -66,6 +68,11 @@ def _print_status(document: dict[str, Any]) -> None:
     ]
     columns = ("SHARD", "STATE", "PID", "PARTITIONS", "RESTARTS", "OPEN", "READY", "RUNNING", "COMMIT P50/P99 MS")
     print_table(columns, rows, "no shards")
+    if document["moving"]:
+        click.echo(f"partitions on their way between shards: {', '.join(map(str, document['moving']))}")
+    if document["busiest_percent"] >= UNEVEN_PERCENT:
+        times = document["busiest_percent"] / 100
+        click.echo(f"one shard has {times:.1f} times its share of the load: see `wfe rebalance --dry-run`")
     click.echo()
     workers = [
         (

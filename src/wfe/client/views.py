@@ -219,6 +219,8 @@ def status_document(status: ServerStatus) -> dict[str, Any]:
         "durability": status.durability,
         "partitions": status.partitions,
         "workflows": status.workflows,
+        "moving": status.moving,
+        "busiest_percent": status.busiest_percent,
         "started_at": rfc3339(status.started_at),
         "shards": [_shard_document(shard) for shard in status.shards],
         "workers": [_named(worker) for worker in status.workers],

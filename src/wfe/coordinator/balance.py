@@ -29,6 +29,14 @@ def weights(partitions: int, loads: Iterable[PartitionLoad]) -> dict[int, float]
     return found
 
 
+def busiest_percent(owners: Mapping[int, int], shards: int, weight: Mapping[int, float]) -> int:
+    """What the shard with most to do has, of what a shard has on average."""
+    total = dict.fromkeys(range(shards), 0.0)
+    for partition, shard in owners.items():
+        total[shard] += weight[partition]
+    return round(100 * max(total.values()) * shards / sum(total.values()))
+
+
 def plan(owners: Mapping[int, int], shards: Iterable[int], weight: Mapping[int, float]) -> list[tuple[int, int]]:
     """``(partition, shard)`` moves between these shards, each partition at most once. Empty: it is as even as it gets.
 

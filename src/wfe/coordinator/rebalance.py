@@ -93,6 +93,11 @@ class Rebalancing:
         """Whether partitions are being moved."""
         return self._job is not None
 
+    def weights(self) -> dict[int, float]:
+        """What each partition is to its shard, as shards said last."""
+        loads = [load for shard in self._topology.shards if shard.stats for load in shard.stats.partitions]
+        return weights(self._topology.partitions, loads)
+
     # ---- clients ----------------------------------------------------------------------------------------------------
 
     def request(self, wanted: Rebalance, now_ms: int) -> RebalanceReport:
@@ -134,8 +139,7 @@ class Rebalancing:
             for each in topology.shards:
                 if not each.serving:
                     raise Unavailable(f"shard {each.index} does not serve: wait for it, or name the moves")
-            loads = [load for shard in topology.shards if shard.stats for load in shard.stats.partitions]
-            moves = plan(owners, range(len(topology.shards)), weights(topology.partitions, loads))
+            moves = plan(owners, range(len(topology.shards)), self.weights())
         return [Move(p, owners[p], target) for p, target in moves if owners[p] != target]
 
     # ---- moves ------------------------------------------------------------------------------------------------------

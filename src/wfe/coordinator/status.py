@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from wfe.coordinator.balance import busiest_percent
 from wfe.coordinator.supervision import ChildState
 from wfe.wire.messages import ServerStatus, WorkerStatus
 
@@ -44,6 +45,8 @@ def server_status(coordinator: Coordinator, server: str, now_ms: int) -> ServerS
         coordinator.deploys.count(),
         coordinator.site.address,
         coordinator.gateway.http,
+        sorted(topology.held),
+        busiest_percent(dict(enumerate(topology.owners)), len(topology.shards), coordinator.rebalancing.weights()),
     )
 
 

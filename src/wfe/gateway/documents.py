@@ -336,6 +336,10 @@ class ServerState(Struct):
     started_at: str | None
     shards: list[ShardState]
     workers: list[WorkerState]
+    moving: list[int] = []
+    """Partitions that are on their way from one shard to another."""
+    busiest_percent: int = 100
+    """What the shard with most to do has, of what a shard has on average."""
 
 
 class ShardList(Struct):

@@ -268,6 +268,10 @@ class ServerStatus(Struct, array_like=True):
     workflows: int = 0
     address: str = ""
     http: str = ""
+    moving: list[int] = []
+    """Partitions that are on their way from one shard to another."""
+    busiest_percent: int = 100
+    """What the shard with most to do has, of what a shard has on average."""
 
 
 # ---- worker <-> shard -----------------------------------------------------------------------------------------------

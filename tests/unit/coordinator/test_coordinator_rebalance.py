@@ -284,6 +284,17 @@ def test_idle_partitions_are_spread_evenly_and_what_is_even_stays() -> None:
     assert plan(owners, range(4), weights(8, [])) == []
 
 
+def test_status_tells_what_moves_and_how_uneven_the_load_is() -> None:
+    world = Moving()
+    world.ask((0, 1))
+    status = world.actor.status(world.now_ms)
+    assert (status.moving, status.busiest_percent) == ([0], 100)
+    world.handed(0, 1, 0)
+    world.adopted(1, 2, 0)
+    status = world.actor.status(world.now_ms)
+    assert (status.moving, status.busiest_percent) == ([], 150)
+
+
 def test_one_partition_that_has_all_the_load_is_left_alone() -> None:
     heavy = weights(4, [PartitionLoad(0, 1_000, 1_000_000)])
     moves = plan({0: 0, 1: 1, 2: 0, 3: 1}, range(2), heavy)
