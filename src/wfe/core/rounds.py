@@ -341,7 +341,7 @@ def _begin_anew(point: Point, plan: Plan, failed: set[int], now_ms: int, *, same
     reopen += run.held
     run.held.clear()
     run.status, run.incident = RUNNING, ""
-    return reopen
+    return [key for key in reopen if key >= 0 or ~key // plan.stride in run.frames or ~key < plan.stride]
 
 
 def _reopen(run: RunState, plan: Plan, key: int, reopen: list[int]) -> None:
