@@ -25,6 +25,8 @@ def advance(turn: Turn) -> None:
     run, plan = turn.run, turn.plan
     enabled = turn.enabled
     nodes, stride = plan.nodes, plan.stride
+    if not enabled and run.status == RUNNING and _rests(turn):
+        return
     if len(enabled) == 1 and (only := enabled[0]) >= 0 and _opens_at_once(turn, only):
         # The next task of a chain: what the loop below comes to when nothing else can move.
         enabled.clear()
@@ -92,10 +94,14 @@ def advance(turn: Turn) -> None:
 def _opens_at_once(turn: Turn, key: int) -> bool:
     """Whether a place is that of a task in a frame which nothing can keep from opening, and all that can move."""
     run, plan = turn.run, turn.plan
-    if run.status != RUNNING or run.faults or run.locks or turn.nets or run.compensating is not None:
-        return False
     act, index = divmod(key, plan.stride)
-    return plan.nodes[index].plain and act in run.frames
+    return plan.nodes[index].plain and act in run.frames and run.status == RUNNING and _rests(turn)
+
+
+def _rests(turn: Turn) -> bool:
+    """Whether nothing can move but what is enabled."""
+    run = turn.run
+    return not (run.faults or run.locks or turn.nets) and run.compensating is None
 
 
 def settle(turn: Turn) -> bool:

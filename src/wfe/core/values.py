@@ -24,6 +24,8 @@ decode = msgspec.msgpack.Decoder().decode
 _decode_members = msgspec.msgpack.Decoder(dict[str, Raw]).decode
 decode_items = msgspec.msgpack.Decoder(list[Raw]).decode
 Lookup = Callable[[str], Any]
+_PARAM, _ITEM, _INDEX = SourceKind.PARAM, SourceKind.ITEM, SourceKind.INDEX
+"""Members of an enum cost a look-up each time that they are named."""
 _decoded_last: dict[bytes, Any] = {}
 """By reference: a content has one name in all runs."""
 
@@ -89,24 +91,28 @@ def item_is_open(run: RunState, plan: Plan, scope: int, act: int) -> bool:
 
 def read(run: RunState, plan: Plan, scope: int, act: int, source: Source) -> Raw | None:
     """The encoded value of a source seen from an activation in a scope; None when there is none (yet)."""
-    if source.kind is SourceKind.PARAM:
+    kind = source.kind
+    if kind is _PARAM:
         if len(plan.params) == 1:
             return run.input
         return _decode_members(whole(run.input, run.blobs)).get(source.name)
     if scope != source.scope:
         act, scope = act_of_scope(run, plan, scope, act, source.scope), source.scope
-    if source.kind is SourceKind.ITEM:
+    if kind is _ITEM:
         return _item(run, group_key(run, plan, scope, act), act)
     frame = run.frames[act]
-    return encode_value(frame.index) if source.kind is SourceKind.INDEX else frame.values.get(source.node)
+    return encode_value(frame.index) if kind is _INDEX else frame.values.get(source.node)
 
 
 def _item(run: RunState, holder: int, act: int) -> Raw:
     """The item that an activation of a map's or a loop's body is about."""
     loop = run.loops.get(holder) if run.loops else None
-    if loop is None:
-        return item_of(run.groups[holder], item_index(run, holder, act), run.blobs)
-    return item_of(loop, run.frames[act].index, run.blobs)
+    if loop is not None:
+        return item_of(loop, run.frames[act].index, run.blobs)
+    group = run.groups[holder]
+    frame = run.frames.get(act)
+    index = act - group.base if frame is None else frame.index
+    return group.items[index] if group.items else item_of(group, index, run.blobs)
 
 
 def lookup_for(run: RunState, plan: Plan, scope: int, act: int, now_ms: int) -> Lookup:

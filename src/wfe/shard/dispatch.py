@@ -114,7 +114,7 @@ class Dispatcher:
             if size > link.credit_bytes and needs is None:
                 self._put_back(items[position:])
                 break
-            suspect = bool(run.losses) and run.losses.get(key, 0) >= LOSSES_SUSPECT
+            suspect = run.losses.get(key, 0) >= LOSSES_SUSPECT if run.losses else False
             if suspect and self._has_suspect(link):
                 self._aside.append((entry, key))
                 continue
