@@ -6,6 +6,7 @@ Invariant: every exception becomes an answer; one that nobody expected is logged
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -98,6 +99,8 @@ def problem_of(error: Exception) -> Problem:
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """The handler of every exception."""
     problem = problem_of(error)
+    if request.method in ("GET", "HEAD"):  # there is no document to point into
+        problem.errors = [_of_parameter(each, request.query_params) for each in problem.errors]
     if problem.status >= 500 and problem.status != 503:
         _log.error("a request failed", method=request.method, path=request.url.path, exc_info=error)
     headers = dict(getattr(error, "headers", None) or {})
@@ -120,6 +123,15 @@ def _problem(status: int, detail: str, code: str, errors: list[FieldProblem] | N
     return Problem(
         type=f"urn:wfe:problem:{code}", title=title, status=status, detail=detail, code=code, errors=errors or []
     )
+
+
+def _of_parameter(problem: FieldProblem, given: Mapping[str, Any]) -> FieldProblem:
+    """A problem of a request without a body: its field is a parameter, by the name that was given (one of ``tags`` is
+    a ``tag``)."""
+    name = problem.pointer.removeprefix("#/")
+    if not name or name == problem.pointer or "/" in name:
+        return problem
+    return FieldProblem(detail=problem.detail, parameter=name if name in given else name.removesuffix("s"))
 
 
 def _field_problems(error: Exception) -> list[FieldProblem]:

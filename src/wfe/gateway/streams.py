@@ -14,11 +14,13 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from wfe.client.feed import FeedItem, Places
 from wfe.client.runs import AsyncRun
 from wfe.client.views import event_document
+from wfe.errors import InvalidInput
 from wfe.gateway.documents import StreamedEvent
 from wfe.gateway.problems import BadRequest
 from wfe.gateway.sse import MEDIA_TYPE, EventStream, message
 from wfe.gateway.state import Gateway
 from wfe.gateway.verbs import get
+from wfe.limits import NAME_CHARS_MAX
 
 PAGE = 100
 TYPES_MAX = 50
@@ -78,9 +80,16 @@ async def follow_all(
 ) -> EventStream:
     """Endless."""
     cursor = request.headers.get("last-event-id", "").strip() or after
-    Places(cursor)  # a bad one is an answer, not a stream
+    try:
+        Places(cursor)  # a bad one is an answer, not a stream
+    except InvalidInput as error:
+        problem = "that is no place in the events: pass the id of one"
+        raise BadRequest(422, problem, parameter="after" if cursor == after else "Last-Event-ID") from error
     if len(types or ()) > TYPES_MAX:
         raise BadRequest(422, f"at most {TYPES_MAX} types", parameter="type")
+    for parameter, names in (("type", types or ()), ("workflow", (workflow or "",))):
+        if any(len(name) > NAME_CHARS_MAX for name in names):
+            raise BadRequest(422, f"a name has at most {NAME_CHARS_MAX} characters", parameter=parameter)
     client = gateway.client
 
     async def chunks() -> AsyncGenerator[bytes, None]:
