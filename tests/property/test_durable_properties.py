@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import wfe
 from support.durable_engine import Engine
-from wfe.model.durable import CANCELLED, DONE, FAILED
+from wfe.model.durable import CALL_TASK, CANCELLED, DONE, FAILED
 
 
 @wfe.task
@@ -203,3 +203,22 @@ def test_a_re_run_is_the_live_run_whatever_order_calls_end_in(program, seed, can
     live = _ends(program, seed, cancel_at, live=True)
     assert live == _ends(program, seed, cancel_at, live=False)
     assert live[2] == live[3] > 0
+
+
+@given(PROGRAMS, st.integers(0, 10_000))
+@settings(max_examples=100)
+def test_a_function_that_goes_ahead_does_what_a_re_run_with_the_record_does(program, seed):
+    dice, engine = Random(seed), Engine(interpret, program)
+    try:
+        result = engine.turn()
+        while result.status not in (DONE, FAILED, CANCELLED):
+            seq = dice.choice(engine.open())
+            call = engine.calls[seq]
+            if (call.kind, call.name) == (CALL_TASK, "step") and dice.random() < 0.8:
+                result = engine.ahead(seq, engine.bodies[seq][0]["name"]) or engine.turn()
+            else:
+                engine.play(seq, {"step": lambda name: name, "fails": _fails})
+                result = engine.turn()
+        assert engine.compared == len(engine.results)
+    finally:
+        engine.close()
