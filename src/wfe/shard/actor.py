@@ -87,7 +87,14 @@ class Shard:
         self.requests.kinds |= self.task_logs.client_kinds()
         self.budget = DiskBudget(core, self.loader, self.retention)
         self.handovers = Handovers(
-            core, self.loader, self.workers, self.mailroom, self.recovery, self.checkpoints, self.retention
+            core,
+            self.loader,
+            self.workers,
+            self.mailroom,
+            self.recovery,
+            self.checkpoints,
+            self.retention,
+            self.task_logs,
         )
         self._turns = turns
         self._stats_ms = 0

@@ -32,6 +32,7 @@ from wfe.shard.loading import Loader
 from wfe.shard.mailroom import Mailroom
 from wfe.shard.recovery import Recovery
 from wfe.shard.retention import Retention
+from wfe.shard.task_logs import TaskLogs
 from wfe.shard.workers import Workers
 from wfe.wire.frames import Kind, header
 from wfe.wire.rebalance import Adopt, Adopted, Handed, PartitionLoad, Yield
@@ -67,9 +68,11 @@ class Handovers:
         recovery: Recovery,
         checkpoints: Checkpoints,
         retention: Retention,
+        task_logs: TaskLogs,
     ) -> None:
         self._core, self._loader, self._workers, self._mailroom = core, loader, workers, mailroom
         self._recovery, self._checkpoints, self._retention = recovery, checkpoints, retention
+        self._task_logs = task_logs
         self._numbers: dict[int, int] = {}
         """The last order about each partition."""
         self._wanted: list[int] = []
@@ -154,7 +157,8 @@ class Handovers:
 
     def _may_close(self, number: int) -> bool:
         copier = self._core.disk.copier
-        return self._checkpoints.holds_all_of(number) and not (copier is not None and copier.busy)
+        written = self._checkpoints.holds_all_of(number) and not self._task_logs.holds(number)
+        return written and not (copier is not None and copier.busy)
 
     def on_written(self, step: CloseStep, error: Exception | None) -> None:
         """Nothing of the partition is on its way into its store any more. Reads that were asked for come first."""

@@ -76,6 +76,7 @@ class TaskLogs:
         """By partition; the one that has waited longest is in front."""
         self._writing: Pending = {}
         """What is on its way into a store."""
+        self._writing_to = -1
         self._size = self._writing_size = 0
         self._dropped: dict[str, int] = {}
         """Lines of runs that found no room, to be told with the next ones that do."""
@@ -99,6 +100,11 @@ class TaskLogs:
     def clean(self) -> bool:
         """Everything is in the stores, or there is no room for it."""
         return not self._writing and (not self._pending or self._core.disk_full)
+
+    def holds(self, partition: int) -> bool:
+        """Whether there are lines that are to go into this partition's store first, if there is room."""
+        waits = partition in self._pending and not self._core.disk_full
+        return waits or (bool(self._writing) and self._writing_to == partition)
 
     # ---- taking -----------------------------------------------------------------------------------------------------
 
@@ -172,10 +178,12 @@ class TaskLogs:
             self._tell(now_ms)
         if not self._pending or self._writing or self._checkpoints.held:
             return
-        if (now_ms < self._next_ms and not self._core.draining) or self._core.disk_full:
+        leaving = next((number for number in self._core.leaving if number in self._pending), None)
+        hurry = self._core.draining or leaving is not None
+        if (now_ms < self._next_ms and not hurry) or self._core.disk_full:
             return
         self._next_ms = now_ms + LOG_FLUSH_MS
-        number = next(iter(self._pending))
+        number = self._writing_to = next(iter(self._pending)) if leaving is None else leaving
         runs = self._pending.pop(number)
         store = self._core.disk.stores.get(number)
         self._size -= (size := sum(held.size for held in runs.values()))
@@ -186,7 +194,7 @@ class TaskLogs:
         batches = {run_id: held.batches for run_id, held in runs.items()}
 
         def planned(ops: list[Op], later_ms: int) -> None:
-            if number not in self._core.partitions:
+            if number not in self._core.partitions and number not in self._core.leaving:
                 self._settle("log_lines_dropped")
             elif self._checkpoints.held:  # a backup begins: they wait again, in front
                 self._wait_again(number)

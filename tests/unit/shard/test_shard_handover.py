@@ -19,6 +19,7 @@ from wfe.wire import messages as m
 from wfe.wire.backups import Barrier
 from wfe.wire.frames import Kind, decode_header, header
 from wfe.wire.rebalance import Adopt, Yield
+from wfe.wire.task_logs import LogBatch, LogFrame, LogLine, LogPage, LogQuery
 
 MOVED = 0
 """The partition that moves; requests of `Host.start` without a key go there."""
@@ -293,3 +294,15 @@ def test_an_order_about_a_partition_that_there_is_not_is_refused(kind: Kind) -> 
     turns(first, 3)
     assert first.shard.core.counters["frames_refused"] == 1
     assert first.moves == []
+
+
+def test_lines_of_tasks_that_wait_to_be_written_go_along() -> None:
+    first, second = pair()
+    run_id = first.start("waiting").run_id
+    for seq in (1, 2):
+        lines = [LogLine(1, "info", f"line {seq}")]
+        batch = LogBatch(run_id, "s", 0, 1, 1, Raw(encode(lines)), 0)
+        first.worker_frame(Kind.TASK_LOGS, LogFrame(seq, [batch]))
+    move(first, second)
+    page = second.ask(Kind.LOGS, MOVED, LogQuery(run_id), LogPage)
+    assert [line.text for entry in page.entries for line in entry.lines] == ["line 1", "line 2"]
