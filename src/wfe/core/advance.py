@@ -25,13 +25,7 @@ def advance(turn: Turn) -> None:
     run, plan = turn.run, turn.plan
     enabled = turn.enabled
     nodes, stride = plan.nodes, plan.stride
-    if not enabled and run.status == RUNNING and _rests(turn):
-        return
-    if len(enabled) == 1 and (only := enabled[0]) >= 0 and _opens_at_once(turn, only):
-        # The next task of a chain: what the loop below comes to when nothing else can move.
-        enabled.clear()
-        turn.emit(TasksOpened(only // stride, (only % stride,)))
-        turn.ready.append(only)
+    if len(enabled) <= 1 and _at_once(turn):
         return
     tasks: list[int] = []
     tasks_act = 0
@@ -91,17 +85,21 @@ def advance(turn: Turn) -> None:
     enabled.clear()
 
 
-def _opens_at_once(turn: Turn, key: int) -> bool:
-    """Whether a place is that of a task in a frame which nothing can keep from opening, and all that can move."""
-    run, plan = turn.run, turn.plan
+def _at_once(turn: Turn) -> bool:
+    """What the loop comes to for most turns: nothing is enabled, or the next task of a chain, and all else rests."""
+    run, enabled = turn.run, turn.enabled
+    if run.status != RUNNING or run.faults or run.locks or turn.nets or run.compensating is not None:
+        return False
+    if not enabled:
+        return True
+    key, plan = enabled[0], turn.plan
     act, index = divmod(key, plan.stride)
-    return plan.nodes[index].plain and act in run.frames and run.status == RUNNING and _rests(turn)
-
-
-def _rests(turn: Turn) -> bool:
-    """Whether nothing can move but what is enabled."""
-    run = turn.run
-    return not (run.faults or run.locks or turn.nets) and run.compensating is None
+    if key < 0 or not plan.nodes[index].plain or act not in run.frames:
+        return False
+    enabled.clear()
+    turn.emit(TasksOpened(act, (index,)))
+    turn.ready.append(key)
+    return True
 
 
 def settle(turn: Turn) -> bool:
