@@ -8,15 +8,15 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, QueryParameter
 
 from wfe.client.runs import AsyncRun
 from wfe.client.task_logs import LogsPage, log_document
 from wfe.gateway.documents import LogLines
 from wfe.gateway.problems import BadRequest
-from wfe.gateway.sse import MEDIA_TYPE, EventStream, message
+from wfe.gateway.sse import EventStream, message
 from wfe.gateway.state import Gateway
+from wfe.gateway.streams import STREAM
 from wfe.gateway.verbs import get
 from wfe.limits import LOG_RUN_LINES, NAME_CHARS_MAX
 
@@ -46,7 +46,7 @@ async def get_logs(
     summary="Follow what a run's tasks print and log",
     description="Server-sent events: each has some lines as its data, and as its id the cursor behind them; the last "
     "one is called `end`. Last-Event-ID (or `after`) resumes.",
-    responses={200: ResponseSpec(LogLines, description="Events.", media_type=MEDIA_TYPE, generate_examples=False)},
+    responses=STREAM,
 )
 async def follow_logs(
     gateway: NamedDependency[Gateway],
