@@ -36,6 +36,7 @@ from wfe.wire.rounds import ForkRun, RetryRun, SkipNode, StateQuery
 
 PAGE_CHUNKS = 1_000
 EXPIRING_RETRY_S = 0.5
+MOVING_RETRY_S = 0.05
 
 
 class Past(NamedTuple):
@@ -48,16 +49,22 @@ class Past(NamedTuple):
     spilled: bool
 
     def events(self) -> tuple[list[RunEvent], list[int]]:
-        """All events, and when each was committed. InvalidInput when there are too many to look at."""
+        """All events, and when each was committed. InvalidInput when there are too many to look at; Busy when some of
+        them moved from memory into the store while that was read."""
         events: list[RunEvent] = []
         times: list[int] = []
         for first_seq, data in self.chunks:
             chunk = decode_events(data)
             skip = len(events) + 1 - first_seq
+            if skip < 0:
+                break
             events += chunk.events[skip:]
             times += [chunk.time_ms] * (len(chunk.events) - skip)
             if len(events) > ROUND_EVENTS_MAX:
                 raise InvalidInput(f"a history of more than {ROUND_EVENTS_MAX} events is too long for that", "run_id")
+        pending = len(self.found.events) if isinstance(self.found, Entry) else 0
+        if len(events) != self.run.seq - pending:
+            raise Busy(f"the history of run {self.run.id} is being written", retry_after_s=MOVING_RETRY_S)
         return events, times
 
 
@@ -123,6 +130,8 @@ class Rounds:
             fresh = list(entry.chunks) if entry is not None else []
             chunks = sorted({**dict(read.chunks), **dict(fresh)}.items())
             try:
+                if entry is None and isinstance(found, Entry):
+                    raise Busy(f"run {run_id} is leaving memory at this moment", retry_after_s=MOVING_RETRY_S)
                 then(Past(found, run, plan, chunks, read.spilled), later_ms)
             except WfeError as error:
                 self._core.refuse(client, header.request, error)
@@ -249,7 +258,9 @@ class Rounds:
             if not 1 <= at <= len(events):
                 raise InvalidInput(f"the run has events 1 to {len(events)}, not {at}", "event")
             point = core_rounds.point_after(past.plan, events[:at])
-            self._core.answer(client, header.request, run_past(past.plan, point.run, at, times[at - 1], recorded=wanted.recorded))
+            self._core.answer(
+                client, header.request, run_past(past.plan, point.run, at, times[at - 1], recorded=wanted.recorded)
+            )
 
         self._with_past(client, header, partition, wanted.run_id, apply, now_ms)
 

@@ -161,6 +161,51 @@ def test_a_fork_that_is_asked_for_twice_at_once_begins_once(stored: bool) -> Non
     assert [event.type for event in history.events].count("RunStarted") == 1
 
 
+def asked_while_nothing_is_read(shard: Host, kind: Kind, body: Any, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A request whose reading of the history is under way, and is done while the store was as it is now."""
+    number = shard.request(kind, partition_of(body.run_id), body)
+    done: list[Any] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(shard.reader, "_done", lambda *result: done.append(result))
+        assert shard.reader.step()
+        shard.settle()
+        shard.checkpoint()
+    for result in done:
+        shard.reader._done(*result)
+    return number
+
+
+def test_a_skip_of_a_run_that_leaves_memory_meanwhile_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    shard, _ = world()
+    run_id = shard.start("waiting", {}).run_id
+    shard.settle()
+    shard.shard.core.settings.live_runs_max = 0
+    wanted = SkipNode(run_id, "go", Raw(encode("nobody")), "s1")
+    number = asked_while_nothing_is_read(shard, Kind.SKIP, wanted, monkeypatch)
+    partition = shard.shard.core.partitions[partition_of(run_id)]
+    assert run_id not in partition.entries
+    shard.settle()
+    assert code(shard.reply(number)) == "busy"
+    shard.shard.core.settings.live_runs_max = 100
+    assert code(ask(shard, Kind.SKIP, wanted)) == ""
+    finish(shard)
+    assert (shard.get(run_id).status, decode(shard.get(run_id).output)) == ("completed", "nobody")
+    shard.checkpoint()
+    assert shard.disk_is_sound()
+
+
+def test_a_history_that_moves_into_the_store_while_it_is_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    shard, _ = world()
+    with monkeypatch.context() as patch:
+        patch.setattr(shard.writer, "step", lambda: False)
+        run_id = shard.start("waiting", {}).run_id
+    number = asked_while_nothing_is_read(shard, Kind.STATE, StateQuery(run_id), monkeypatch)
+    assert not shard.shard.core.partitions[partition_of(run_id)].entries[run_id].chunks
+    shard.settle()
+    assert code(shard.reply(number, RunPast)) == "busy"
+    assert ask(shard, Kind.STATE, StateQuery(run_id), RunPast).event == shard.get(run_id).events
+
+
 def last_event(shard: Host, run_id: str) -> str:
     history = shard.ask(Kind.HISTORY, 0, m.HistoryQuery(run_id, 0, 10_000, False), m.HistoryPage)
     return str(history.events[-1].type)
