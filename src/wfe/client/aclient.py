@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 from wfe.client.alerts import Alerted
 from wfe.client.approvals import Approving
 from wfe.client.arguments import Args
+from wfe.client.awaiters import Awaited
 from wfe.client.calls import call_of, target_of
 from wfe.client.catalogue import Cataloguing
 from wfe.client.checks import Checking
@@ -57,7 +58,7 @@ ADDRESS_CHARS_MAX = 10_000
 _decode_view = decoder_of(RunView)
 
 
-class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explaining, Feeding, Traced, Alerted):
+class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explaining, Feeding, Traced, Awaited, Alerted):
     """A connection to a server. Made by `aconnect`; use it as ``async with``."""
 
     def __init__(

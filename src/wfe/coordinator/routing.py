@@ -35,7 +35,7 @@ _ROUTED = frozenset(
         *(Kind.HISTORY, Kind.LIST, Kind.SIGNAL, Kind.CONTROL),
         *(Kind.RETRY, Kind.SKIP, Kind.FORK, Kind.STATE, Kind.APPROVALS, Kind.CARRY, Kind.WHY, Kind.LOCK, Kind.FEED),
         *(Kind.LOGS,),
-        Kind.TRACES,
+        *(Kind.TRACES, Kind.AWAITERS),
     )
 )
 _hello = msgspec.msgpack.Decoder(Hello)

@@ -72,13 +72,16 @@ async def take_hook(
     correlation: FromQuery[str] = "",
 ) -> HookTaken:
     """Starts the workflows that this webhook triggers. With ``workflow`` and ``key`` it goes into the ``webhook`` wait
-    of the run that these name, instead. Signed as Standard Webhooks; the same webhook-id counts once."""
+    of the run that these name, instead; with a ``correlation`` alone into the one run that waits for this webhook with
+    it. Signed as Standard Webhooks; the same webhook-id counts once."""
     identity, body = await _verified(gateway, request, name)
     if workflow is not None or key is not None:
         if not (workflow and key):
             raise BadRequest(422, "a run is named by workflow and key", parameter="key" if workflow else "workflow")
         run = await gateway.client.find(workflow, key)
         return await _into_run(gateway, name, run.id, body, identity, correlation)
+    if correlation:
+        return await _into_the_one_that_waits(gateway, name, body, identity, correlation)
     targets = await triggered_by(gateway, name)
     if not targets:
         raise UnknownWorkflow(f"no workflow has the trigger webhook: {name}")
@@ -170,6 +173,23 @@ async def _start(
     run = StartRun("", encode_value(value), key, tags={"webhook": name})
     created = await gateway.client.submit(workflow, version, run)
     return HookRun(workflow, run.run_id, created)
+
+
+async def _into_the_one_that_waits(
+    gateway: Gateway, name: str, body: Any, identity: str, correlation: str
+) -> HookTaken:
+    """A message that was taken, and comes again, finds nobody waiting any more: it is remembered for a while."""
+    message = f"{name}:{identity}"
+    if (taken := gateway.taken_hooks.get(message)) is not None:
+        return HookTaken(name, [], taken)
+    found = await gateway.client.awaiters(name, correlation)
+    if not found:
+        raise UnknownRun(f"no run waits for webhook {name!r} with this correlation (yet, or any more)")
+    if len(found) > 1:
+        raise BadRequest(409, "several runs wait for this webhook with this correlation", parameter="correlation")
+    done = await _into_run(gateway, name, found[0], body, identity, correlation)
+    gateway.remember_hook(message, found[0])
+    return done
 
 
 async def _into_run(gateway: Gateway, name: str, run_id: str, body: Any, identity: str, correlation: str) -> HookTaken:

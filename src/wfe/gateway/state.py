@@ -18,6 +18,7 @@ from wfe.limits import DEFINITIONS_CACHED_MAX, STREAMS_MAX
 from wfe.model.definition import Definition
 from wfe.observe import get_logger
 
+HOOKS_REMEMBERED_MAX = 10_000
 RETRY_S = 0.5
 LOOK_S = 5.0
 _log = get_logger("gateway")
@@ -35,6 +36,8 @@ class Gateway:
         self.wall_s = wall_s
         self.sessions = Sessions(options.token, wall_s)
         self.streams = Slots(STREAMS_MAX)
+        self.taken_hooks: dict[str, str] = {}
+        """Ids of webhooks that found their run by correlation, lately, and that run's."""
         self._definitions: dict[str, Definition] = {}
         self._keeper: asyncio.Task[None] | None = None
 
@@ -49,6 +52,12 @@ class Gateway:
             with suppress(asyncio.CancelledError):
                 await self._keeper
         await self.client.close()
+
+    def remember_hook(self, identity: str, run_id: str) -> None:
+        """For a message that comes again."""
+        if len(self.taken_hooks) >= HOOKS_REMEMBERED_MAX:
+            del self.taken_hooks[next(iter(self.taken_hooks))]
+        self.taken_hooks[identity] = run_id
 
     async def definition_of(self, digest: str) -> Definition:
         """A definition by its hash; it never changes, so it is kept."""

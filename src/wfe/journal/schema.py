@@ -117,6 +117,8 @@ class OpenRow(Struct, array_like=True):
     namespace: str = "default"
     parent: str = ""
     approvals: list[OpenApproval] = []
+    awaits: list[str] = []
+    """Channels of awaited signals that have a correlation (`model.state.channel_of`)."""
 
 
 class EndedSummary(Struct, array_like=True):

@@ -337,6 +337,7 @@ def _open_ops(entry: Entry) -> list[Op]:
         run.namespace,
         run.parent,
         open_approvals(run, entry.plan),
+        [channel for channel in run.waits.values() if "\x1f" in channel] if run.waits else [],
     )
     snapshot = entry.snapshot()
     ops = open_run_ops(row, snapshot, entry.chunks)

@@ -1,8 +1,10 @@
-"""Open approvals of a partition: those of runs in memory, and those that the store's rows of open runs name."""
+"""Open approvals of a partition, and who awaits a signal with a correlation: of runs in memory, and as the store's rows
+of open runs name them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ from wfe.partition.views import open_approvals
 from wfe.shard.core import ShardCore
 from wfe.shard.loading import Loader
 from wfe.wire.approvals import ApprovalPage, ApprovalsQuery, OpenApproval
+from wfe.wire.awaiters import Awaiters, AwaitersQuery
 from wfe.wire.frames import Header, Kind
 
 
@@ -25,7 +28,24 @@ class Inbox:
 
     def kinds(self) -> dict[int, tuple[Any, Any]]:
         """For the table of `Requests`."""
-        return {Kind.APPROVALS: (msgspec.msgpack.Decoder(ApprovalsQuery).decode, self._approvals)}
+        return {
+            Kind.APPROVALS: (msgspec.msgpack.Decoder(ApprovalsQuery).decode, self._approvals),
+            Kind.AWAITERS: (msgspec.msgpack.Decoder(AwaitersQuery).decode, self._awaiters),
+        }
+
+    def _awaiters(self, client: bytes, header: Header, partition: Partition, query: AwaitersQuery, now_ms: int) -> None:
+        limit = max(1, min(query.limit, LIST_LIMIT_MAX))
+        store = self._core.disk.stores[partition.number]
+        hidden = frozenset(partition.entries)
+        held = [entry.run.id for entry in partition.entries.values() if query.channel in entry.run.waits.values()]
+        if len(held) >= limit:
+            self._core.answer(client, header.request, Awaiters(held[:limit]))
+            return
+
+        def merge(stored: list[str], later_ms: int) -> None:
+            self._core.answer(client, header.request, Awaiters([*held, *stored][:limit]))
+
+        self._loader.read(lambda: _awaiting(store, hidden, query.channel, limit), merge, partition)
 
     def _approvals(
         self, client: bytes, header: Header, partition: Partition, query: ApprovalsQuery, now_ms: int
@@ -61,3 +81,9 @@ def _stored(store: PartitionStore, hidden: Collection[str], after: str) -> list[
         if row.approvals and row.run_id not in hidden
         for approval in row.approvals
     ]
+
+
+def _awaiting(store: PartitionStore, hidden: Collection[str], channel: str, limit: int) -> list[str]:
+    """On the reader thread."""
+    rows = (row.run_id for row in store.open_runs() if channel in row.awaits and row.run_id not in hidden)
+    return list(islice(rows, limit))

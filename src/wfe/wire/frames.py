@@ -108,6 +108,7 @@ class Kind(IntEnum):
 
     # traces (bodies in wire.traces)
     TRACES = 115  # TracesQuery, client -> coordinator -> shard, answered by REPLY TracesPage once there are any
+    AWAITERS = 116  # AwaitersQuery (wire.awaiters), client -> coordinator -> shard, answered by REPLY Awaiters
 
     # what tasks print and log (bodies in wire.task_logs)
     TASK_LOGS = 110  # LogFrame, worker -> shard

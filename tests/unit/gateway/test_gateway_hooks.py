@@ -56,7 +56,8 @@ def send(
         "x-sender": "shop",
         "cookie": "secret=1",
     }
-    return http.ask("POST", path, body=body, headers=headers, token=None)
+    path, _, query = path.partition("?")
+    return http.ask("POST", path, body=body, headers=headers, token=None, raw_query=query.encode())
 
 
 def test_a_webhook_starts_every_workflow_that_it_triggers_once(http: HttpEnv) -> None:
@@ -201,3 +202,45 @@ def test_the_answer_is_described(http: HttpEnv) -> None:
     deploy(http)
     answer = send(http, "/hooks/paid")
     assert msgspec.json.decode(answer.body).keys() == {"name", "started", "signalled"}
+
+
+CORRELATED = """
+workflow: parcel
+params: {number: string}
+nodes:
+  - {webhook: paid, id: payment, correlate: "${number}"}
+  - {signal: other, id: other}
+output: "${payment}"
+"""
+
+
+def test_a_webhook_finds_the_run_that_waits_for_it_by_its_correlation_alone(http: HttpEnv) -> None:
+    deploy(http, CORRELATED)
+    first, second = (
+        http.post("/api/v1/runs", {"workflow": "parcel", "input": number}).json()["id"] for number in ("p-1", "p-2")
+    )
+    answer = send(http, "/hooks/paid?correlation=p-2")
+    assert (answer.status, answer.json()["signalled"]) == (202, second)
+    assert send(http, "/hooks/paid?correlation=p-2").json()["signalled"] == second, "the same message comes again"
+    assert send(http, "/hooks/paid?correlation=p-2", id="m-2").status == 404, "nobody waits any more"
+    assert send(http, "/hooks/paid?correlation=p-3", id="m-3").status == 404
+    types = [event["type"] for event in http.get(f"/api/v1/runs/{second}/history").json()["events"]]
+    assert types.count("SignalTaken") == 1
+    assert http.get(f"/api/v1/runs/{first}").json()["waiting_for"][0]["node"] == "payment"
+
+
+def test_a_correlation_that_two_runs_wait_with_names_none(http: HttpEnv) -> None:
+    deploy(http, CORRELATED)
+    for _ in range(2):
+        http.post("/api/v1/runs", {"workflow": "parcel", "input": "p-1"})
+    answer = send(http, "/hooks/paid?correlation=p-1")
+    assert answer.status == 409
+    assert answer.json()["errors"][0]["parameter"] == "correlation"
+
+
+def test_a_run_that_left_memory_is_found_by_its_correlation(http: HttpEnv) -> None:
+    deploy(http, CORRELATED)
+    run_id = http.post("/api/v1/runs", {"workflow": "parcel", "input": "p-1"}).json()["id"]
+    http.env.skip("2d")
+    http.env.crash()
+    assert send(http, "/hooks/paid?correlation=p-1").json()["signalled"] == run_id
