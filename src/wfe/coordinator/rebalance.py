@@ -55,13 +55,13 @@ class _Job:
 
 
 class _Step:
-    """The move under way. ``order``: what the shard ``asked`` is told again and again, ``epochs``: for the new owner,
-    and for the old one, should it have to take the partition back."""
+    """The move under way. ``order``: what the shard ``asked`` is told again and again. ``epoch``: for whoever is to
+    adopt it, the new owner or, if that cannot be, the old one; ``to``: that one's shard."""
 
-    __slots__ = ("asked", "begun_ms", "due_ms", "epochs", "move", "number", "order", "to")
+    __slots__ = ("asked", "begun_ms", "due_ms", "epoch", "move", "number", "order", "to")
 
-    def __init__(self, move: Move, epochs: tuple[int, int], now_ms: int) -> None:
-        self.move, self.epochs, self.begun_ms = move, epochs, now_ms
+    def __init__(self, move: Move, epoch: int, now_ms: int) -> None:
+        self.move, self.epoch, self.begun_ms = move, epoch, now_ms
         self.number = self.due_ms = 0
         self.asked = b""
         self.order: list[bytes] = []
@@ -165,16 +165,16 @@ class Rebalancing:
             if not shard.serving:
                 raise Unavailable(f"shard {shard.index} does not serve")
         # Before anybody stops serving: the catalogue may have no room for it.
-        step = self._step = _Step(move, (self._owners.next_epoch(), self._owners.next_epoch()), now_ms)
+        step = self._step = _Step(move, self._owners.next_epoch(), now_ms)
         move.state = "leaving"
         self._topology.hold(move.partition)
         self._order(step, shards[move.source], Kind.YIELD, now_ms)
 
-    def _order(self, step: _Step, shard: Shard, kind: Kind, now_ms: int, epoch: int = 0) -> None:
+    def _order(self, step: _Step, shard: Shard, kind: Kind, now_ms: int) -> None:
         self._numbers += 1
         step.number, step.asked = self._numbers, shard.identity
         partition = step.move.partition
-        body = Adopt(step.number, partition, epoch) if kind is Kind.ADOPT else Yield(step.number, partition)
+        body = Adopt(step.number, partition, step.epoch) if kind is Kind.ADOPT else Yield(step.number, partition)
         step.order = [header(kind), _encode(body)]
         self._say(step, now_ms)
 
@@ -197,14 +197,14 @@ class Rebalancing:
         """Nobody serves the partition and its store holds all of it: it gets its next owner."""
         move, topology = step.move, self._topology
         move.state = "arriving"
-        target, epoch = topology.shards[move.target], step.epochs[0]
+        target = topology.shards[move.target]
         try:
             if not target.serving:
                 raise Unavailable(f"shard {target.index} ended before it could take partition {move.partition} over")
             self._owners.assign({move.partition: move.target})
         except (DataFull, Unavailable) as error:
             move.error = _reply(error)
-            step.to, target, epoch = move.source, topology.shards[move.source], step.epochs[1]
+            step.to, target = move.source, topology.shards[move.source]
         except DataError as error:
             # Perhaps it is written down, perhaps not, and nothing more can be: only a new start knows whose it is.
             self._step = None
@@ -212,7 +212,7 @@ class Rebalancing:
             self._next(now_ms)
             return
         topology.pass_on(move.partition, step.to)
-        self._order(step, target, Kind.ADOPT, now_ms, epoch)
+        self._order(step, target, Kind.ADOPT, now_ms)
 
     def _arrived(self, step: _Step, shard: Shard, now_ms: int) -> None:
         move = step.move
