@@ -37,7 +37,7 @@ nodes: [{set: "${x}", id: a}]
 output: "${a}"
 """
 POSTS = ("runs", "runs/bulk", "signals", "definitions", "definitions/validate", "session")
-STREAMS = ("/api/v1/events", "/api/v1/runs/{run_id}/events")
+STREAMS = ("/api/v1/events", "/api/v1/runs/{run_id}/events", "/api/v1/runs/{run_id}/logs/events")
 
 
 class World:
