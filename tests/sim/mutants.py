@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import Raw, structs
 from mutants_durable import durable_patches
+from mutants_expiry import expiry_patches
 from mutants_kinds import kind_patches
 from mutants_moves import move_patches
 from mutants_pools import pool_patches
@@ -26,7 +27,7 @@ from wfe.journal.log import ShardLog
 from wfe.model.state import ENDED
 from wfe.partition.entry import Entry
 from wfe.partition.partition import Partition
-from wfe.shard import checkpoints, loading, mailroom, recovery, requests, starts, workers
+from wfe.shard import checkpoints, loading, mailroom, recovery, starts, workers
 from wfe.shard import dispatch as dispatching
 from wfe.shard.actor import Shard
 from wfe.shard.links import Link
@@ -216,7 +217,7 @@ def _ignores_cancel(control: Any, turn: Any, action: str, command_id: str) -> No
 
 
 def _patches() -> dict[str, Any]:
-    return _engine_patches() | durable_patches() | kind_patches() | move_patches() | pool_patches()
+    return _engine_patches() | durable_patches() | expiry_patches() | kind_patches() | move_patches() | pool_patches()
 
 
 def _engine_patches() -> dict[str, Any]:
@@ -268,7 +269,6 @@ def _engine_patches() -> dict[str, Any]:
         "a sleep is half as long": around(waits, "_due", _early),
         "tasks get another input": around(dispatching, "splice", _constant_input),
         "a run ends twice": around(faults, "end_run", _finishes_twice),
-        "lists leave out what is in memory": around(requests, "_matches", no_match),
         "ended runs are forgotten at once": around(Partition, "remember_ended", nothing),
     }
 

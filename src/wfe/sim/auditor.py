@@ -47,10 +47,11 @@ class Auditor:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._may_be_gone = world.expiry.may_be_gone
         self.runs: dict[str, RunBook] = {}
-        self.partitions = {number: PartitionBook(number) for number in range(world.partitions)}
+        self.partitions = {number: PartitionBook(number, self._may_be_gone) for number in range(world.partitions)}
         self._shapes: dict[str, Shape] = {}
-        self.owners = Owners(self)
+        self.owners = Owners(self, self._may_be_gone)
         self._digests: dict[str, tuple[int, int]] = {}
         self._asked: dict[str, tuple[str, bytes, str]] = {}
         self._acknowledged: dict[str, None] = {}
@@ -109,6 +110,8 @@ class Auditor:
                 chunk.entity, self._shape(chunk.partition, started.definition), started
             )
             self.open_runs += 1
+            if node.refuses_starts and chunk.entity in self._asked:
+                raise book.fail(f"begins, though {node.name}'s disk budget was used up before the start came")
         # A run that left memory is read before its timer has an effect, and its definition perhaps.
         awake_ms = node.acts_since_ms(chunk.partition) if self._world.disk_worst_us <= SWIFT_US else events.time_ms
         book.book(chunk.first_seq, events.time_ms, events.events, awake_ms)
@@ -313,7 +316,7 @@ class Auditor:
         ids = [view.id for view in page.runs]
         if ids != sorted(set(ids), reverse=True):
             raise Violation(f"a list of partition {partition} is not in order: {ids}")
-        missing = set(floor) - set(ids)
+        missing = {run_id for run_id in set(floor) - set(ids) if not self._may_be_gone(run_id)}
         if missing and not page.more:
             raise Violation(f"a list of partition {partition} misses {sorted(missing)}")
         unknown = [run_id for run_id in ids if run_id not in self.runs]
@@ -350,7 +353,7 @@ class Auditor:
             if left:
                 raise Violation(f"partition {number} still has {left} in memory")
             held = {run_id for run_id in expected if store.ended(run_id) is not None} | set(partition.entries)
-            if held != expected:
+            if {run_id for run_id in expected - held if not self._may_be_gone(run_id)} or held - expected:
                 raise Violation(f"partition {number} has lost {sorted(expected - held)}")
             findings = verify_store(self._world.disk.store(f"store-{number}"))
             if findings:

@@ -140,6 +140,11 @@ class ClientNode(Node):
             self._arm()
         self.after(int(self._random.expovariate(1 / self.world.swarm.pause_us)) + 1, f"act {self.name}", self._act)
 
+    def go_on(self) -> None:
+        """Act again, after a time of quiet."""
+        self.busy = True
+        self._act()
+
     def _enough(self) -> bool:
         """Whether there is work enough. Now and then it does not matter: what goes on may all wait for signals."""
         world = self.world
@@ -176,6 +181,7 @@ class ClientNode(Node):
 
     def _submit(self, workflow: str, runs: list[StartRun]) -> None:
         auditor = self.world.auditor
+        self.world.expiry.named.update(auditor.key_of(workflow, run.key) for run in runs if run.key)
         asked = [(run.input, run.key) for run in runs]
         minted: list[str] = []
 
@@ -202,6 +208,8 @@ class ClientNode(Node):
             self.world.auditor.start_answered(minted, run_id, workflow, *asked, batch.created[index])
             return
         self.watching.discard(batch.watches[index])
+        if isinstance(error, Busy) and error.retry_after_s <= 0:
+            raise Violation(f"a start of {workflow} is refused as {error!r}, without a word when to come again")
         if not isinstance(error, MAYBE):
             self.world.auditor.start_refused(minted, workflow, *asked, error)
 
@@ -227,7 +235,9 @@ class ClientNode(Node):
         self._arm()
 
     def _some_run(self) -> str:
-        return self._random.choice(self.runs[-200:]) if self.runs else ""
+        run_id = self._random.choice(self.runs[-200:]) if self.runs else ""
+        self.world.expiry.named.add(run_id)
+        return run_id
 
     def _signal(self) -> None:
         if not (run_id := self._some_run()):
@@ -250,7 +260,9 @@ class ClientNode(Node):
         refused = is_refused(self.world.auditor.runs[run_id].shape.definition, name, payload)
 
         def then(reply: bytes | None, error: WfeError | None) -> None:
-            if error is None and not refused:
+            if isinstance(error, UnknownRun):
+                self.world.expiry.forgotten(run_id, f"signal {name}")
+            elif error is None and not refused:
                 self.world.auditor.signal_answered(run_id, name, event_id)
             elif not isinstance(error, RunClosed) and not (refused and isinstance(error, InvalidInput)):
                 raise Violation(f"signal {name} with {payload!r} to {run_id} is answered with {error!r}")
@@ -275,7 +287,9 @@ class ClientNode(Node):
             self.world.auditor.hard.add(command)
 
         def then(reply: bytes | None, error: WfeError | None) -> None:
-            if error is None:
+            if isinstance(error, UnknownRun):
+                self.world.expiry.forgotten(run_id, action)
+            elif error is None:
                 self.world.auditor.control_answered(run_id, action, command)
             elif not isinstance(error, RunClosed):
                 raise Violation(f"{action} of {run_id} is answered with {error!r}")
@@ -288,20 +302,25 @@ class ClientNode(Node):
         floor = self.world.auditor.known_seq(run_id)
 
         def then(reply: bytes | None, error: WfeError | None) -> None:
+            if isinstance(error, UnknownRun):
+                return self.world.expiry.forgotten(run_id, "a read")
             if error is not None or reply is None:
                 raise Violation(f"the acknowledged run {run_id} is answered with {error!r}")
-            self.world.auditor.view_seen(_decode_view(reply), floor)
+            return self.world.auditor.view_seen(_decode_view(reply), floor)
 
         self._request(Kind.GET, GetRun(run_id), then, partition_of(run_id))
 
     def _find(self) -> None:
         workflow, key = self._random.choice(self.world.program.names), f"key-{self._random.randint(1, KEYS)}"
         bound = self.world.auditor.key_of(workflow, key)
+        self.world.expiry.named.add(bound)
 
         def then(reply: bytes | None, error: WfeError | None) -> None:
             if reply is not None:
                 self.world.auditor.found(workflow, key, _decode_view(reply))
-            elif bound is not None or not isinstance(error, UnknownRun):
+            elif isinstance(error, UnknownRun) and bound is not None:
+                self.world.expiry.forgotten(bound, f"key {key}")
+            elif not isinstance(error, UnknownRun):
                 raise Violation(f"key {key} of {workflow} names {bound}, but is answered with {error!r}")
 
         partitions = self.world.partitions
@@ -314,9 +333,11 @@ class ClientNode(Node):
         floor = self.world.auditor.known_seq(run_id)
 
         def then(reply: bytes | None, error: WfeError | None) -> None:
+            if isinstance(error, UnknownRun):
+                return self.world.expiry.forgotten(run_id, "the history")
             if error is not None or reply is None:
                 raise Violation(f"the history of the acknowledged run {run_id} is answered with {error!r}")
-            self.world.auditor.history_seen(run_id, _decode_page(reply), floor)
+            return self.world.auditor.history_seen(run_id, _decode_page(reply), floor)
 
         self._request(Kind.HISTORY, HistoryQuery(run_id), then, partition_of(run_id))
 

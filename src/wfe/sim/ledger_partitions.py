@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Raw
 
 from wfe.model import event as ev
@@ -9,10 +11,11 @@ from wfe.sim.node import Violation
 
 
 class PartitionBook:
-    """One partition's durable record: its mail and its keys."""
+    """One partition's durable record: its mail and its keys. ``may_be_gone`` says it of runs that have expired."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, may_be_gone: Callable[[str], bool]) -> None:
         self.number = number
+        self._may_be_gone = may_be_gone
         self.seq = 0
         self.epoch = 0
         self.sent: dict[int, int] = {}
@@ -26,7 +29,7 @@ class PartitionBook:
 
     def twin(self) -> PartitionBook:
         """A copy that goes on by itself."""
-        other = PartitionBook(self.number)
+        other = PartitionBook(self.number, self._may_be_gone)
         other.seq, other.epoch = self.seq, self.epoch
         other.sent, other.taken, other.settled = dict(self.sent), dict(self.taken), dict(self.settled)
         other.letters, other.keys = dict(self.letters), dict(self.keys)
@@ -53,8 +56,9 @@ class PartitionBook:
                         raise Violation(f"partition {self.number} forgets letter {seq}, which {receiver} has not taken")
                     self.settled[receiver] = seq
                 case ev.KeyBound(_, workflow, key, run_id, digest):
-                    if (workflow, key) in self.keys:
-                        raise Violation(f"key {key} of {workflow} is bound twice: {self.keys[workflow, key]}, {run_id}")
+                    known = self.keys.get((workflow, key))
+                    if known is not None and not self._may_be_gone(known[0]):
+                        raise Violation(f"key {key} of {workflow} is bound twice: {known}, {run_id}")
                     self.keys[workflow, key] = (run_id, digest)
                 case ev.DefinitionStored(digest_hex, _, body):
                     self.definitions[digest_hex] = body

@@ -83,6 +83,8 @@ class ShardNode(Node):
         self.epochs: dict[int, int] = {}
         """Of partitions that came while this process lives."""
         self._unchecked = False
+        self.refuses_starts = False
+        """Its disk budget was used up when the turn began."""
         self.awake_ms = 0
         """Since when it could act: it has recovered, and is not stopped. Reads of a slow disk are waited for."""
         self.after(world.chance("boot").randint(5_000, 60_000), f"boot {name}", self._boot)
@@ -196,6 +198,7 @@ class ShardNode(Node):
         if now_ms - self._last_ms > self.options.lease_ms // 2:
             shard.workers.renew(now_ms)
         self._last_ms = now_ms
+        self.refuses_starts = shard.core.budget_spent
         for _ in range(min(len(self._frames), DRAIN_FRAMES_MAX)):
             shard.on_worker(*self._frames.popleft(), now_ms)
         for _ in range(min(len(self._back_frames), DRAIN_FRAMES_MAX)):
@@ -341,7 +344,7 @@ class DrainNode(ShardNode):
         self._completions = deque()
         self.tally = Tally()
         self.epochs = {}
-        self._unchecked = False
+        self._unchecked = self.refuses_starts = False
         self.awake_ms = 0
         self._wake_us = 1  # nothing wakes it: `drain` is its whole life
         self._wake_number = 0

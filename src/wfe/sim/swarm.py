@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from wfe.limits import RETENTION_MS_MIN
 from wfe.sim.network import Weather
 from wfe.sim.tasks import TASKS
 
@@ -70,6 +71,8 @@ class Swarm:
     backups: bool
     turn_us: int
     """From the first frame that waits at a shard to the turn that takes it, with all that came meanwhile."""
+    expiry: bool = False
+    """Ended runs expire: the server's policy is in ``shard_settings``, those of definitions are in the definitions."""
     shard_settings: dict[str, Any] = field(default_factory=dict)
     moves: bool = False
     """Somebody moves partitions between shards, again and again."""
@@ -80,7 +83,7 @@ class Swarm:
             "faults": list(self.faults), "loss": round(self.weather.loss, 3), "shards": self.shards,
             "duplicate": round(self.weather.duplicate, 3), "backups": self.backups,
             "workers": self.local_workers + self.remote_workers, "clients": self.clients,
-            "moves": self.moves,
+            "moves": self.moves, "expiry": self.expiry, "budget": self.shard_settings.get("disk_budget_bytes", 0),
         }  # fmt: skip
 
 
@@ -103,7 +106,7 @@ def choose(random: Random) -> Swarm:
     actions = [a for a in ACTIONS if a == "start" or random.random() < 0.6 for _ in range(WEIGHTS.get(a, 1))]
     tasks = ["echo", *(task for task in TASKS[1:] if random.random() < 0.5)]
     local = random.choice((0, 1, 1, 2))
-    return Swarm(
+    made = Swarm(
         faults=faults,
         mean_fault_us=random.choice((30_000, 200_000, 1_000_000, 5_000_000)),
         actions=actions,
@@ -124,3 +127,9 @@ def choose(random: Random) -> Swarm:
         | random.choice(({}, {"replayed_at_once": 0, "replayed_per_turn": 2})),
         moves=random.random() < 0.4,
     )
+    if random.random() < 0.3 and not made.backups and "wall_step" not in faults:
+        made.expiry = True
+        made.shard_settings |= {"retention_ms": random.choice((0, RETENTION_MS_MIN))}
+    if random.random() < 0.15:
+        made.shard_settings |= {"disk_budget_bytes": random.choice((1, 50_000, 300_000))}
+    return made

@@ -9,10 +9,13 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from wfe import observe
 from wfe.config import ServeOptions, WorkerOptions
 from wfe.core.canonical import canonical
 from wfe.errors import DataError, DataFull, WfeError
+from wfe.limits import RETENTION_MS_MIN
 from wfe.model.definition import Definition
 from wfe.sim.auditor import Auditor
 from wfe.sim.backups import Operator
@@ -21,6 +24,7 @@ from wfe.sim.clients import ClientNode
 from wfe.sim.disk import SimDisk
 from wfe.sim.durable import NAME, definition
 from wfe.sim.engine import TOKEN, EngineNode
+from wfe.sim.expiry import AFTERWARDS_MS, Expiry
 from wfe.sim.faults import Faults
 from wfe.sim.generator import Generator
 from wfe.sim.messages import answer
@@ -43,6 +47,9 @@ LIVE_US = 400_000_000
 """Simulated time within which everything must end once faults have ceased."""
 LIVE_STEPS = 2_000_000
 JANITOR_US = 3_000_000
+KEPT_MS = (None, None, RETENTION_MS_MIN, 3 * RETENTION_MS_MIN)
+"""How long definitions keep their runs, in worlds where some expire."""
+PLENTY_BYTES = 1 << 40
 HELPED = 5
 """Signals that one run gets at a time."""
 DRIFTS = (0.0, 0.0, 0.0005, -0.0005, 0.01, -0.01)
@@ -54,6 +61,7 @@ class Programs:
 
     def __init__(self, random: Random, swarm: Swarm) -> None:
         self._random, self._tasks = random, swarm.tasks
+        self._kept_ms = KEPT_MS if swarm.expiry else (None,)
         self.names = [f"program{number}" for number in range(random.randint(1, 3))]
         self._first = [canonical(self._make(name)) for name in self.names]
         self._graphs = tuple(self.names)
@@ -64,7 +72,7 @@ class Programs:
         below = self.names[: self.names.index(name)]
         depth = self._random.choice((0, 1, 2, 2, 3))
         made = Generator(self._random, tasks=self._tasks, children=below, endless=True, outside=True)
-        return made.definition(name, depth)
+        return replace(made.definition(name, depth), retention_ms=self._random.choice(self._kept_ms))
 
     def first_definitions(self) -> list[bytes]:
         return self._first
@@ -96,6 +104,7 @@ class World:
         self.disk_max_us = self.disk_worst_us = 2_000
         self.program = Programs(self.chance("programs"), self.swarm)
         self.behaviour = Behaviour(self.chance("tasks"), poison=self.swarm.poison)
+        self.expiry = Expiry(self)
         self.auditor = Auditor(self)
         if restored is not None:
             self.auditor.resume(restored.cuts)
@@ -225,17 +234,33 @@ class World:
             if self.schedule.now_us >= next_look_us:
                 next_look_us = self.schedule.now_us + 500_000
                 if self._settled():
-                    self.auditor.final(self.shards())
-                    return
+                    if not (self.swarm.expiry and self.expiry.is_due):
+                        self.expiry.check()
+                        self.auditor.final(self.shards())
+                        return
+                    self.expiry.begin()
+                    until_us += 2 * AFTERWARDS_MS * 1_000
+                elif self.expiry.is_over:
+                    self.expiry.end()
         raise Violation(f"not everything ends: {self._unsettled()}")
 
     def _settled(self) -> bool:
+        if self.auditor.unfinished() or any(client.busy for client in self.clients):
+            return False
+        self._raise_budget()
         return (
-            not self.auditor.unfinished()
-            and all(not client.watching and not client.open for client in self.clients)
+            all(not client.watching and not client.open for client in self.clients)
             and len(self.shards()) == self.engine.options.shards
             and all(shard.shard is not None and self._idle(shard) for shard in self.shards())
         )
+
+    def _raise_budget(self) -> None:
+        """Whatever had begun has ended, however little room there was. Now what is new gets some."""
+        if "disk_budget_bytes" in self.shard_settings:
+            self.shard_settings = {**self.shard_settings, "disk_budget_bytes": PLENTY_BYTES}
+            for shard in self.shards():
+                if shard.shard is not None:
+                    shard.shard.core.settings.disk_budget_bytes = PLENTY_BYTES
 
     def _idle(self, node: ShardNode) -> bool:
         shard = node.shard
