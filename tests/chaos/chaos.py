@@ -102,8 +102,14 @@ class Chaos:
                 await asyncio.sleep(dice.uniform(0.05, 0.45))
                 await faults.kill()
 
+        async def moves() -> None:
+            while not over.is_set():
+                await asyncio.sleep(0.2)
+                await faults.move()
+
         async with asyncio.TaskGroup() as group:
             group.create_task(kills())
+            group.create_task(moves())
             for name in special:
                 await asyncio.sleep(dice.uniform(0.2, 1.0))
                 await self._fault(name)

@@ -1,4 +1,5 @@
-"""What is done to an engine: kill -9, SIGSTOP, too few descriptors, no room, another number of shards, a bad network.
+"""What is done to an engine: kill -9, SIGSTOP, too few descriptors, no room, another number of shards, a bad network,
+partitions that move between shards.
 
 Each fault is one coroutine that ends what it began, so that nothing of it is left when it returns: stopped processes go
 on, limits are lifted. Dead processes are not waited for, other than a dead server's, which is started again.
@@ -48,6 +49,7 @@ class Faults:
             resource.RLIMIT_FSIZE: resource.getrlimit(resource.RLIMIT_FSIZE),
         }
         self._restarting = asyncio.Lock()
+        self._moving = random.Random(dice.random())
         self._limited = False
 
     @property
@@ -204,6 +206,20 @@ class Faults:
             shards = self._dice.choice([n for n in (1, 2, 3, 4) if n != self._engine.shards])
             self.counts["restart with another --shards"] += 1
             await self._begin_again(shards)
+
+    # ---- other owners -----------------------------------------------------------------------------------------------
+
+    async def move(self) -> None:
+        """Some partitions go to other shards, or stay where they are when those die."""
+        dice = self._moving
+        with suppress(WfeError, TimeoutError):
+            async with wfe.aconnect(self._engine.address, self._engine.token, connect_timeout_s=0.5) as client:
+                status = await client.status()
+                wanted = dice.sample(range(status.partitions), dice.randint(1, 6))
+                moves = [(number, dice.randrange(len(status.shards))) for number in wanted]
+                report = await client.rebalance(moves, timeout_s=10)
+                for move in report.moves:
+                    self.counts["move a partition" if move.state == "moved" else "move a partition in vain"] += 1
 
     # ---- a bad network ----------------------------------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ class CrashPlan:
 
     def __init__(self, world: TestWorld) -> None:
         self._world = world
+        self.owners = self
         self.at = -1
         self.alone = False
         self.seen = 0
