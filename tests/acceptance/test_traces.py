@@ -109,6 +109,16 @@ def test_a_run_that_failed_says_so_in_its_span(client: wfe.Client, collector: Co
     assert top.attributes["error.type"] == "ValueError"
 
 
+def test_an_attempt_whose_worker_died_is_a_span_too(client: wfe.Client, collector: Collector) -> None:
+    run = client.start("survivor", "s")
+    assert run.result(timeout_s=60) == "s"
+    spans = collector.wait_for(3, trace_id(own_trace(run.id, 1.0)))
+    first, second = named(spans, "task deadly")
+    assert (first.attributes["wfe.attempt"], first.message) == (1, "WorkerLost: the attempt was lost with its worker")
+    assert (second.attributes["wfe.attempt"], second.failed) == (2, False)
+    assert first.attributes["wfe.worker"] != second.attributes["wfe.worker"]
+
+
 def test_calls_of_a_durable_function_are_in_its_trace(client: wfe.Client, collector: Collector) -> None:
     run = client.start("durable", "d")
     run.result(timeout_s=60)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 
 from opentelemetry import trace
 
@@ -41,6 +43,13 @@ def flaky(name: str) -> str:
 
 
 @wfe.task
+def deadly(name: str) -> str:
+    if wfe.context().attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return name
+
+
+@wfe.task
 def fail(name: str) -> str:
     raise ValueError(f"{name} is wrong")
 
@@ -63,6 +72,11 @@ async def everything(wf: wfe.Graph, name: wfe.Ref[str]) -> wfe.Ref[list[str]]:
 @wfe.workflow
 def doomed(wf: wfe.Graph, name: wfe.Ref[str]) -> wfe.Ref[str]:
     return fail(name)
+
+
+@wfe.workflow
+def survivor(wf: wfe.Graph, name: wfe.Ref[str]) -> wfe.Ref[str]:
+    return deadly(name)
 
 
 @wfe.workflow

@@ -15,9 +15,9 @@ import msgspec
 from wfe import otel
 from wfe.config import ServeOptions, TracerOptions, mask_secrets
 from wfe.errors import Disconnected, WfeError
-from wfe.model.trace import of_child, run_span
+from wfe.model.trace import attempt_span, of_child, run_span
 from wfe.observe import configure, get_logger
-from wfe.wire.traces import RunTrace
+from wfe.wire.traces import LostTrace, RunTrace
 
 RETRY_S = 0.5
 _log = get_logger("tracer")
@@ -72,6 +72,8 @@ async def _follow(options: TracerOptions, tracing: otel.Tracing) -> None:
                         )
                     for run in page.runs:
                         export(tracing, run)
+                    for lost in page.lost:
+                        export_lost(tracing, lost)
         except Disconnected as error:
             _log.debug("the server cannot be reached", reason=str(error))
         except WfeError as error:
@@ -96,4 +98,23 @@ def export(tracing: otel.Tracing, run: RunTrace) -> None:
     ended_ns = max(run.ended_ms, run.started_ms) * 1_000_000
     if run.error is not None:
         otel.fail(span, run.error.type, run.error.message, "", ended_ns)
+    span.end(ended_ns)
+
+
+def export_lost(tracing: otel.Tracing, lost: LostTrace) -> None:
+    """The span of an attempt whose worker cannot tell of it any more; from when it left for the worker."""
+    attributes: otel.Attributes = {
+        "wfe.run.id": lost.run_id,
+        "wfe.node": lost.node_id,
+        "wfe.activation": lost.activation,
+        "wfe.attempt": lost.attempt,
+        "wfe.task": lost.task,
+        "wfe.task.version": lost.task_version,
+        "wfe.worker": lost.worker,
+    }
+    span_id = attempt_span(lost.run_id, lost.node, lost.activation, lost.attempt)
+    context = of_child(lost.context, lost.run_id)
+    span = tracing.start(f"task {lost.task}", context, span_id, lost.dispatched_ms * 1_000_000, attributes)
+    ended_ns = max(lost.lost_ms, lost.dispatched_ms) * 1_000_000
+    otel.fail(span, "WorkerLost", "the attempt was lost with its worker", "", ended_ns)
     span.end(ended_ns)

@@ -130,8 +130,6 @@ class Dispatcher:
                 whole, added = cargo.weigh(spec.input, run.blobs)
             recorded = len(spec.recorded)
             added += recorded
-            if run.trace:
-                spec.trace = self._core.traces.of_task(run, key, now_ms)
             if whole + recorded > TASK_INPUT_BYTES_MAX:
                 self.oversize.append((entry, key, attempt))
                 continue
@@ -142,6 +140,8 @@ class Dispatcher:
                 cargo.load()
             size += whole
             filled += added
+            if run.trace and not spec.durable:
+                spec.trace = self._core.traces.of_task(run, key, now_ms)
             specs.append(spec)
             # At once: a task may be queued twice (a resume queues what is open), even within one frame.
             held[key] = lease = Lease(entry, key, attempt, worker, now_ms)

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from wfe.core.durable.places import MAIN
+from wfe.core.durable.records import kind_of
 from wfe.limits import TRACES_KEPT_MAX, TRACES_PAGE
 from wfe.model.state import RunState
 from wfe.model.trace import is_sampled, own_trace
+from wfe.partition.entry import Lease
 from wfe.partition.partition import Partition
 from wfe.wire.frames import Header, Kind
-from wfe.wire.traces import RunTrace, TaskTrace, TracesPage, TracesQuery
+from wfe.wire.traces import LostTrace, RunTrace, TaskTrace, TracesPage, TracesQuery
 
 if TYPE_CHECKING:
     from wfe.shard.core import ShardCore
@@ -38,6 +41,7 @@ class Traces:
         self.number = 0
         """Of the last run in ``ended``."""
         self.missed = 0
+        self.lost: list[LostTrace] = []
 
     def context_of(self, run_id: str) -> str:
         """The context of a run without a caller's: one of its own, if it is among the sampled ones."""
@@ -66,6 +70,21 @@ class Traces:
             self.ended.popleft()
             self.missed += 1
 
+    def attempt_lost(self, lease: Lease, now_ms: int) -> None:
+        """An attempt of a traced run was lost with its worker, which would have told of it."""
+        run, plan, key = lease.entry.run, lease.entry.plan, lease.key
+        full = len(self.lost) >= TRACES_PAGE
+        if self._share < 0 or full or not is_sampled(run.trace) or (run.durable is not None and key == MAIN):
+            return
+        act, index = divmod(key, plan.stride)
+        node = plan.nodes[index]
+        node_id, task, version = node.id, node.task, node.task_version
+        if run.durable is not None:
+            task, version = kind_of(run, plan, key)
+            node_id = task
+        place = (run.id, run.trace, index, act, lease.attempt)
+        self.lost.append(LostTrace(*place, node_id, task, version, lease.worker, lease.dispatched_ms, now_ms))
+
 
 class TraceReader:
     """Handlers by kind, see `Requests`. One question waits at a time: a later one replaces it."""
@@ -88,11 +107,12 @@ class TraceReader:
     def tick(self) -> None:
         """Answers whoever waits, when there is something."""
         traces = self._core.traces
-        if self._waiting is None or not (traces.ended or traces.missed):
+        if self._waiting is None or not (traces.ended or traces.missed or traces.lost):
             return
         (client, request), self._waiting = self._waiting, None
         runs = list(islice(traces.ended, TRACES_PAGE))
         settings = self._core.settings
         cursor = traces.number - len(traces.ended) + len(runs)
-        missed, traces.missed = traces.missed, 0
-        self._core.answer(client, request, TracesPage(settings.index, settings.epoch, cursor, runs, missed))
+        page = TracesPage(settings.index, settings.epoch, cursor, runs, traces.missed, traces.lost)
+        traces.missed, traces.lost = 0, []
+        self._core.answer(client, request, page)

@@ -334,6 +334,8 @@ class Workers:
             return
         del entry.leases[key]
         self._core.counters["tasks_lost" if spent else "tasks_returned"] += 1
+        if spent and entry.run.trace:
+            self._core.traces.attempt_lost(lease, now_ms)
         self.turns.apply(entry, now_ms, loss_of(lease, now_ms, spent=spent))
 
     def _drop(self, link: Link, now_ms: int, *, spent: bool) -> None:

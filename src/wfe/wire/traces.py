@@ -40,11 +40,28 @@ class RunTrace(Struct, array_like=True):
     round: int = 0
 
 
+class LostTrace(Struct, array_like=True):
+    """An attempt whose worker is gone, so that nobody else can tell of it."""
+
+    run_id: str
+    context: str
+    node: int
+    activation: int
+    attempt: int
+    node_id: str
+    task: str
+    task_version: int
+    worker: str
+    dispatched_ms: int
+    lost_ms: int
+
+
 class TracesPage(Struct, array_like=True):
-    """``missed``: so many were thrown out, for nobody took them in time."""
+    """``missed``: so many were thrown out, for nobody took them in time. ``lost`` are given once."""
 
     shard: int
     epoch: int
     cursor: int
     runs: list[RunTrace] = []
     missed: int = 0
+    lost: list[LostTrace] = []

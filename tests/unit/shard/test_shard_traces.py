@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from support.shard_cases import chain, host, waiting
-from support.shards import Host
+from support.shards import Host, encode
 from wfe.limits import TRACES_KEPT_MAX
 from wfe.model.definition import Definition, SubWorkflow, Task
 from wfe.model.trace import of_child, own_trace, parent_span, run_span, trace_id
 from wfe.shard.traces import Traces
-from wfe.wire.frames import Kind
+from wfe.wire.frames import Kind, header
+from wfe.wire.messages import KnownWorkers
 from wfe.wire.traces import TracesPage, TracesQuery
 
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -151,3 +152,23 @@ def test_a_cursor_of_an_earlier_start_of_the_shard_lets_go_of_nothing() -> None:
     shard.settle()
     stale = TracesPage(0, shard.epoch - 1, 10**9)
     assert len(ended(shard, stale).runs) == 1
+
+
+def test_an_attempt_that_was_lost_with_its_worker_is_told_of_by_the_shard() -> None:
+    shard = traced(1.0)
+    run_id = shard.start("chain", 1).run_id
+    [spec] = shard.dispatched()
+    shard.now_ms += 100
+    known = KnownWorkers([], ["w1"])
+    shard.shard.on_back([header(Kind.WORKERS), encode(known)], shard.now_ms)
+    shard.turn()
+    page = ended(shard)
+    [lost] = page.lost
+    assert (lost.run_id, lost.attempt, lost.task, lost.node_id, lost.worker) == (run_id, 1, "inc", "t0", "w1")
+    assert (lost.node, lost.activation, lost.context) == (spec.node, spec.activation, own_trace(run_id, 1.0))
+    assert lost.lost_ms - lost.dispatched_ms == 100
+    shard.hello(b"w2")
+    shard.turn()
+    [again] = shard.dispatched()
+    assert (again.attempt, again.trace is not None) == (2, True)
+    assert not shard.shard.core.traces.lost, "it is told once"
