@@ -32,6 +32,7 @@ from wfe.shard import dispatch as dispatching
 from wfe.shard.actor import Shard
 from wfe.shard.links import Link
 from wfe.sim.simulation import simulate
+from wfe.wire.blobs import BlobWindow
 from wfe.worker.actor import WorkerActor
 from wfe.worker.credit import Order
 
@@ -155,6 +156,12 @@ def _no_ops(original: Any, *arguments: Any, **named: Any) -> list[Any]:
     return []
 
 
+def _forgets_blob(add: Any, window: Any, name: bytes, size_bytes: int, content: Any) -> None:
+    add(window, name, size_bytes, content)
+    if content is not None and name[0] % 4 == 0:
+        window.kept.pop(name)
+
+
 def _never_recalls(plan: Any, *arguments: Any) -> list[Order]:
     return [Order(order.tasks, order.bytes) for order in plan(*arguments)]
 
@@ -237,6 +244,8 @@ def _engine_patches() -> dict[str, Any]:
         "history lacks its last chunk": around(checkpoints, "open_run_ops", _chunk_short),
         "keys are not stored": around(checkpoints, "key_ops", _no_ops),
         "definitions are not stored": around(checkpoints, "definition_ops", _no_ops),
+        "large values are not stored": around(checkpoints, "blob_ops", _no_ops),
+        "a worker has other large values than its shard thinks": around(BlobWindow, "add", _forgets_blob),
         "ended runs are not stored": around(checkpoints, "ended_run_ops", _no_ops),
         "partition records are not stored": around(checkpoints, "record_ops", _no_ops),
         "results of other attempts count": around(decide, "task_result", _stale_counts),

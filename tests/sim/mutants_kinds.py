@@ -9,9 +9,10 @@ from unittest import mock
 from msgspec import structs
 from planting import always, around, no_match, nothing
 
-from wfe.core import advance, decide, evolve
+from wfe.core import advance, decide, evolve, rounds
 from wfe.model import event_kinds as kinds
 from wfe.model import state
+from wfe.model.event_rounds import RunRestored
 from wfe.partition.entry import Entry
 
 
@@ -41,6 +42,18 @@ def _first_first(opened: Any, run: Any, plan: Any, event: Any, enabled: Any) -> 
 def _all_withdrawn(began: Any, run: Any, plan: Any, event: Any, enabled: Any) -> None:
     began(run, plan, event, enabled)
     del run.compensating.todo[:1]
+
+
+def _forgets_what_opens(restored: Any, run: Any, plan: Any, event: Any, enabled: Any) -> None:
+    restored(run, plan, event, enabled)
+    enabled.clear()
+
+
+def _attempt_again(begin_anew: Any, point: Any, plan: Any, failed: Any, now_ms: int, **named: Any) -> Any:
+    reopen = begin_anew(point, plan, failed, now_ms, **named)
+    for key in point.run.open:
+        point.run.open[key] -= 1
+    return reopen
 
 
 def _race_goes_on(won: Any, run: Any, plan: Any, event: Any, enabled: Any) -> None:
@@ -183,6 +196,9 @@ def kind_patches() -> dict[str, Any]:
         "a handler is forgotten when compensation begins": _booked(book, kinds.CompensationBegan, _all_withdrawn),
         "handlers are lost in a checkpoint": around(Entry, "snapshot", _snapshot_without("compensations")),
         "a lost race goes on": _booked(book, kinds.RaceWon, _race_goes_on),
+        "what was about to open is lost in a fork": _booked(book, RunRestored, _forgets_what_opens),
+        "a run goes on with the attempts that it had": around(rounds, "_begin_anew", _attempt_again),
+        "retries are acknowledged and dropped": around(rounds, "retry", nothing),
         "a race has another winner": around(races, "settle_race", _last_wins),
         "the count of a loop is lost": _booked(book, kinds.IterationDone, _count_lost),
         "the count of a loop is lost in a checkpoint": around(Entry, "snapshot", _counter_lost),

@@ -20,7 +20,9 @@ from wfe.model import event as ev
 from wfe.model.durable import NEED_ALL
 from wfe.model.event import EventChunk, PartitionChunk, RunStarted
 from wfe.model.event_kinds import LockGranted
+from wfe.model.event_rounds import RunRestored
 from wfe.model.ids import lock_address, partition_of
+from wfe.sim.contents import state_of
 from wfe.sim.cuts import Cuts
 from wfe.sim.interpreter import check_run
 from wfe.sim.ledger import ENDS, RunBook, Shape
@@ -28,7 +30,8 @@ from wfe.sim.ledger_partitions import PartitionBook
 from wfe.sim.messages import is_wrong_input
 from wfe.sim.node import Violation
 from wfe.sim.owners import Owners
-from wfe.wire.messages import HistoryPage, RunOutcome, RunPage, RunView, TaskResult, TaskSpec
+from wfe.wire.blobs import input_of
+from wfe.wire.messages import HistoryPage, RunOutcome, RunPage, RunView, StartOutcome, TaskResult, TaskSpec
 
 if TYPE_CHECKING:
     from wfe.sim.shards import ShardNode
@@ -37,7 +40,6 @@ if TYPE_CHECKING:
 
 SWIFT_US = 50_000
 """With a disk that is never slower than this, timers are punctual."""
-_encode = msgpack.Encoder().encode
 _decode_events = msgpack.Decoder(EventChunk).decode
 _decode_partition = msgpack.Decoder(PartitionChunk).decode
 
@@ -75,7 +77,7 @@ class Auditor:
         for chunk in chunks:
             if chunk.entity:
                 run = shard.core.partitions[chunk.partition].entries[chunk.entity].run
-                self._digests[chunk.entity] = (run.seq, crc32(_encode(run)))
+                self._digests[chunk.entity] = (run.seq, crc32(state_of(run)))
 
     def committed(self, node: ShardNode, chunks: Sequence[Chunk]) -> None:
         """A batch is durable."""
@@ -107,13 +109,14 @@ class Auditor:
             if not isinstance(started, RunStarted):
                 raise Violation(f"run {chunk.entity} begins with {started}")
             book = self.runs[chunk.entity] = RunBook(
-                chunk.entity, self._shape(chunk.partition, started.definition), started
+                chunk.entity, self._shape(chunk.partition, started.definition), started, self.runs
             )
             self.open_runs += 1
             if node.refuses_starts and chunk.entity in self._asked:
                 raise book.fail(f"begins, though {node.name}'s disk budget was used up before the start came")
         # A run that left memory is read before its timer has an effect, and its definition perhaps.
         awake_ms = node.acts_since_ms(chunk.partition) if self._world.disk_worst_us <= SWIFT_US else events.time_ms
+        self.open_runs += book.status in ENDS  # it goes on
         book.book(chunk.first_seq, events.time_ms, events.events, awake_ms)
         node.tally.take(events.events)
         seq, digest = self._digests[chunk.entity]
@@ -204,7 +207,7 @@ class Auditor:
             raise book.fail(f"attempt {spec.attempt} of {place} runs, opened is {book.opened.get(place)}")
         if (*place, spec.attempt) in book.executed:
             raise book.fail(f"attempt {spec.attempt} of {place} runs twice")
-        book.executed[*place, spec.attempt] = bytes(spec.input)
+        book.executed[*place, spec.attempt] = input_of(spec)
         self.executions += 1
 
     def finished(self, worker: WorkerNode, result: TaskResult) -> None:
@@ -280,13 +283,29 @@ class Auditor:
         if command not in book.commands and not (action == "cancel" and book.status == "cancelled"):
             raise book.fail(f"{action} was acknowledged, but is not durable")
 
+    def fork_answered(self, origin: RunBook, run_id: str, event: int, outcome: StartOutcome) -> None:
+        """A fork is durable, and one of this run from this point."""
+        book = self.runs.get(run_id)
+        if book is None or outcome.run_id != run_id:
+            raise Violation(f"the fork {run_id} of {origin.id} was acknowledged as {outcome}, but is not durable")
+        restored = book.events[1]
+        if not isinstance(restored, RunRestored) or (restored.origin, restored.at) != (origin.id, event):
+            raise book.fail(f"is a fork of {origin.id} from event {event}, it begins with {restored}")
+        if (book.started.definition, bytes(book.started.input)) != (
+            origin.started.definition,
+            bytes(origin.started.input),
+        ):
+            raise book.fail(f"is a fork of {origin.id}, which was {origin.started}")
+        self.count("forks")
+
     def outcome_seen(self, outcome: RunOutcome) -> None:
         """A run's end as a client hears it: final, durable (3, 5)."""
         book = self.runs.get(outcome.run_id)
-        if book is None or book.status != outcome.status:
+        ends = [end for end in book.ends if end.status == outcome.status] if book is not None else []
+        if book is None or not ends:
             raise Violation(f"{outcome.run_id} is said to be {outcome.status}, durable is {book and book.status}")
-        if book.output is not None and bytes(book.output) != bytes(outcome.output):
-            raise book.fail(f"ended with {book.output!r}, a client hears {outcome.output!r}")
+        if not any(bytes(end.output) == bytes(outcome.output) for end in ends):
+            raise book.fail(f"ended with {ends!r}, a client hears {outcome.output!r}")
         self.count("outcomes_seen")
 
     def view_seen(self, view: RunView, floor: int) -> None:

@@ -16,6 +16,7 @@ from wfe.client.starts import StartBatch
 from wfe.errors import Busy, DataError, Disconnected, InvalidInput, RunClosed, Unavailable, UnknownRun, WfeError
 from wfe.model.ids import partition_of, partition_of_key
 from wfe.sim.chance import SeededRandom
+from wfe.sim.interventions import Interventions
 from wfe.sim.messages import HUGE, HUGE_SHARE, WRONG_INPUTS, is_refused, message
 from wfe.sim.node import Node, Violation
 from wfe.wire.frames import Kind
@@ -65,6 +66,7 @@ class ClientNode(Node):
         self._timer_number = 0
         self._relinked_ms = self.now_ms()
         self._dealer: Any = None
+        self._interventions = Interventions(self, world.interventions)
         self.watching: set[Any] = set()
         """Ends that were asked for and not heard yet."""
         self.session = Session(self._send, self._dice, lambda: "token", who=("sim", ""))
@@ -137,6 +139,7 @@ class ClientNode(Node):
             name = self._random.choice(self.world.swarm.actions)
             action: Callable[[], None] = getattr(self, f"_{name}")
             action()
+            self._interventions.act()
             self._arm()
         self.after(int(self._random.expovariate(1 / self.world.swarm.pause_us)) + 1, f"act {self.name}", self._act)
 

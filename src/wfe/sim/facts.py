@@ -10,8 +10,10 @@ from msgspec.msgpack import decode
 from wfe.model import event as ev
 from wfe.model import event_kinds as kinds
 from wfe.model import event_nets as ev_nets
+from wfe.model.event_rounds import NodeSkipped
 from wfe.sim.ledger import RunBook
 from wfe.sim.ledger_kinds import Place
+from wfe.sim.rounds import counting
 
 
 @dataclass(slots=True)
@@ -74,8 +76,16 @@ class Facts:
         self.nets_over: set[Place] = set()
         self.order: dict[Place, int] = {}
         self.signals = book.taken
-        for number, event in enumerate(book.events):
+        self.skipped: dict[Place, Any] = {}
+        """What people said that a node came to."""
+        self.refused: set[Place] = set()
+        """Approvals that people skipped with a refusal."""
+        before: ev.RunEvent = book.started
+        for number, (_, event, _) in enumerate(counting(book, book.seq)):
             self._take(event, number)
+            if isinstance(event, kinds.ApprovalDecided) and event.error and isinstance(before, ev.CommandApplied):
+                self.refused.add((event.node, event.act))
+            before = event
         for (node, act, _), data in book.executed.items():
             self.executed.setdefault((node, act), []).append(data)
 
@@ -104,6 +114,9 @@ class Facts:
             case ev.FaultCaught(node, act, error):
                 self.caught[node, act] = error
                 self.order[node, act] = number
+            case NodeSkipped(node, act, value):
+                self.skipped[node, act] = decode(value)
+                self.order[node, act] = number
             case ev.ChildOpened(node, act, child, _):
                 self.children[node, act] = child
             case _:
@@ -113,6 +126,8 @@ class Facts:
         match event:
             case ev.MapOpened(node, act, base, _):
                 self.bases[node, act] = base
+                self.items.pop((node, act), None)  # those of a map that failed, and was begun again
+                self.items_done.pop((node, act), None)
             case ev.ItemDone(node, act, index, _):
                 self.items_done.setdefault((node, act), {})[index] = number
             case ev.ItemFailed(node, act, index, error):

@@ -14,11 +14,11 @@ from msgspec.msgpack import decode
 
 from wfe.model import event as ev
 from wfe.model.definition import DurableCall, Node
-from wfe.model.state import RUN_DEADLINE
 from wfe.sim.expressions import Broken, Env, holds, template
 from wfe.sim.facts import Facts, Walked
 from wfe.sim.ledger import RunBook
 from wfe.sim.ledger_kinds import Place
+from wfe.sim.rounds import deadline_expired
 from wfe.sim.walks import WALKS
 
 
@@ -75,10 +75,9 @@ class Interpreter:
 
     def _overdue(self) -> bool:
         """Whether the time of the run was over: at its end, or earlier, while it was paused."""
-        due_ms, events = self.book.started.due_ms, self.book.events
-        expired = any(isinstance(event, ev.TimerExpired) and event.timer == RUN_DEADLINE for event in events)
-        ended = events[-1]
-        return bool(due_ms) and (expired or (isinstance(ended, ev.RunEnded) and ended.time_ms >= due_ms))
+        due_ms, ended = self.book.due_ms, self.book.events[-1]
+        late = bool(due_ms) and isinstance(ended, ev.RunEnded) and ended.time_ms >= due_ms
+        return late or deadline_expired(self.book)
 
     # ---- nodes ------------------------------------------------------------------------------------------------------
 
@@ -107,6 +106,9 @@ class Interpreter:
         env[node.id] = None
         if node.if_ is not None and not holds(node.if_, env):
             return Walked(stuck=place not in self.facts.bypassed)
+        if place in self.facts.skipped:
+            env[node.id] = self.facts.skipped[place]
+            return Walked()
         try:
             return WALKS[type(node)](self, node, place, env)
         except Broken:

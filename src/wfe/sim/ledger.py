@@ -6,6 +6,7 @@ what. Every method raises `Violation` when something happened that the semantics
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import UNSET, Raw
@@ -14,7 +15,10 @@ from msgspec.msgpack import decode
 from wfe.limits import LOSSES_MAX
 from wfe.model import event as ev
 from wfe.model.definition import Definition, DurableCall, Map, Node, Sleep, SubWorkflow, Task, WaitSignal, walk
+from wfe.model.event_rounds import NodeSkipped, RunRestored
 from wfe.model.policy import RetryPolicy
+from wfe.sim import rounds
+from wfe.sim.contents import Contents
 from wfe.sim.durable import RETRY
 from wfe.sim.ledger_durable import DurableBook
 from wfe.sim.ledger_kinds import LOST, Place
@@ -63,9 +67,18 @@ class Shape:
 class RunBook(DurableBook):
     """One run's durable history."""
 
-    def __init__(self, run_id: str, shape: Shape, started: ev.RunStarted) -> None:
+    def __init__(
+        self, run_id: str, shape: Shape, started: ev.RunStarted, others: Mapping[str, RunBook] | None = None
+    ) -> None:
         super().__init__()
         self.id = run_id
+        self.others: Mapping[str, RunBook] = others or {}
+        """All runs, for the origins of forks."""
+        self.failed: dict[int, frozenset[Place]] = {}
+        """Number of an event with which the run was retried -> the places that had failed."""
+        self.ends: list[ev.RunEnded] = []
+        """How it ended; more than once if it was retried."""
+        self.due_ms = started.due_ms
         self.shape = shape
         self.started = started
         self.seq = 0
@@ -90,6 +103,7 @@ class RunBook(DurableBook):
         """Place of a map -> how many of its items have begun."""
         self.items_ended: dict[Place, int] = {}
         self.commands: set[str] = set()
+        self.contents = Contents()
         self.executed: dict[tuple[int, int, int], bytes] = {}
         """(node, activation, attempt) -> input, as workers began it."""
 
@@ -103,8 +117,9 @@ class RunBook(DurableBook):
         self._punctual(time_ms, awake_ms)
         self.chunks.append((time_ms, len(events)))
         for event in events:
-            if self.status in ENDS:
+            if self.status in ENDS and not isinstance(event, RunRestored):
                 raise self.fail(f"{event} comes after the end")
+            event = self.contents.whole(event)
             self.seq += 1
             self.events.append(event)
             handler = getattr(self, f"_{type(event).__name__}", None)
@@ -113,8 +128,9 @@ class RunBook(DurableBook):
 
     def prefix(self, seq: int, digest: int) -> RunBook:
         """The run as it was after so many events. What workers did since is no business of it."""
-        twin = RunBook(self.id, self.shape, self.started)
+        twin = RunBook(self.id, self.shape, self.started, self.others)
         twin.results = dict(self.results)
+        twin.contents = self.contents.copy()
         for time_ms, count in self.chunks:
             if twin.seq == seq:
                 break
@@ -130,8 +146,8 @@ class RunBook(DurableBook):
         due = [due_ms for _, due_ms in self.retrying.values()]
         for table in (self.sleeping, self.deadlines, self.escalations, self.boundaries):
             due += table.values()
-        if self.started.due_ms and not self.ending:
-            due.append(self.started.due_ms)
+        if self.due_ms and not self.ending:
+            due.append(self.due_ms)
         if due and time_ms - max(min(due), awake_ms, self.resumed_ms) > LATE_MAX_MS:
             raise self.fail(
                 f"at {time_ms} what was due at {min(due)} has not happened; the shard acts since {awake_ms}"
@@ -326,9 +342,18 @@ class RunBook(DurableBook):
         if self.ending not in ("", event.status) and event.status != "cancelled":
             raise self.fail(f"ends as {event.status}, it compensated to be {self.ending}")
         self.status, self.output, self.error = event.status, event.output, event.error
+        self.ends.append(event)
         for table in (self.open, *self.tables()):
             table.clear()
         self.granted.clear()
+
+    def _RunRestored(self, event: RunRestored, time_ms: int) -> None:
+        if not event.origin and self.status != "failed":
+            raise self.fail(f"is retried, it is {self.status}")
+        rounds.restored(self, event, time_ms)
+
+    def _NodeSkipped(self, event: NodeSkipped, time_ms: int) -> None:
+        rounds.skipped(self, event)
 
     # ---- the outside ------------------------------------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ class KindBook:
     shape: Shape
     started: ev.RunStarted
     status: str
+    events: list[ev.RunEvent]
 
     def __init__(self) -> None:
         self.awaited: dict[Place, Channel] = {}
@@ -183,7 +184,7 @@ class KindBook:
             raise self.fail(f"{event} of an approval that is not open")
         if event.taken:
             self._takes(place, (approval.approval, ""), event)
-        else:
+        elif event.error is None or not isinstance(self.events[-2], ev.CommandApplied):  # else it was skipped
             self._not_early(self.deadlines.get(place), time_ms, event)
         self._place_ends(place)
 

@@ -10,19 +10,16 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from msgspec import msgpack
-
 from wfe.journal.store import PartitionStore
 from wfe.model.ids import partition_of
 from wfe.partition.mailbox import decode_record
+from wfe.sim.contents import state_of
 from wfe.sim.ledger import ENDS, RunBook
 from wfe.sim.node import Violation
 
 if TYPE_CHECKING:
     from wfe.sim.auditor import Auditor
     from wfe.sim.shards import ShardNode
-
-_encode = msgpack.Encoder().encode
 
 
 class Owners:
@@ -98,8 +95,12 @@ class Owners:
         entry = node.shard.core.partitions[number].entries.get(book.id)
         if entry is None:
             self._compare_stored(node.shard.core.disk.stores[number], book)
-        elif entry.run.seq != book.seq or crc32(_encode(entry.run)) != book.digest:
+            return
+        state = state_of(entry.run)
+        if entry.run.seq != book.seq or crc32(state) != book.digest:
             raise book.fail(f"recovers as {entry.run}, {book.seq} events are durable")
+        if book.contents.missing(state, entry.run.blobs):
+            raise book.fail("recovers without large values that it refers to")
 
     def _compare_stored(self, store: PartitionStore, book: RunBook) -> None:
         if store.seq_of(book.id) is None and self._may_be_gone(book.id):
@@ -113,3 +114,5 @@ class Owners:
         snapshot = ended.snapshot if ended is not None else found[1] if found is not None else b""
         if crc32(snapshot) != book.digest:
             raise book.fail("the snapshot in the store is not the state that was durable")
+        if book.contents.missing(snapshot, store.blobs(book.id)):
+            raise book.fail("the store has lost large values that the run refers to")

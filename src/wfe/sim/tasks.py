@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from wfe.limits import BLOB_BYTES_MIN
+
 TASKS = ("echo", "flaky", "boom", "odd", "slow", "twice", "poison", "stubborn", "beating")
+LARGE = "large"
+"""Gives a value that is kept by reference."""
+PAD = "x" * BLOB_BYTES_MIN
 HTTP, CUSTOM = "wfe.http", "plugin"
 """What the engine's own worker does, and what a plugin contributes."""
 
 
 def given(task: str, x: Any) -> Any:
     """What an attempt gives back when it succeeds."""
+    if task == LARGE:
+        return [x, PAD]
     return {"odd": [x, None, 1.5], HTTP: {"status": 200, "headers": {}, "body": x}}.get(task, x)
 
 

@@ -44,6 +44,8 @@ def approval(at: Interpreter, node: Approval, place: Place, env: Env) -> Walked:
         return Walked(faults=["TimedOut"])
     if place not in facts.decided:
         return Walked(stuck=True)
+    if place in facts.refused:
+        return Walked(faults=["Rejected"])
     value, error = facts.decided[place]
     expected = {"approved": node.on_timeout == "approve", "by": "timeout", "comment": "", "data": None}
     if place in facts.signals:

@@ -20,7 +20,8 @@ from wfe.model.policy import ErrorInfo
 from wfe.sim.durable import Clock, Unwatched, registered
 from wfe.sim.node import Node
 from wfe.sim.pools import Equipped
-from wfe.sim.tasks import CUSTOM, HTTP, TASKS, argument, given
+from wfe.sim.tasks import CUSTOM, HTTP, LARGE, TASKS, argument, given
+from wfe.wire.blobs import input_of
 from wfe.wire.frames import Kind, decode_header, header
 from wfe.wire.messages import NULL, Ack, Dispatch, Results, ShardEndpoint, TaskBeat, TaskRef, TaskResult, TaskSpec
 from wfe.worker.actor import COORDINATOR, WorkerActor
@@ -79,9 +80,10 @@ class Behaviour:
 
 def value_of(spec: TaskSpec) -> Raw:
     """What the task gives back when it succeeds, encoded."""
-    if spec.task in ("odd", HTTP):
-        return Raw(msgpack.encode(given(spec.task, argument(spec.task, msgpack.decode(spec.input)))))
-    return msgpack.decode(spec.input, type=dict[str, Raw])["x"]
+    data = input_of(spec)
+    if spec.task in ("odd", LARGE, HTTP):
+        return Raw(msgpack.encode(given(spec.task, argument(spec.task, msgpack.decode(data)))))
+    return msgpack.decode(data, type=dict[str, Raw])["x"]
 
 
 class WorkerNode(Node):
@@ -105,7 +107,7 @@ class WorkerNode(Node):
         offered = {(function.name, function.version): function}
         identity = Identity(
             worker=options.worker,
-            tasks=[(task, 1) for task in (*TASKS, HTTP, CUSTOM)] + list(offered),
+            tasks=[(task, 1) for task in (*TASKS, LARGE, HTTP, CUSTOM)] + list(offered),
             slots=slots,
             token=options.token,
             index=options.index,

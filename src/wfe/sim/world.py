@@ -35,6 +35,7 @@ from wfe.sim.pools import ALL_LABELS, ALL_RESOURCES, equipment
 from wfe.sim.schedule import Schedule
 from wfe.sim.shards import ShardNode
 from wfe.sim.swarm import choose
+from wfe.sim.tasks import LARGE
 from wfe.sim.trace import Trace
 from wfe.sim.workers import Behaviour, WorkerNode
 
@@ -50,6 +51,10 @@ JANITOR_US = 3_000_000
 KEPT_MS = (None, None, RETENTION_MS_MIN, 3 * RETENTION_MS_MIN)
 """How long definitions keep their runs, in worlds where some expire."""
 PLENTY_BYTES = 1 << 40
+INTERVENTIONS = (0.0, 0.3, 1.0)
+"""Of what clients do, how much is to retry, skip or fork."""
+LARGE_SHARE = 0.2
+"""Worlds in which tasks give values that are kept by reference: they are slower than others."""
 HELPED = 5
 """Signals that one run gets at a time."""
 DRIFTS = (0.0, 0.0, 0.0005, -0.0005, 0.01, -0.01)
@@ -59,8 +64,10 @@ DRIFTS = (0.0, 0.0, 0.0005, -0.0005, 0.01, -0.01)
 class Programs:
     """The definitions of this world: a few that name each other downwards, and new versions of them."""
 
-    def __init__(self, random: Random, swarm: Swarm) -> None:
+    def __init__(self, random: Random, swarm: Swarm, chance: Random) -> None:
         self._random, self._tasks = random, swarm.tasks
+        if chance.random() < LARGE_SHARE:
+            self._tasks = (*swarm.tasks, LARGE)
         self._kept_ms = KEPT_MS if swarm.expiry else (None,)
         self.names = [f"program{number}" for number in range(random.randint(1, 3))]
         self._first = [canonical(self._make(name)) for name in self.names]
@@ -102,7 +109,8 @@ class World:
         self.network.late_address = self.front_address
         self.disk = SimDisk(SeededRandom(self.chance("disk").getrandbits(64))) if restored is None else restored.disk
         self.disk_max_us = self.disk_worst_us = 2_000
-        self.program = Programs(self.chance("programs"), self.swarm)
+        self.program = Programs(self.chance("programs"), self.swarm, self.chance("large values"))
+        self.interventions = self.chance("interventions").choice(INTERVENTIONS)
         self.behaviour = Behaviour(self.chance("tasks"), poison=self.swarm.poison)
         self.expiry = Expiry(self)
         self.auditor = Auditor(self)
