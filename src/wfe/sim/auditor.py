@@ -186,7 +186,7 @@ class Auditor:
 
     def resume(self, cuts: Cuts) -> None:
         """This world goes on where a backup of another one was cut."""
-        self.partitions.update({number: book.twin() for number, book in cuts.partitions.items()})
+        self.partitions.update({number: book.twin(self._may_be_gone) for number, book in cuts.partitions.items()})
         self.runs = cuts.restored()
         self.open_runs = len(self.unfinished())
 

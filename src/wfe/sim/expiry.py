@@ -41,6 +41,7 @@ class Expiry:
         self._world = world
         self.began_ms = 0
         self._killed_ms = 0
+        self._before = (world.swarm.actions, world.swarm.pause_us)
         self.named: set[str | None] = set()
 
     @property
@@ -77,6 +78,7 @@ class Expiry:
         world = self._world
         self.began_ms = self.now_ms
         self.named.clear()
+        self._before = (world.swarm.actions, world.swarm.pause_us)
         world.swarm.actions, world.swarm.pause_us = ACTIONS, PAUSE_US
         for client in world.clients:
             client.go_on()
@@ -93,6 +95,8 @@ class Expiry:
         return self.began_ms > 0 and self.now_ms - self.began_ms >= AFTERWARDS_MS
 
     def end(self) -> None:
+        """Nobody asks any more."""
+        self._world.swarm.actions, self._world.swarm.pause_us = self._before
         for client in self._world.clients:
             client.busy = False
 

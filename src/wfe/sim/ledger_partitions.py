@@ -15,7 +15,7 @@ class PartitionBook:
 
     def __init__(self, number: int, may_be_gone: Callable[[str], bool]) -> None:
         self.number = number
-        self._may_be_gone = may_be_gone
+        self.may_be_gone = may_be_gone
         self.seq = 0
         self.epoch = 0
         self.sent: dict[int, int] = {}
@@ -27,9 +27,9 @@ class PartitionBook:
         self.locks: dict[str, list[tuple[str, int, int]]] = {}
         """Locks that all runs share -> places of runs that want one; the first holds it."""
 
-    def twin(self) -> PartitionBook:
-        """A copy that goes on by itself."""
-        other = PartitionBook(self.number, self._may_be_gone)
+    def twin(self, may_be_gone: Callable[[str], bool] | None = None) -> PartitionBook:
+        """A copy that goes on by itself, perhaps in another world."""
+        other = PartitionBook(self.number, may_be_gone or self.may_be_gone)
         other.seq, other.epoch = self.seq, self.epoch
         other.sent, other.taken, other.settled = dict(self.sent), dict(self.taken), dict(self.settled)
         other.letters, other.keys = dict(self.letters), dict(self.keys)
@@ -57,7 +57,7 @@ class PartitionBook:
                     self.settled[receiver] = seq
                 case ev.KeyBound(_, workflow, key, run_id, digest):
                     known = self.keys.get((workflow, key))
-                    if known is not None and not self._may_be_gone(known[0]):
+                    if known is not None and not self.may_be_gone(known[0]):
                         raise Violation(f"key {key} of {workflow} is bound twice: {known}, {run_id}")
                     self.keys[workflow, key] = (run_id, digest)
                 case ev.DefinitionStored(digest_hex, _, body):
