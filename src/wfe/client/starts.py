@@ -18,8 +18,10 @@ START_FRAME_BYTES = MIB
 """Inputs of one frame, unless a single one is larger."""
 START_WINDOW = 128
 """START frames under way at once (`start_queue`); the rest waits here, so that no socket queue overflows."""
-RUNS_PER_FRAME_MIN = 8
-"""Few runs share a frame rather than spread one by one: the rotation evens partitions out over time."""
+RUNS_PER_FRAME_MIN = 32
+"""Few runs share a frame rather than spread one by one: the rotation evens partitions out over time, and a frame costs
+all that it goes through as much as half a dozen runs.
+"""
 
 
 Done = Callable[["StartBatch"], None]

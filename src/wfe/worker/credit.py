@@ -16,8 +16,8 @@ from wfe.limits import CREDIT_BYTES_MAX, CREDIT_TARGET_MS, CREDIT_TASKS_MAX, PAY
 
 TASK_OVERHEAD_US = 5.0
 """What a task costs the worker besides its execution."""
-_STEP_US = 500.0
-"""Credit is renewed about that often, not per task."""
+_STEP_US = 4_000.0
+"""Credit is renewed about that often, not per task; at the latest when a quarter of it is used."""
 _FLOOR_SHARE = 8
 """Shards without a claim share an eighth of the credit."""
 _WEIGHT_MAX = 0.5
