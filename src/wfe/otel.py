@@ -8,10 +8,11 @@ are exported here when they are below one of wfe's, unless the app has a tracer 
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import Token
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Any, cast
 from wfe.errors import ConfigError
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+    from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
     from opentelemetry.sdk.trace.id_generator import IdGenerator
     from opentelemetry.trace import Span, SpanContext
 
@@ -30,6 +32,10 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT
 _RATIO_SAMPLERS = ("traceidratio", "parentbased_traceidratio")
 _OFF_SAMPLERS = ("always_off", "parentbased_always_off")
 
+CLOSE_S = 1.5
+QUEUE_SPANS = 16_384
+"""OpenTelemetry's own default, 2,048, is full within a second of a busy worker."""
+_log = logging.getLogger("wfe.otel")
 Attributes = dict[str, str | int | float]
 
 
@@ -140,11 +146,36 @@ class _Ids:
         return False
 
 
+class _Telling:
+    """A SpanExporter that says when spans cannot be sent, once, and when they can be again."""
+
+    def __init__(self, exporter: SpanExporter, endpoint: str) -> None:
+        self._exporter, self._endpoint = exporter, endpoint
+        self._dropped = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = self._exporter.export(spans)
+        if result.name != "SUCCESS":
+            if not self._dropped:
+                _log.warning("no spans can be sent to %s: they are dropped until it answers", self._endpoint)
+            self._dropped += len(spans)
+        elif self._dropped:
+            _log.warning("spans are sent to %s again; %d were dropped", self._endpoint, self._dropped)
+            self._dropped = 0
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._exporter.force_flush(timeout_millis)
+
+
 class Tracing:
     """The spans of a process, and their way to the collector. Any thread may use it."""
 
-    def __init__(self, provider: TracerProvider, ids: _Ids, processor: SpanProcessor) -> None:
-        self._ids, self._processor = ids, processor
+    def __init__(self, provider: TracerProvider, ids: _Ids, processor: SpanProcessor, exporter: SpanExporter) -> None:
+        self._ids, self._processor, self._exporter = ids, processor, exporter
         self._tracer = provider.get_tracer("wfe")
 
     def start(self, name: str, traceparent: str, span_id: str, start_ns: int, attributes: Attributes) -> Span:
@@ -163,8 +194,13 @@ class Tracing:
         self._processor.force_flush()
 
     def close(self) -> None:
-        """Sends what waits, and ends."""
-        self._processor.shutdown()
+        """Sends what waits, and ends; a collector that does not answer gets `CLOSE_S`."""
+        closing = threading.Thread(target=self._processor.shutdown, name="wfe-traces", daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
+        if closing.is_alive():
+            self._exporter.shutdown()  # it repeats nothing any more
+            closing.join(CLOSE_S)
 
 
 def fail(span: Span, error_type: str, message: str, stacktrace: str, at_ns: int) -> None:
@@ -189,7 +225,10 @@ def open_tracing(endpoint: str, process: str, *, shared: bool = False) -> Tracin
     from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
 
     where = None if endpoint == BY_ENVIRONMENT else endpoint.rstrip("/") + "/v1/traces"
-    processor = BatchSpanProcessor(OTLPSpanExporter(where))
+    logging.getLogger(OTLPSpanExporter.__module__).setLevel(logging.CRITICAL)  # a line for every try
+    exporter = cast("SpanExporter", _Telling(OTLPSpanExporter(where), endpoint))
+    queue = None if os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE") else QUEUE_SPANS
+    processor = BatchSpanProcessor(exporter, max_queue_size=queue)
     resource = Resource.create({"wfe.process": process, "process.pid": os.getpid()})
     if str(resource.attributes.get("service.name", "")).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": "wfe"}))
@@ -201,4 +240,4 @@ def open_tracing(endpoint: str, process: str, *, shared: bool = False) -> Tracin
         theirs = TracerProvider(ParentBased(ALWAYS_OFF), resource, shutdown_on_exit=False)
         theirs.add_span_processor(processor)
         trace.set_tracer_provider(theirs)
-    return Tracing(own, ids, processor)
+    return Tracing(own, ids, processor, exporter)
