@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wfe import bootstrap
+from wfe.bootstrap.clients import open_client_link
 from wfe.bootstrap.world import new_loop
-from wfe.client.aclient import AsyncClient
+from wfe.client.aclient import AsyncClient, aconnect_with
 from wfe.client.bench.usage import Memory, Processes
 from wfe.config import ServeOptions
 
@@ -23,8 +24,11 @@ def server(data: str | Path, **options: Any) -> bootstrap.LocalServer:
     return bootstrap.LocalServer([APP], data=data, options=ServeOptions(**given))
 
 
-def client_of(found: bootstrap.LocalServer) -> AsyncClient:
-    return bootstrap.aconnect(found.address, found.token)
+def client_of(found: bootstrap.LocalServer, request_timeout_s: float | None = None) -> AsyncClient:
+    """``request_timeout_s``: for how long it repeats what is refused as busy, if not for as long as others do."""
+    if request_timeout_s is None:
+        return bootstrap.aconnect(found.address, found.token)
+    return aconnect_with(open_client_link, found.address, found.token, request_timeout_s=request_timeout_s)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

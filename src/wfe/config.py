@@ -71,6 +71,8 @@ class ServeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """How long runs are kept that have ended, unless their definition says it; 0: for ever."""
     disk_budget_bytes: int = 0
     """What all shards may hold on disk before new runs are refused; 0: whatever there is."""
+    ready_max: int = 0
+    """Tasks of all shards that may wait for a worker before new runs are refused; 0: 500,000 for each shard."""
     task_logs_bytes: int = LOG_DISK_BYTES
     """What is kept of the lines that tasks print and log; 0: nothing."""
     alerts: dict[str, Any] = {}
@@ -103,6 +105,7 @@ class ShardOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     log_format: LogFormat = "auto"
     parent_fd: int = -1
     retention_ms: int = 0
+    ready_max: int = 0
     disk_budget_bytes: int = 0
     """Of the whole server."""
     task_logs_bytes: int = LOG_DISK_BYTES
@@ -112,8 +115,8 @@ class ShardOptions(Struct, kw_only=True, forbid_unknown_fields=True):
 class WorkerOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """One worker process. ``worker``: its id, fresh per process start, minted by its parent ("": mint one yourself).
 
-    ``index`` chooses the home shard; ``board``: path of the deadline board that its parent made and watches ("": none).
-    """
+    ``index`` chooses the home shard; ``board``: path of the deadline board that its parent made and watches ("": none);
+    ``only``: tasks (or durable functions) that it runs, none: all."""
 
     apps: list[str] = []
     connect: str = DEFAULT_ADDRESS
@@ -128,7 +131,6 @@ class WorkerOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     resources: list[str] = []
     """What it has for tasks that ask for it, as ``gpu`` or ``zone=eu``, and ``gpu=2`` or ``memory=8GB``; ``*``: all."""
     only: list[str] = []
-    """Tasks (or durable functions) of its apps that it runs; none: all."""
     otel: str = ""
     """Where spans go: the URL of a collector that takes OTLP over HTTP, ``env`` (as OTEL_* says), "" or ``off``."""
     log_level: LogLevel = "info"
@@ -225,8 +227,6 @@ _INTERNAL = frozenset({"parent_fd", "alone", "token", "index", "worker", "local"
 """Set by a parent process, never by people (a token comes from `find_token`, so that no file holds one)."""
 _VARIABLES = {"connect": "WFE_ADDRESS"}
 """Where the variable is not WFE_ and the field: one name for the server, for clients and workers alike."""
-_FLAGS = {"apps": "app", "labels": "label", "resources": "resource"}
-"""Of lists that are given one by one."""
 _READERS = {"labels": read_labels, "resources": read_resources}
 _SIZE_UNITS = {"b": 1, "kib": KIB, "mib": MIB, "gib": 1024 * MIB}
 
@@ -264,7 +264,7 @@ def load_options(
             values[field] = _checked(kind, field, given, f"environment variable {variable}")
     for field, value in (flags or {}).items():
         if value is not None and value not in ([], ()):
-            flag = _FLAGS.get(field) or _public(field).replace("_", "-")
+            flag = _public(field).replace("_", "-").removesuffix("s" if isinstance(value, list) else "")
             values[field] = _checked(kind, field, value, f"--{flag}")
     return kind(**values)
 

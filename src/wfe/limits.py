@@ -196,9 +196,15 @@ RESTORE_EPOCHS: Final = 1_000_000
 
 # Admission, per shard
 ADMIT_READY_MAX: Final = 500_000
-"""Ready tasks beyond which new runs are refused as busy."""
+"""Ready tasks of a shard beyond which new runs are refused as busy, by default."""
 ADMIT_RUNS_MAX: Final = 1_000_000
+ADMIT_COUNTED_PERCENT: Final = 50
+"""Of that queue: from here on it is counted who starts how many runs."""
+ADMIT_SHARED_PERCENT: Final = 90
+"""Beyond it the rest is for clients that have had less than their share lately."""
 BUSY_RETRY_MS: Final = 100
+BUSY_RETRY_MAX_MS: Final = 2_000
+"""Whoever is refused is told to come back after the first, or later, up to the second, when many are refused."""
 
 # Supervision
 RESTART_INTENSITY: Final = 5

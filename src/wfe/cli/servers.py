@@ -48,6 +48,11 @@ _RESOURCE = click.option(
     help="Refuse new runs when log and stores hold so much, e.g. 20GiB [default: whatever the disk has].",
 )
 @click.option(
+    "--ready-max",
+    type=click.IntRange(1),
+    help="Refuse new runs when so many tasks wait for workers [default: 500,000 for each shard].",
+)
+@click.option(
     "--task-logs",
     "task_logs_bytes",
     metavar="SIZE",

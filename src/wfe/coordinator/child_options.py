@@ -43,6 +43,7 @@ def shard_options(
         durability=options.durability,
         lease_ms=options.lease_ms,
         recovery_grace_ms=options.recovery_grace_ms,
+        ready_max=-(-options.ready_max // options.shards),
         retention_ms=options.retention_ms,
         disk_budget_bytes=options.disk_budget_bytes,
         task_logs_bytes=options.task_logs_bytes,

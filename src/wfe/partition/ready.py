@@ -33,16 +33,18 @@ def rank_of(priority: int, *, begun: bool) -> int:
 
 
 class ReadyQueue:
-    """Ready tasks of a shard."""
+    """Ready tasks of a shard. ``most``: what admission allows."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = ADMIT_READY_MAX) -> None:
+        self._most = most
         self._levels: dict[int, dict[Kind, deque[Item]]] = {}
         self._order: list[int] = []
         """Ranks, the highest first."""
         self._new_first: list[int] = []
         """The same, but of each priority the new runs in front."""
         self._helpings = 0
-        self._compact_at = COMPACT_MIN
+        self._compact_least = min(COMPACT_MIN, most // 2)
+        self._compact_at = self._compact_least
         self.size = 0
         """Tasks in the queue, withdrawn ones included."""
 
@@ -104,8 +106,8 @@ class ReadyQueue:
                 del self._levels[rank]
         self._sort()
         self.size = size = sum(len(queue) for level in self._levels.values() for queue in level.values())
-        room = (size + ADMIT_READY_MAX) // 2 if size < ADMIT_READY_MAX else size + size // 4
-        self._compact_at = max(COMPACT_MIN, min(2 * size, room))
+        room = (size + self._most) // 2 if size < self._most else size + size // 4
+        self._compact_at = max(self._compact_least, min(2 * size, room))
 
     def drop(self, unwanted: Callable[[Entry], bool]) -> None:
         """Forget all tasks of some runs."""

@@ -13,7 +13,7 @@ from wfe.journal.backup import Copier
 from wfe.journal.checkpoint import CheckpointWriter, StoreReader
 from wfe.journal.log import ShardLog
 from wfe.journal.store import PartitionStore
-from wfe.limits import LIVE_RUNS_MAX, LOG_DISK_BYTES, MIB
+from wfe.limits import ADMIT_READY_MAX, LIVE_RUNS_MAX, LOG_DISK_BYTES, MIB
 from wfe.model.ids import PARTITION_OF_PREFIX
 from wfe.model.state import PAUSED, RunState
 from wfe.observe import Counters, LatencyWindow
@@ -59,6 +59,8 @@ class Settings:
     disk_budget_bytes: int = 0
     """What logs and stores of the server may hold before new runs are refused (it has its partitions' share of that);
     0: whatever the disk has."""
+    ready_max: int = ADMIT_READY_MAX
+    """Ready tasks beyond which new runs are refused."""
     tail_bytes: int = TAIL_BYTES
     """While the load is high, runs get this much of the log's length to end before they are written."""
     replayed_at_once: int = REPLAYED_AT_ONCE
@@ -103,7 +105,7 @@ class ShardCore:
     """Partitions that are being written down for another shard: nothing is decided for them here any more."""
     departed: set[int] = field(default_factory=set)
     """Partitions that this process had once, and has no more: what is said of them is meant for another shard."""
-    ready: ReadyQueue = field(default_factory=ReadyQueue)
+    ready: ReadyQueue = field(init=False)
     timers: TimerHeap = field(default_factory=TimerHeap)
     counters: Counters = field(default_factory=Counters)
     latencies: dict[str, LatencyWindow] = field(
@@ -131,6 +133,9 @@ class ShardCore:
     """Gauges of the process and its disk, which it puts here."""
     stages: Stages | None = None
     """Measures where tasks spend their time; None: nobody wants to know."""
+
+    def __post_init__(self) -> None:
+        self.ready = ReadyQueue(self.settings.ready_max)
 
     def partition_for(self, run_id: str) -> Partition | None:
         """The partition that owns a run; None when it is not this shard's (or the id is malformed)."""

@@ -26,7 +26,14 @@ from wfe.journal.backup import Copier, CopyDone
 from wfe.journal.checkpoint import CheckpointWriter, Done, ReadDone, StoreReader
 from wfe.journal.log import ShardLog
 from wfe.journal.store import PartitionStore
-from wfe.limits import DISK_FREE_BYTES_MIN, DISK_REFUSE_PERCENT, DRAIN_FRAMES_MAX, HEARTBEAT_MS, LOG_MAP_BYTES
+from wfe.limits import (
+    ADMIT_READY_MAX,
+    DISK_FREE_BYTES_MIN,
+    DISK_REFUSE_PERCENT,
+    DRAIN_FRAMES_MAX,
+    HEARTBEAT_MS,
+    LOG_MAP_BYTES,
+)
 from wfe.observe import LatencyWindow, get_logger
 from wfe.ports import Log, Store
 from wfe.shard.actor import Shard
@@ -152,6 +159,7 @@ class ShardProcess:
             options.lease_ms,
             options.recovery_grace_ms,
             trace_share=options.trace_share,
+            ready_max=options.ready_max or ADMIT_READY_MAX,
             retention_ms=options.retention_ms,
             disk_budget_bytes=options.disk_budget_bytes,
             task_logs_bytes=options.task_logs_bytes,

@@ -17,12 +17,8 @@ from wfe.core import decide
 from wfe.core.plan import Plan
 from wfe.core.schemas import apply_defaults
 from wfe.core.values import encode_value, evaluate
-from wfe.errors import Busy, ExpressionError, InvalidInput, KeyConflict, PayloadTooLarge, WfeError
+from wfe.errors import ExpressionError, InvalidInput, KeyConflict, PayloadTooLarge, WfeError
 from wfe.limits import (
-    ADMIT_READY_MAX,
-    ADMIT_RUNS_MAX,
-    BUSY_RETRY_MS,
-    DISK_RETRY_S,
     FRESH_ID_MS,
     KEY_CHARS_MAX,
     PAYLOAD_BYTES_MAX,
@@ -39,6 +35,7 @@ from wfe.model.trace import parse
 from wfe.partition.entry import Entry
 from wfe.partition.partition import Partition
 from wfe.partition.views import outcome
+from wfe.shard.admission import Admission
 from wfe.shard.core import Found, ShardCore, error_reply
 from wfe.shard.loading import Compiled, Loader
 from wfe.shard.turns import Turns
@@ -71,7 +68,7 @@ class Starts:
         self._core = core
         self._loader = loader
         self._turns = turns
-        self._tail_full = tail_full
+        self._admission = Admission(core, tail_full)
         self.settled_ms = 0
         """From this time on ids of recently ended runs are complete (a restart forgets them)."""
 
@@ -197,7 +194,8 @@ class Starts:
     ) -> None:
         core = self._core
         try:
-            self._admit(origin)
+            if not origin.by_mail:  # sub-workflows' room was reserved when their parent was admitted
+                self._admission.check(origin.client, now_ms)
             made = self._input(compiled, wanted)
         except WfeError as error:
             told(StartOutcome(wanted.run_id, False, error_reply(error)))
@@ -233,26 +231,6 @@ class Starts:
         """The trace that the run belongs to: its caller's or parent's; one of its own only without them."""
         given = parse(wanted.trace) if wanted.trace else ""
         return given if given or origin.by_mail else self._core.traces.context_of(wanted.run_id)
-
-    def _admit(self, origin: Origin) -> None:
-        """Only starts from outside are throttled; sub-workflows' room was reserved when their parent was admitted."""
-        core = self._core
-        if origin.by_mail:
-            return
-        if core.draining:
-            raise Busy("the server is stopping", retry_after_s=1.0)
-        if core.disk_full:
-            core.counters["starts_refused_disk"] += 1
-            raise Busy("the disk is nearly full: make room, or move the data directory", retry_after_s=DISK_RETRY_S)
-        if core.budget_spent:
-            core.counters["starts_refused_disk"] += 1
-            raise Busy(
-                "the disk budget is used up: raise --disk-budget, or keep ended runs for a shorter time (--retention)",
-                retry_after_s=DISK_RETRY_S,
-            )
-        if core.ready.size >= ADMIT_READY_MAX or core.live_runs >= ADMIT_RUNS_MAX or self._tail_full():
-            core.counters["starts_refused_busy"] += 1
-            raise Busy("the shard has more work than it can queue", retry_after_s=BUSY_RETRY_MS / 1000)
 
     def _input(self, compiled: Compiled, wanted: StartRun) -> Raw:
         """The input, checked and completed with defaults. Most definitions' check costs well under a microsecond."""

@@ -145,7 +145,7 @@ class Turns:
         kinds = self._kinds.get(plan.hash) or self.kinds(plan)
         stride = plan.stride
         core = self._core
-        rank = 2 * run.priority + (1 if entry.chunks or entry.stored or run.parent else 0)  # `rank_of`, without the call
+        rank = 2 * run.priority + (1 if entry.chunks or entry.stored or run.parent else 0)  # as `rank_of` says
         push = core.ready.push
         if core.stages is not None:
             core.stages.ready(entry, keys)
