@@ -38,10 +38,12 @@ def rebalance_command(
 
     One at a time; a partition stands still for some milliseconds while it moves. Exit code 1 if some could not be.
     """
+    from wfe.client.views import rebalance_document
+
     with connected(address) as client:
         report = client.rebalance(moves, dry_run=dry_run, timeout_s=TIMEOUT_S if timeout_s is None else timeout_s)
     if as_json:
-        print_json(report_document(report))
+        print_json(rebalance_document(report))
     else:
         rows = [
             (
@@ -57,22 +59,3 @@ def rebalance_command(
         nothing = "nothing to move: the load is as even as it gets" if not moves else "all of them are there already"
         print_table(("PARTITION", "FROM", "TO", "STATE", "STOOD STILL", "WHY NOT"), rows, nothing)
     return EXIT_FAILED if any(move.state == "failed" for move in report.moves) else 0
-
-
-def report_document(report: Any) -> dict[str, Any]:
-    """How a rebalance went, as JSON."""
-    return {
-        "phase": report.phase,
-        "took_ms": report.took_ms,
-        "moves": [
-            {
-                "partition": move.partition,
-                "from": move.source,
-                "to": move.target,
-                "state": move.state,
-                "held_ms": move.held_ms,
-                "error": None if move.error is None else {"code": move.error.code, "message": move.error.message},
-            }
-            for move in report.moves
-        ],
-    }

@@ -13,8 +13,10 @@ from typing import Any
 import msgspec
 
 from wfe.model.policy import ErrorInfo
+from wfe.model.trace import trace_id
 from wfe.wire.messages import DefinitionFound, Deployed, HistoryEvent, RunView, ServerStatus, ShardStatus, Waiting
 from wfe.wire.payload import decode_any
+from wfe.wire.rebalance import RebalanceReport
 from wfe.wire.rounds import RunPast
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -129,6 +131,7 @@ def run_document(view: RunView) -> dict[str, Any]:
         "parent": view.parent or None,
         "events": view.events,
         "definition": view.definition,
+        "trace_id": trace_id(view.trace) or None,
     }
 
 
@@ -224,6 +227,25 @@ def status_document(status: ServerStatus) -> dict[str, Any]:
         "started_at": rfc3339(status.started_at),
         "shards": [_shard_document(shard) for shard in status.shards],
         "workers": [_named(worker) for worker in status.workers],
+    }
+
+
+def rebalance_document(report: RebalanceReport) -> dict[str, Any]:
+    """How a rebalance went: each move with its state, for how long the partition stood still, and why not."""
+    return {
+        "phase": report.phase,
+        "took_ms": report.took_ms,
+        "moves": [
+            {
+                "partition": move.partition,
+                "from": move.source,
+                "to": move.target,
+                "state": move.state,
+                "held_ms": move.held_ms,
+                "error": None if move.error is None else {"code": move.error.code, "message": move.error.message},
+            }
+            for move in report.moves
+        ],
     }
 
 

@@ -58,7 +58,7 @@ class Wait(Struct):
 
 
 class Run(Struct):
-    """A run as it is now. In lists ``input``, ``output`` and ``waiting_for`` are left empty."""
+    """A run as it is now. In lists ``input``, ``output``, ``waiting_for`` and ``trace_id`` are left empty."""
 
     id: str
     workflow: str
@@ -76,6 +76,7 @@ class Run(Struct):
     parent: str | None
     events: int
     definition: str
+    trace_id: str | None = None
 
 
 class Blocker(Struct):
@@ -352,6 +353,32 @@ class WorkerList(Struct):
     """All workers that the server knows."""
 
     workers: list[WorkerState]
+
+
+class MoveError(Struct):
+    """Why a partition was not moved; it is served where it was."""
+
+    code: str
+    message: str
+
+
+class MoveState(Struct, rename={"source": "from", "target": "to"}):
+    """A partition on its way. ``state`` is planned, moved or failed; ``held_ms``: for how long it stood still."""
+
+    partition: int
+    source: int
+    target: int
+    state: str
+    held_ms: int
+    error: MoveError | None
+
+
+class RebalanceState(Struct):
+    """``phase`` is done, or planned after a dry run."""
+
+    phase: str
+    took_ms: int
+    moves: list[MoveState]
 
 
 class Health(Struct):

@@ -13,13 +13,14 @@ from msgspec import Struct
 
 from wfe.client.alerts import alerts_document
 from wfe.client.approvals import approval_document
-from wfe.client.views import status_document
+from wfe.client.views import rebalance_document, status_document
 from wfe.errors import WfeError
 from wfe.gateway.documents import (
     Accepted,
     AlertList,
     ApprovalList,
     Health,
+    RebalanceState,
     ServerState,
     ShardList,
     WorkerList,
@@ -27,7 +28,9 @@ from wfe.gateway.documents import (
 from wfe.gateway.runs import LIST_MAX
 from wfe.gateway.state import Gateway
 from wfe.gateway.verbs import get, post
-from wfe.limits import KEY_CHARS_MAX, NAME_CHARS_MAX
+from wfe.limits import KEY_CHARS_MAX, NAME_CHARS_MAX, PARTITIONS_MAX
+
+REBALANCE_TIMEOUT_S = 600.0
 
 
 class Decision(Struct, forbid_unknown_fields=True):
@@ -38,6 +41,20 @@ class Decision(Struct, forbid_unknown_fields=True):
     comment: str = ""
     data: Any = None
     event_id: Annotated[str, msgspec.Meta(max_length=KEY_CHARS_MAX)] = ""
+
+
+class MoveWanted(Struct, forbid_unknown_fields=True):
+    """A partition, and the shard that is to have it."""
+
+    partition: Annotated[int, msgspec.Meta(ge=0)]
+    to: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class RebalanceWanted(Struct, forbid_unknown_fields=True):
+    """Without ``moves``: whatever evens out the load. ``dry_run``: only say what would be moved."""
+
+    moves: Annotated[list[MoveWanted], msgspec.Meta(max_length=PARTITIONS_MAX)] = []
+    dry_run: bool = False
 
 
 async def server_state(gateway: Gateway) -> ServerState:
@@ -117,5 +134,13 @@ async def readyz(gateway: NamedDependency[Gateway]) -> Response[Health]:
     return Response(Health("ok" if ready else state), status_code=200 if ready else 503)
 
 
-ROUTES = [get_server, list_shards, list_workers, get_alerts, list_approvals, decide]
+@post("/rebalance", status_code=200, summary="Move partitions between shards")
+async def rebalance(gateway: NamedDependency[Gateway], data: JSONBody[RebalanceWanted]) -> RebalanceState:
+    """Answers once all have moved, or could not; 409 when a backup or another rebalance is under way."""
+    moves = [(move.partition, move.to) for move in data.moves]
+    report = await gateway.client.rebalance(moves, dry_run=data.dry_run, timeout_s=REBALANCE_TIMEOUT_S)
+    return msgspec.convert(rebalance_document(report), RebalanceState)
+
+
+ROUTES = [rebalance, get_server, list_shards, list_workers, get_alerts, list_approvals, decide]
 OPEN_ROUTES = [healthz, readyz]

@@ -192,6 +192,14 @@ def test_the_server_its_shards_and_workers_are_seen(http: HttpEnv) -> None:
     assert http.get("/readyz", token=None).json() == {"status": "ok"}
 
 
+def test_partitions_are_moved_and_what_cannot_be_is_said(http: HttpEnv) -> None:
+    assert http.post("/api/v1/rebalance", {"dry_run": True}).json() == {"phase": "planned", "took_ms": 0, "moves": []}
+    assert http.post("/api/v1/rebalance", {}).json()["phase"] == "done"
+    refused = http.post("/api/v1/rebalance", {"moves": [{"partition": 0, "to": 7}]})
+    assert (refused.status, refused.json()["code"]) == (409, "rebalance")
+    assert http.post("/api/v1/rebalance", {"moves": [{"partition": -1, "to": 0}]}).status == 400
+
+
 def test_an_engine_that_is_away_is_no_defect(http: HttpEnv) -> None:
     http.drive(http.env.client.close())
     answer = http.get("/api/v1/runs")
