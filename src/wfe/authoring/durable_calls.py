@@ -5,7 +5,9 @@ A durable function as a workflow is a definition with one node, which `define` m
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Coroutine, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -45,66 +47,73 @@ Bind = Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]
 
 
 def call(caller: Caller, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Awaited:
-    """``wf.call``: a task or a workflow, perhaps with options."""
+    """``wf.call``: a task or a workflow, perhaps with options. The author's frame is that of the caller's caller."""
     target, options = getattr(target, "__wfe_configured__", (target, None))
     task = getattr(target, "__wfe_task__", None)
     if task is not None:
-        return call_task(caller, task, target.signature, args, kwargs, options)
+        calls: TaskCalls = target.recorded
+        return calls(caller, args, kwargs, options, sys._getframe(2))
     workflow = getattr(target, "__wfe_workflow__", None)
     if workflow is not None:
         return call_workflow(caller, workflow, target.signature, args, kwargs, options)
     raise mistake(f"wf.call takes a task or a workflow and its arguments, not {target!r}")
 
 
-def call_task(
-    caller: Caller,
-    task: RegisteredTask,
-    signature: Signature,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    options: CallOptions | None = None,
-) -> _Awaited:
-    """A recorded call of a task."""
-    named = bound(task.name, signature.params, args, kwargs)
-    retry, timeout_ms, priority = task.retry, task.timeout_ms, 0
-    needs = needs_of(task.labels, task.resources) if task.labels or task.resources else None
-    if options is not None:
-        _check_options(options)
-        retry, timeout_ms = options.retry or retry, options.timeout_ms or timeout_ms
-        priority = options.priority or 0
+class TaskCalls:
+    """Recorded calls of one task: what is the same in each of them is made once."""
 
-    def body() -> Raw:
-        arguments = payload.encode_value(named)
-        return Raw(_encode(TaskBody(arguments, retry, task.heartbeat_ms or 0, task.redeliver, priority, needs)))
+    def __init__(self, task: RegisteredTask, signature: Signature) -> None:
+        self._task, self._params = task, signature.params
+        self._names = tuple(param.name for param in signature.params)
+        self._decode = payload.decoder_for(signature.returns)
+        self._returns = signature.returns
+        self._needs = needs_of(task.labels, task.resources) if task.labels or task.resources else None
 
-    return caller.call(
-        Call(
-            CALL_TASK,
-            task.name,
-            body,
-            payload.decoder_for(signature.returns),
-            version=task.version,
-            timeout_ms=timeout_ms or NO_TIMEOUT,
-            returns=signature.returns,
+    def __call__(
+        self,
+        caller: Caller,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions | None,
+        origin: FrameType,
+    ) -> _Awaited:
+        task = self._task
+        if len(args) == len(self._names) and not kwargs:
+            named = dict(zip(self._names, args, strict=True))
+        else:
+            named = bound(task.name, self._params, args, kwargs)
+        retry, timeout_ms, priority = task.retry, task.timeout_ms, 0
+        if options is not None:
+            _check_options(options)
+            retry, timeout_ms = options.retry or retry, options.timeout_ms or timeout_ms
+            priority = options.priority or 0
+
+        def body() -> Raw:
+            arguments = payload.encode_value(named)
+            heartbeat_ms = task.heartbeat_ms or 0
+            return Raw(_encode(TaskBody(arguments, retry, heartbeat_ms, task.redeliver, priority, self._needs)))
+
+        limit_ms = timeout_ms or NO_TIMEOUT
+        return caller.call(
+            Call(CALL_TASK, task.name, body, self._decode, task.version, limit_ms, self._returns, origin=origin)
         )
-    )
 
-
-def call_plain_task(
-    caller: Caller,
-    task: RegisteredTask,
-    signature: Signature,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    options: CallOptions | None = None,
-) -> _Awaited:
-    """``await charge(order)`` in a durable function: for async tasks, since only they have the type for it."""
-    if not task.is_async:
-        raise mistake(
-            f"{task.name}() is a sync task: in a durable function call it by `await wf.call({task.name}, ...)`, "
-            "or make it an `async def`"
-        )
-    return call_task(caller, task, signature, args, kwargs, options)
+    def plain(
+        self,
+        caller: Caller,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions | None,
+        origin: FrameType,
+    ) -> _Awaited:
+        """``await charge(order)`` in a durable function: for async tasks, since only they have the type for it."""
+        task = self._task
+        if not task.is_async:
+            raise mistake(
+                f"{task.name}() is a sync task: in a durable function call it by `await wf.call({task.name}, ...)`, "
+                "or make it an `async def`"
+            )
+        return self(caller, args, kwargs, options, origin)
 
 
 def call_workflow(
@@ -169,8 +178,6 @@ def http(
 
 def bound(name: str, params: Sequence[Param], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments by name; those left out take the function's own defaults. TypeError, as Python says it."""
-    if len(args) == len(params) and not kwargs:
-        return {param[0]: value for param, value in zip(params, args, strict=True)}
     if len(args) > len(params):
         raise TypeError(f"{name}() takes {len(params)} arguments but {len(args)} were given")
     named = {param.name: value for param, value in zip(params, args, strict=False)}

@@ -5,6 +5,7 @@ function a recorded call, elsewhere the plain function.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import update_wrapper
 from types import FunctionType
@@ -20,14 +21,11 @@ from wfe.model.registered import RegisteredTask, RunIn
 
 if TYPE_CHECKING:
     from wfe.authoring.calls import CallOptions, Signature
+    from wfe.authoring.durable_calls import TaskCalls
     from wfe.authoring.wiring import JoinWords
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-_recorded: list[Callable[..., Any]] = []
-"""`durable_calls.call_plain_task`, once it was needed: an import statement in each call would cost too much."""
 
 
 class TaskFunction(Generic[P, R]):
@@ -40,6 +38,7 @@ class TaskFunction(Generic[P, R]):
     def __init__(self, registered: RegisteredTask) -> None:
         self.__wfe_task__ = registered
         self._signature: Signature | None = None
+        self._recorded: TaskCalls | None = None
         update_wrapper(cast(Any, self), registered.function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -51,15 +50,21 @@ class TaskFunction(Generic[P, R]):
         return cast(R, call_task(canvas, self.__wfe_task__, self.signature, args, kwargs, CallOptions()))
 
     def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: CallOptions | None) -> Any:
-        """Outside of a drawing: a recorded call in a durable function, elsewhere the plain function."""
+        """Outside of a drawing: a recorded call in a durable function, elsewhere the plain function. The author's frame
+        is that of the caller's caller."""
         caller = CALLER.get()
         if caller is None:
             return self.__wfe_task__.function(*args, **kwargs)
-        if not _recorded:
-            from wfe.authoring.durable_calls import call_plain_task
+        return (self._recorded or self.recorded).plain(caller, args, kwargs, options, sys._getframe(2))
 
-            _recorded.append(call_plain_task)
-        return _recorded[0](caller, self.__wfe_task__, self.signature, args, kwargs, options)
+    @property
+    def recorded(self) -> TaskCalls:
+        """Its calls in durable functions."""
+        if self._recorded is None:
+            from wfe.authoring.durable_calls import TaskCalls
+
+            self._recorded = TaskCalls(self.__wfe_task__, self.signature)
+        return self._recorded
 
     @property
     def signature(self) -> Signature:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any, NoReturn, Protocol
 
 from msgspec import Raw, Struct
@@ -26,7 +27,7 @@ class Call(Struct):
     """One recorded call. ``kind``: `model.durable`'s CALL_ numbers; ``body``: encodes the Struct of the kind.
 
     ``decode`` makes the value that the author sees; ``returns`` is its type, for messages. ``default``: the value of a
-    wait that was late.
+    wait that was late. ``origin``: the frame that calls, where that is known without a search.
     """
 
     kind: int
@@ -37,6 +38,7 @@ class Call(Struct):
     timeout_ms: int = NO_TIMEOUT
     returns: Any = Any
     default: Any = MISSING
+    origin: FrameType | None = None
 
 
 class Caller(Protocol):

@@ -156,6 +156,8 @@ class Called(Struct, array_like=True, gc=False):
     timeout_ms: int = NO_TIMEOUT
     options: Raw = NULL
     weight: int = 0
+    asks: bool = False
+    """Its worker must have something: the body says what."""
 
 
 class DurableRecord(Struct, array_like=True):

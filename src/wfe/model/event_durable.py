@@ -16,7 +16,7 @@ from wfe.model.policy import ErrorInfo
 
 class CallMade(Struct, frozen=True, array_like=True, gc=False):
     """A call with its outcomes. ``body``: the Struct of its kind (`model.durable`), encoded. ``due_ms``: of its timer
-    (0: none); ``child``: the run that was asked for."""
+    (0: none); ``child``: the run that was asked for; ``asks``: the body says what a task's worker must have."""
 
     kind: int
     name: str
@@ -26,6 +26,7 @@ class CallMade(Struct, frozen=True, array_like=True, gc=False):
     timeout_ms: int = NO_TIMEOUT
     due_ms: int = 0
     child: str = ""
+    asks: bool = False
 
 
 class TurnTaken(Event, frozen=True, array_like=True, tag=90):

@@ -107,7 +107,7 @@ class Homes:
         about. False: it is no turn that counted."""
         if not made or (key != MAIN and result.turn == NULL):
             return False
-        if key == MAIN or any(type(event) is TurnTaken for event in made):
+        if key == MAIN or (len(made) > 1 and type(made[1]) is TurnTaken):
             self._counters["turns_taken"] += 1
             goes_on = entry.run.status == RUNNING and type(made[-1]) is not RoundContinued
             entry.home = worker if goes_on else ""
@@ -149,12 +149,13 @@ def spec_of(entry: Entry, key: int, attempt: int, worker: str, now_ms: int) -> T
             run.id, index, act, attempt, node.task, node.task_version, node.id, _NO_ARGUMENTS,
             durable=1 + state.taken, recorded=record,
         )  # fmt: skip
-    errand = errand_of(run, plan, key)
-    if not errand.body.redeliver and run.handed_out.get(key) != attempt:
+    call, body = errand_of(run, plan, key)
+    if not body.redeliver and run.handed_out.get(key) != attempt:
         return None
+    timeout_ms = call.timeout_ms if call.timeout_ms > 0 else 0
     return TaskSpec(
-        run.id, index, act, attempt, errand.task, errand.version, errand.task, errand.body.input, errand.timeout_ms,
-        errand.body.heartbeat_ms, run.failures.get(key, 0) if run.failures else 0,
+        run.id, index, act, attempt, call.name, call.version, call.name, body.input, timeout_ms,
+        body.heartbeat_ms, run.failures.get(key, 0) if run.failures else 0,
         run.previous.get(key, NULL) if run.previous else NULL,
     )  # fmt: skip
 

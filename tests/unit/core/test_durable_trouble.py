@@ -67,7 +67,7 @@ def test_large_arguments_are_kept_once_while_their_calls_are_open(driver: Durabl
     state = state_of(driver.run)
     assert len(driver.run.blobs) == 1
     assert 50_000 < state.open_bytes < 51_000
-    given = [errand_of(driver.run, driver.plan, driver.key(seq)).body.input for seq in (0, 1)]
+    given = [errand_of(driver.run, driver.plan, driver.key(seq))[1].input for seq in (0, 1)]
     assert [decode(expand(each, driver.run.blobs)) for each in given] == [{"text": text}] * 2
     assert [decode(body.input)["text"] == text for _, body in driver.mail] == [True, True]
     driver.end(0)

@@ -88,7 +88,9 @@ def _open_call(run: RunState, key: int, state: DurableState, made: ev.CallMade) 
         run.timers = put(run.timers, key * 2 + (WAKE if kind == CALL_SLEEP else DEADLINE), made.due_ms)
     options, weight = _kept(run, kind, made.body) if status == OPEN else (NULL, 0)
     state.open_bytes += weight
-    state.calls.append(Called(kind, made.name, made.version, made.where, status, made.timeout_ms, options, weight))
+    state.calls.append(
+        Called(kind, made.name, made.version, made.where, status, made.timeout_ms, options, weight, made.asks)
+    )
 
 
 def _kept(run: RunState, kind: int, body: Raw) -> tuple[Raw, int]:

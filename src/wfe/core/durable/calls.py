@@ -64,7 +64,6 @@ decode_signal = Decoder(SignalBody).decode
 decode_approval = Decoder(ApprovalBody).decode
 _decode_form = Decoder(dict).decode
 _BODIES = {
-    CALL_TASK: decode_task,
     CALL_SIGNAL: decode_signal,
     CALL_APPROVAL: decode_approval,
 }
@@ -78,7 +77,10 @@ def made_of(turn: Turn, command: DurableCommand, act: int) -> CallMade:
     kind, body, due_ms, child = command.kind, command.body, 0, ""
     if kind in WITH_INPUT and len(body) >= BLOB_BYTES_MIN and turn.run.blobs:
         body = with_input(kind, body, lambda given: slim(turn.run, given))
-    if kind in _BODIES:
+    asks = False
+    if kind == CALL_TASK:
+        asks = decode_task(body).needs is not None
+    elif kind in _BODIES:
         _BODIES[kind](body)
     elif kind == CALL_SLEEP:
         sleep = decode_sleep(body)
@@ -92,7 +94,7 @@ def made_of(turn: Turn, command: DurableCommand, act: int) -> CallMade:
         raise ValueError(f"there is no call of kind {kind}")
     if kind not in (CALL_TASK, CALL_SLEEP) and command.timeout_ms > 0:
         due_ms = turn.now_ms + command.timeout_ms
-    return CallMade(kind, command.name, command.version, command.where, body, command.timeout_ms, due_ms, child)
+    return CallMade(kind, command.name, command.version, command.where, body, command.timeout_ms, due_ms, child, asks)
 
 
 def child_of(turn: Turn, workflow: str, body: ChildBody, act: int, *, start: bool) -> str:

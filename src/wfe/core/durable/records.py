@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from msgspec import Raw, structs
 from msgspec.msgpack import Encoder
 
@@ -19,19 +17,10 @@ from wfe.model.state import RunState
 _encode = Encoder().encode
 
 
-class Errand(NamedTuple):
-    """A called task, for a worker."""
-
-    task: str
-    version: int
-    timeout_ms: int
-    body: TaskBody
-
-
-def errand_of(run: RunState, plan: Plan, key: int) -> Errand:
-    """The task of an open call."""
+def errand_of(run: RunState, plan: Plan, key: int) -> tuple[Called, TaskBody]:
+    """The task of an open call, and its terms."""
     call = call_at(run, plan, key)
-    return Errand(call.name, call.version, max(call.timeout_ms, 0), decode_task(call.options))
+    return call, decode_task(call.options)
 
 
 def kind_of(run: RunState, plan: Plan, key: int) -> tuple[str, int]:
@@ -44,7 +33,9 @@ def kind_of(run: RunState, plan: Plan, key: int) -> tuple[str, int]:
 
 def asked_of(run: RunState, plan: Plan, key: int) -> Needs | None:
     """What the worker of an open place must have."""
-    return None if key == MAIN or key not in run.open else decode_task(call_at(run, plan, key).options).needs
+    if key == MAIN or key not in run.open or not (call := call_at(run, plan, key)).asks:
+        return None
+    return decode_task(call.options).needs
 
 
 def timeout_of(run: RunState, plan: Plan, key: int) -> int:
@@ -77,4 +68,4 @@ def record_of(run: RunState, plan: Plan, now_ms: int, *, partial: bool) -> Raw:
 
 
 def _shown(call: Called) -> Called:
-    return structs.replace(call, options=NULL, weight=0) if call.status == OPEN else call
+    return structs.replace(call, options=NULL, weight=0, asks=False) if call.status == OPEN else call

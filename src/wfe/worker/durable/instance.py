@@ -263,7 +263,7 @@ class Instance:
 
     def call(self, call: Call) -> Coroutine[Any, Any, Any]:
         self._check()
-        return self._recorded_call(call, places.here())
+        return self._recorded_call(call, places.here(call.origin))
 
     def tell(self, call: Call) -> None:
         self._check()

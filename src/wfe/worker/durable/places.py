@@ -45,8 +45,11 @@ def author_frame(frame: FrameType | None) -> FrameType | None:
     return nearest
 
 
-def here() -> str:
-    """``app.py:12``: the author's line that is being executed."""
+def here(origin: FrameType | None = None) -> str:
+    """``app.py:12``: the author's line that is being executed. ``origin``: a frame that is probably his: Python makes
+    each frame that is looked at."""
+    if origin is not None and is_author_file(origin.f_code.co_filename):
+        return text_of(origin.f_code.co_filename, origin.f_lineno)
     frame = author_frame(sys._getframe(2))
     return "?" if frame is None else text_of(frame.f_code.co_filename, frame.f_lineno)
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from msgspec import Raw
 
@@ -109,15 +110,17 @@ class Turns:
 
     def turn(self, spec: TaskSpec) -> TaskResult:
         """Runs one turn here and now."""
-        started_ns = self._enter(spec.task, spec.run_id)
+        started_ns = time.monotonic_ns()
+        self._watch.enter(spec.task, spec.run_id, started_ns)
         try:
-            answer = self._answer(spec)
+            with self._limited():
+                answer = self._answer(spec)
         except Exception as error:  # no mistake of ours may cost a run, or leave an attempt without an end
             _logger.error("a turn cannot be run", function=spec.task, run=spec.run_id, exc_info=error)
             self._forget(spec.run_id)
             answer = Answer(NONDETERMINISTIC, [], spec.durable - 1, error=error_info(error, spec.node_id))
         finally:
-            self._leave()
+            self._watch.leave()
         turn = encode_turn(DurableTurn(answer.commands, answer.taken))
         if len(turn) > TASK_INPUT_BYTES_MAX:
             message = f"the arguments of {len(answer.commands)} calls made at once are too large: {len(turn)} bytes"
@@ -154,7 +157,7 @@ class Turns:
                 found.setdefault(live, []).append((seq, result))
         if not found:
             return
-        with OuterLoopAside():
+        with OuterLoopAside(), self._limited():
             for live, ends in found.items():
                 seq, result = ends[0]
                 alone = len(ends) == 1 and result.status == DONE and result.run_id not in self._queued
@@ -165,14 +168,14 @@ class Turns:
 
     def _go_ahead(self, live: Live, seq: int, result: TaskResult) -> None:
         run_id = result.run_id
-        self._enter(live.instance.name, run_id)
+        self._watch.enter(live.instance.name, run_id, time.monotonic_ns())
         try:
             went = live.go(seq, result.value, self._loop.time())
         except Exception as error:  # no mistake of ours may cost a result: the shard opens a turn for it
             _logger.error("a function cannot go ahead", function=live.instance.name, run=run_id, exc_info=error)
             went = None
         finally:
-            self._leave()
+            self._watch.leave()
         turn = b"" if went is None else encode_ahead(went[0])
         if went is None or len(turn) + len(result.value) > AHEAD_BYTES_MAX:
             self._forget(run_id)
@@ -238,17 +241,16 @@ class Turns:
         self._keep_or_close(spec.run_id, live, answer)
         return answer
 
-    def _enter(self, name: str, run_id: str) -> int:
-        started_ns = time.monotonic_ns()
-        self._watch.enter(name, run_id, started_ns)
+    @contextmanager
+    def _limited(self) -> Iterator[None]:
+        """The parent sees how long this may take: one turn, or those that are run ahead together."""
         if self._board is not None:
-            self._board.set(self._board_slot, started_ns + DURABLE_TURN_MAX_MS * 1_000_000)
-        return started_ns
-
-    def _leave(self) -> None:
-        self._watch.leave()
-        if self._board is not None:
-            self._board.clear(self._board_slot)
+            self._board.set(self._board_slot, time.monotonic_ns() + DURABLE_TURN_MAX_MS * 1_000_000)
+        try:
+            yield
+        finally:
+            if self._board is not None:
+                self._board.clear(self._board_slot)
 
     def _function(self, spec: TaskSpec) -> DurableFunction | None:
         key = (spec.task, spec.task_version)
