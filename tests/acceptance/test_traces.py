@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 import wfe
 from conftest import WFE, Server, environment_in
 from support.otlp import Collector, Received
+from wfe.client.views import run_document
 from wfe.model.trace import attempt_span, own_trace, run_span, trace_id
 
 APP = Path(__file__).with_name("traced_app.py")
@@ -43,6 +44,14 @@ def client(traced: Server) -> Iterator[wfe.Client]:
         yield client
 
 
+def client_view(client: wfe.Client, run_id: str) -> dict[str, Any]:
+    """A run as `wfe get --json` shows it."""
+    info = client.get(run_id).info
+    assert info is not None
+    assert info.view is not None
+    return run_document(info.view)
+
+
 def named(spans: list[Received], name: str) -> list[Received]:
     return sorted((span for span in spans if span.name == name), key=lambda span: span.start_ns)
 
@@ -55,6 +64,7 @@ def test_one_trace_has_the_run_its_attempts_its_sub_workflows_and_the_spans_of_t
     spans = collector.wait_for(13, trace_id(own_trace(run.id, 1.0)))
 
     [top] = named(spans, "workflow everything")
+    assert top.trace == client_view(client, run.id)["trace_id"]
     assert (top.id, top.parent) == (run_span(run.id), "")
     assert top.attributes["wfe.run.id"] == run.id
     assert top.attributes["wfe.run.status"] == "completed"
