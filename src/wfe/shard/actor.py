@@ -256,6 +256,8 @@ class Shard:
             wait_ms = min(wait_ms, max(due - now_ms, 0))
         if self.recovery.pending or self.checkpoints.tail_bytes:
             wait_ms = min(wait_ms, 10 if self.recovery.pending else IDLE_MS)
+        if self.core.leaving:
+            wait_ms = min(wait_ms, 1)  # somebody waits for what is being written
         return wait_ms
 
     def _fire(self, now_ms: int) -> None:

@@ -168,7 +168,8 @@ class Checkpoints:
             if number is None:
                 return False
             making = self._making = Making(number, self._oldest_of(self._partition(number)))
-        slice_runs = CHECKPOINT_RUNS if idle or self._is_behind else max(SLICE_RUNS_MIN, 2 * self._taken_in)
+        hurry = idle or self._is_behind or bool(self._core.leaving)
+        slice_runs = CHECKPOINT_RUNS if hurry else max(SLICE_RUNS_MIN, 2 * self._taken_in)
         partition = self._partition(making.partition)
         if self._add(making, partition, slice_runs):
             self._making = None
