@@ -73,7 +73,9 @@ async def store(client: AsyncClient, runs: int, w1_runs: int) -> Figures:
         await _finished(client, empty.workflow, size - held)
         held = size
         await _until_settled(client)  # what the runs before have left to be written is no cost of how many they are
-        steps.append({"runs": size, **await w1(client, w1_runs)})
+        rounds = [await w1(client, w1_runs) for _ in range(W1_ROUNDS)]
+        rounds.sort(key=lambda each: each["cpu_us_per_task"].get("shard", 0.0))
+        steps.append({"runs": size, **rounds[len(rounds) // 2]})
         say(f"{size:>9,} runs: {steps[-1]['tasks_per_s']:,.0f} tasks/s, shard {steps[-1]['cpu_us_per_task']} us")
         if size >= runs:
             break

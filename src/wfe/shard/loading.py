@@ -186,7 +186,9 @@ class Loader:
                 raise DataCorrupt("the definition of a run is not in its store", f"definitions/{stored.definition}")
             self.compile(stored.definition, stored.body)
         plan = self.definitions[stored.definition].plan
-        entry = Entry(partition.number, rebuild(plan, stored.snapshot, [], [], stored.blobs), plan, stored=True)
+        run = rebuild(plan, stored.snapshot, [], [], stored.blobs)
+        run.workflow, run.definition = plan.definition.workflow, plan.hash  # one text for all runs of a definition
+        entry = Entry(partition.number, run, plan, stored=True)
         partition.entries[wanted.run_id] = entry
         self._core.live_runs += 1
         self._installed(entry, now_ms)

@@ -193,6 +193,8 @@ class Tail:
             entry.chunks.append((chunk.first_seq, chunk.events))
             self._checkpoints.mark(entry, position)
         if entry is not None:
+            # One text for all runs of a definition, as when they are started: decoded, each has its own.
+            entry.run.workflow, entry.run.definition = entry.plan.definition.workflow, entry.plan.hash
             partition.entries[run_id] = entry
             self._core.live_runs += 1
             self._core.open_runs += (not entry.ended) - was_open
