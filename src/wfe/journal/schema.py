@@ -173,11 +173,12 @@ class SnapshotRow(Struct, array_like=True):
 
 
 class LogCountRow(Struct, array_like=True):
-    """What is kept of a run's task logs: ``dropped`` lines made room for newer ones."""
+    """What is kept of a run's task logs: ``dropped`` lines made room for newer ones, ``last`` is the highest number."""
 
     bytes: int
     lines: int
     dropped: int = 0
+    last: int = 0
 
 
 class KeyRow(Struct, array_like=True):

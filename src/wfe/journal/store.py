@@ -242,8 +242,8 @@ class PartitionStore:
         """What is kept of the lines that a run's tasks printed and logged, behind the place ``after``."""
         return task_logs.read_log(self._store, run_id, after)
 
-    def task_log_ops(self, runs: Mapping[str, Sequence[StoredBatch]], bytes_max: int) -> list[Op]:
-        """What writes further lines of runs, with what makes room for them."""
+    def task_log_flush(self, runs: Mapping[str, Sequence[StoredBatch]], bytes_max: int) -> task_logs.Flush:
+        """What writes further lines of runs, with what makes room for them; it may give them higher numbers."""
         return task_logs.plan_flush(self._store, runs, bytes_max)
 
     def size_bytes(self) -> int:

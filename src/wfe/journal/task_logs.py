@@ -38,6 +38,13 @@ class StoredLog(NamedTuple):
     dropped: int
 
 
+class Flush(NamedTuple):
+    """``highest``: the greatest number of a batch that is written."""
+
+    ops: list[Op]
+    highest: int
+
+
 class _Kept(NamedTuple):
     """A row of batches in a store. ``missing``: lines that were dropped before it was written."""
 
@@ -62,12 +69,18 @@ def read_log(store: Store, run_id: str, after: int) -> StoredLog:
     return StoredLog(found, _count_of(store, run_id).dropped)
 
 
-def plan_flush(store: Store, runs: Mapping[str, Sequence[StoredBatch]], bytes_max: int) -> list[Op]:
-    """What writes these batches, and makes room for them."""
+def plan_flush(store: Store, runs: Mapping[str, Sequence[StoredBatch]], bytes_max: int) -> Flush:
+    """What writes these batches, and makes room for them. Numbers begin behind those that there are: the clock that
+    they come from may have been set back."""
     ops = _evicted(store, frozenset(runs), bytes_max)
+    highest = 0
     for run_id, batches in runs.items():
+        last = _count_of(store, run_id).last
+        for batch in batches:
+            last = batch.number = max(batch.number, last + 1)
+        highest = max(highest, last)
         ops += _run_ops(store, run_id, batches)
-    return ops
+    return Flush(ops, highest)
 
 
 def removal_ops(store: Store, run_id: str) -> list[Op]:
@@ -85,7 +98,7 @@ def _run_ops(store: Store, run_id: str, batches: Sequence[StoredBatch]) -> list[
     while len(kept) > 1 and (size > LOG_RUN_BYTES or lines > LOG_RUN_LINES):
         oldest = kept.pop(0)
         size, lines, dropped = size - size_of(oldest), lines - oldest.count, dropped + oldest.count + oldest.dropped
-    count = LogCountRow(before.bytes + size, before.lines + lines, dropped)
+    count = LogCountRow(before.bytes + size, before.lines + lines, dropped, kept[-1].number)
     ops = []
     if count.bytes > LOG_RUN_BYTES or count.lines > LOG_RUN_LINES:
         ops = _trim(store, run_id, count)

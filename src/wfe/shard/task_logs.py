@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from wfe.errors import InvalidInput, UnknownRun
-from wfe.journal.task_logs import StoredLog, size_of
+from wfe.journal.task_logs import Flush, StoredLog, size_of
 from wfe.limits import FRAME_MESSAGES_REFUSED, LOG_FLUSH_MS, LOG_PENDING_BYTES, LOG_RUN_BYTES, LOG_WORKERS_MAX
 from wfe.model.ids import is_run_id
 from wfe.model.malformed import MALFORMED
@@ -25,7 +25,6 @@ from wfe.model.state import ENDED
 from wfe.observe import get_logger
 from wfe.partition.entry import Entry
 from wfe.partition.partition import Partition
-from wfe.ports import Op
 from wfe.shard.askers import Askers
 from wfe.shard.checkpoints import Checkpoints
 from wfe.shard.core import Found, ShardCore, encode
@@ -101,6 +100,11 @@ class TaskLogs:
         """Everything is in the stores, or there is no room for it."""
         return not self._writing and (not self._pending or self._core.disk_full)
 
+    @property
+    def held_bytes(self) -> int:
+        """Lines in memory."""
+        return self._size + self._writing_size
+
     def holds(self, partition: int) -> bool:
         """Whether there are lines that are to go into this partition's store first, if there is room."""
         waits = partition in self._pending and not self._core.disk_full
@@ -138,7 +142,7 @@ class TaskLogs:
     def _take(self, partition: int, run_id: str, batch: StoredBatch, came: _Frame) -> None:
         core, size = self._core, size_of(batch)
         core.counters["log_lines"] += batch.count
-        if size > LOG_RUN_BYTES or self._size + self._writing_size + size > LOG_PENDING_BYTES:
+        if size > LOG_RUN_BYTES or self.held_bytes + size > LOG_PENDING_BYTES:
             core.counters["log_lines_dropped"] += batch.count
             came.left -= 1
             if run_id in self._dropped or len(self._dropped) < FRAME_MESSAGES_REFUSED:
@@ -193,20 +197,22 @@ class TaskLogs:
             return
         batches = {run_id: held.batches for run_id, held in runs.items()}
 
-        def planned(ops: list[Op], later_ms: int) -> None:
+        def planned(flush: Flush, later_ms: int) -> None:
+            self._number = max(self._number, flush.highest)
             if number not in self._core.partitions and number not in self._core.leaving:
                 self._settle("log_lines_dropped")
             elif self._checkpoints.held:  # a backup begins: they wait again, in front
                 self._wait_again(number)
             else:
-                self._core.disk.writer.submit(number, ops, LogStep(number))
+                self._core.disk.writer.submit(number, flush.ops, LogStep(number))
 
-        self._loader.read(lambda: store.task_log_ops(batches, self._share_bytes), planned)
+        self._loader.read(lambda: store.task_log_flush(batches, self._share_bytes), planned)
 
     def on_written(self, error: Exception | None) -> None:
         """A step is in its store; an error of the store stops the shard, as with any checkpoint."""
         if error is not None:
             raise error
+        self._fresh.update(run_id for run_id in self._writing if run_id in self.followers)
         self._settle("log_lines_stored")
 
     def _settle(self, counter: str) -> None:
@@ -262,6 +268,8 @@ class TaskLogs:
         self._loader.run(partition, query.run_id, with_run, now_ms)
 
     def _read(self, client: bytes, request: int, partition: Partition, query: LogQuery, ended: bool) -> None:
+        if partition.gone:
+            return  # who asks again is led to where it is now
         # Memory is looked at before the store is read: what moves there meanwhile is seen twice, never not at all.
         held = self._held(partition.number, query.run_id, query.after)
         store = self._core.disk.stores[partition.number]

@@ -55,7 +55,9 @@ def restore(world: World) -> World | None:
     later_ms = world.chance("restore").choice((0, 1_000, 600_000))
     wall_ms = world.wall_offset_ms + world.schedule.now_us // 1_000 + later_ms
     swarm = replace(world.swarm, faults=(), weather=Weather(), backups=False, moves=False)
-    return type(world)(world.seed + ANOTHER, swarm=swarm, restored=Restored(disk, cuts, wall_ms))
+    again = type(world)(world.seed + ANOTHER, swarm=swarm, restored=Restored(disk, cuts, wall_ms))
+    again.speech = world.speech
+    return again
 
 
 def check_restore(world: World) -> None:

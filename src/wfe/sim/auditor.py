@@ -176,9 +176,11 @@ class Auditor:
             if counters[name]:
                 raise Violation(f"{node.name}: {name}")
         node.tally.check(node)
+        self._world.speech.check_shard(node.name, node.shard)
 
     def died(self, node: ShardNode) -> None:
         self.owners.died(node)
+        self._world.speech.may_repeat = True
 
     def cut(self, node: ShardNode, number: int) -> None:
         """A shard begins its snapshots for a backup."""
@@ -377,6 +379,8 @@ class Auditor:
             findings = verify_store(self._world.disk.store(f"store-{number}"))
             if findings:
                 raise Violation(f"store {number} is not sound: {findings[:5]}")
+            lines = self._world.speech.check_store(self._world.disk.store(f"store-{number}"))
+            self.counts["lines"] = self.counts.get("lines", 0) + lines
         held_tasks = sum(len(link.held) + len(link.unconfirmed) for link in shard.workers.links.values())
         if held_tasks or shard.recovery.pending or shard.loader.waiting:
             raise Violation(f"{node.name} keeps {held_tasks} leases, or waits, though every run has ended")

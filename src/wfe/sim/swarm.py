@@ -76,6 +76,8 @@ class Swarm:
     shard_settings: dict[str, Any] = field(default_factory=dict)
     moves: bool = False
     """Somebody moves partitions between shards, again and again."""
+    talks: bool = False
+    """Tasks say something."""
 
     def described(self) -> dict[str, Any]:
         """For reports."""
@@ -126,6 +128,7 @@ def choose(random: Random) -> Swarm:
         shard_settings=random.choice(({}, {"live_runs_max": 5, "tail_bytes": 3_000}))
         | random.choice(({}, {"replayed_at_once": 0, "replayed_per_turn": 2})),
         moves=random.random() < 0.4,
+        talks=random.random() < 0.3,
     )
     if random.random() < 0.3 and not made.backups and "wall_step" not in faults:
         made.expiry = True

@@ -28,6 +28,7 @@ from wfe.worker.actor import COORDINATOR, WorkerActor
 from wfe.worker.durable.turns import Turns
 from wfe.worker.identity import Identity
 from wfe.worker.link import LinkState
+from wfe.worker.task_logs import LineBuffer
 
 if TYPE_CHECKING:
     from wfe.sim.world import World
@@ -115,7 +116,8 @@ class WorkerNode(Node):
             labels=self._equipped.labels,
             resources=self._equipped.resources,
         )
-        self.actor = WorkerActor(identity, self, self)
+        self.lines = LineBuffer()
+        self.actor = WorkerActor(identity, self, self, self.lines)
         keep = world.chance("live functions").choice((0, 1, 100, 100))
         clock: Any = Clock(lambda: world.schedule.now_us)
         self._turns = Turns(clock, offered, _unused, keep=keep, watch=Unwatched())
@@ -243,6 +245,7 @@ class WorkerNode(Node):
 
     def _finished(self, spec: TaskSpec, key: Key) -> None:
         result = self._turn(spec) if spec.durable else self.world.behaviour.end(spec)
+        self.world.speech.of_task(self.lines, spec, self.options.worker, self.now_ms())
         if result is None:
             self.die(-11)
             return

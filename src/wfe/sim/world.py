@@ -27,6 +27,7 @@ from wfe.sim.engine import TOKEN, EngineNode
 from wfe.sim.expiry import AFTERWARDS_MS, Expiry
 from wfe.sim.faults import Faults
 from wfe.sim.generator import Generator
+from wfe.sim.lines import Speech
 from wfe.sim.messages import answer
 from wfe.sim.moves import Mover
 from wfe.sim.network import Network, Weather
@@ -114,6 +115,7 @@ class World:
         self.behaviour = Behaviour(self.chance("tasks"), poison=self.swarm.poison)
         self.expiry = Expiry(self)
         self.auditor = Auditor(self)
+        self.speech = Speech(self.chance("speech") if self.swarm.talks else None)
         if restored is not None:
             self.auditor.resume(restored.cuts)
         self.faults = Faults(self)

@@ -131,6 +131,24 @@ def test_a_backup_makes_lines_wait_and_loses_none() -> None:
     assert acknowledged(shard)[-1] == 2
 
 
+def test_a_clock_that_is_set_back_does_not_hide_what_is_said_later() -> None:
+    shard = host()
+    run_id = shard.start("waiting").run_id
+    shard.now_ms += 3_600_000
+    say(shard, 1, batch(run_id, "before"))
+    flush(shard)
+    page = read(shard, run_id)
+    shard.now_ms -= 3_600_000
+    shard.crash()
+    shard.hello()
+    number = shard.request(Kind.LOGS, partition_of(run_id), LogQuery(run_id, page.cursor, wait=True))
+    say(shard, 2, batch(run_id, "after"))
+    flush(shard)
+    assert texts(shard.reply(number, LogPage)) == ["after"]
+    say(shard, 3, batch(run_id, "and on"))
+    assert texts(read(shard, run_id)) == ["before", "after", "and on"]
+
+
 def test_filters_and_tail() -> None:
     shard = host()
     run_id = shard.start("waiting").run_id
