@@ -53,6 +53,7 @@ from wfe.worker.failure import error_info
 from wfe.worker.functions import encode_result
 
 _encode = msgspec.msgpack.Encoder().encode
+_NO_CONTEXT = Context()
 
 
 class Instance:
@@ -150,13 +151,17 @@ class Instance:
         return self._answer()
 
     def close(self) -> None:
-        """Lets the function go where it stands. Its ``finally`` blocks run, and can call nothing."""
+        """Lets the function go where it stands. Its ``finally`` blocks run, and can call nothing.
+
+        Nothing of it leads back to itself then: it is freed at once, not when somebody looks for cycles.
+        """
         if self._closed:
             return
         self._closed = self._loop.shut = True
         self._loop.inside(self._end_tasks)
         self._waiting.clear()
-        self._loop.clear()
+        self._loop.let_go()
+        self._main, self._context = None, _NO_CONTEXT
 
     def _end_tasks(self) -> None:
         for task in reversed(self._loop.tasks()):

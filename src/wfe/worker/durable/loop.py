@@ -64,6 +64,19 @@ class Timers(Protocol):
         """It is not wanted any more."""
 
 
+class _Nobody:
+    """Of a loop that was let go."""
+
+    def start_timer(self, timer: Timer, delay_ms: int) -> None:
+        """It is never due."""
+
+    def stop_timer(self, timer: Timer) -> None:
+        """It was never started."""
+
+
+_NOBODY = _Nobody()
+
+
 class Timer(asyncio.TimerHandle):
     """What call_later and call_at give. ``seq`` is the number of its recorded call, -1 when it has none (any more)."""
 
@@ -157,6 +170,12 @@ class DurableLoop(asyncio.AbstractEventLoop):
     def clear(self) -> None:
         """Nothing that is ready runs any more."""
         self._ready.clear()
+
+    def let_go(self) -> None:
+        """Nothing runs here any more, and nothing is remembered."""
+        self._ready.clear()
+        self._tasks.clear()
+        self._timers = _NOBODY
 
     def tasks(self) -> list[DurableTask[Any]]:
         """Those that are not done, oldest first."""
