@@ -189,8 +189,17 @@ class Versions:
                 named = f"run {run_id}" if run_id else "a run that starts"
                 self._ended(command, DefinitionInUse(f"{named} refers to workflow {removal.workflow!r}: it is kept"))
             elif not removal.awaited:
-                self._catalogue.delete(removal.workflow, removal.versions, removal.wall_ms)
-                self._ended(command, DefinitionChanged(removal.workflow, removal.versions))
+                self._delete_now(command, removal)
+
+    def _delete_now(self, command: str, removal: _Removal) -> None:
+        """No shard keeps a run. What was deployed or made current while they were asked counts, too."""
+        try:
+            self._check_references(removal.workflow, set(removal.versions))
+        except DefinitionInUse as error:
+            self._ended(command, error)
+            return
+        self._catalogue.delete(removal.workflow, removal.versions, removal.wall_ms)
+        self._ended(command, DefinitionChanged(removal.workflow, removal.versions))
 
     def on_shard_gone(self, identity: bytes) -> None:
         """What a shard that ended would have said is not known."""

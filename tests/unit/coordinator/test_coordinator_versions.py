@@ -8,10 +8,12 @@ import msgspec
 import pytest
 
 from support.coordinator_world import CLIENT, OTHER, World, constant, decode, encode
+from wfe.core.canonical import canonical
 from wfe.limits import USAGE_ANSWER_MS
+from wfe.model.definition import Definition, SubWorkflow
 from wfe.wire.definitions import DefinitionChanged, DefinitionCommand, Usage, UsageQuestion
 from wfe.wire.frames import Kind, decode_header, header
-from wfe.wire.messages import Resolve, StartRun
+from wfe.wire.messages import Deploy, Resolve, StartRun
 
 DELETE = DefinitionCommand("delete", "flow", 1, command_id="c1")
 
@@ -110,6 +112,29 @@ def test_a_shard_that_ends_or_says_nothing_ends_the_deletion(world: World) -> No
     world.effects.back.clear()
     world.send(OTHER, Kind.START, start, partition=0, workflow="flow", version=1)
     assert len(world.effects.back) == 1, "starts go on"
+
+
+def test_a_version_that_is_made_current_while_shards_are_asked_is_kept(world: World) -> None:
+    ask(world)
+    [question, _] = questions(world)
+    assert ask(world, DefinitionCommand("use", "flow", 1)) == DefinitionChanged("flow", [1])
+    answer(world, 0, question.number)
+    answer(world, 1, question.number)
+    assert ask(world) == "definition_in_use"
+    assert "is the current one" in world.error().message
+    assert kept(world) == [1, 2]
+
+
+def test_a_version_that_is_called_by_what_was_deployed_while_shards_are_asked_is_kept(world: World) -> None:
+    ask(world)
+    [question, _] = questions(world)
+    caller = Definition("caller", nodes=(SubWorkflow(id="call", workflow="flow", version=1),))
+    world.send(OTHER, Kind.DEPLOY, encode(Deploy([canonical(caller)])))
+    answer(world, 0, question.number)
+    answer(world, 1, question.number)
+    assert ask(world) == "definition_in_use"
+    assert "starts workflow 'flow'" in world.error().message
+    assert kept(world) == [1, 2]
 
 
 def test_commands_that_are_none_are_refused(world: World) -> None:
