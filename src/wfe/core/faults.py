@@ -160,7 +160,10 @@ def release_shared(turn: Turn, key: int, lock: str) -> None:
 
 def awaited_children(turn: Turn) -> list[tuple[int, str]]:
     """Places and ids of sub-workflows that share this run's fate; detached ones go on without it."""
-    if turn.run.durable is not None:
-        return called_children(turn.run, turn.plan)
+    run = turn.run
+    if run.durable is not None:
+        return called_children(run, turn.plan)
+    if not run.children:
+        return []
     nodes, stride = turn.plan.nodes, turn.plan.stride
-    return [(key, child) for key, child in turn.run.children.items() if nodes[key % stride].op is Op.WORKFLOW]
+    return [(key, child) for key, child in run.children.items() if nodes[key % stride].op is Op.WORKFLOW]

@@ -122,8 +122,7 @@ class Turns:
                 core.traces.ready(run, turn.ready, turn.now_ms)
         if turn.armed or turn.withdrawn or turn.mail:
             self._file_rarer(entry, turn)
-        over = run.status != RUNNING and run.status in ENDED
-        if over and any(isinstance(event, RunEnded) for event in entry.events[turn.first_event :]):
+        if run.status != RUNNING and run.status in ENDED and _ends(turn):
             self._ended(entry)  # by this turn; others of the batch may follow
         turn.clear()
         self._spare = turn
@@ -193,3 +192,11 @@ def _kind_of(node: PlanNode) -> Kind:
     if not node.task:
         return ("", 0)
     return (node.task, node.task_version) if node.needs is None else (node.task, node.task_version, node.needs)
+
+
+def _ends(turn: Turn) -> bool:
+    """Whether it was this turn that ended its run: mostly with its last event."""
+    events = turn.events
+    if len(events) > turn.first_event and type(events[-1]) is RunEnded:
+        return True
+    return any(type(event) is RunEnded for event in events[turn.first_event :])
