@@ -79,11 +79,11 @@ class Homes:
 
     def queue_of(self, entry: Entry, key: int) -> Kind:
         """The queue that an open place of a durable function waits in."""
-        if key == MAIN and entry.home in self._kinds:
-            return self._kinds[entry.home]
+        if key == MAIN:
+            return self._kinds.get(entry.home) or _kind(entry, key)
         run = entry.run
         kind = _kind(entry, key)
-        host = self._hosts.get(entry.home) if key != MAIN and len(self._hosts) > 1 else None
+        host = self._hosts.get(entry.home) if len(self._hosts) > 1 else None
         if host is None or len(run.open) > NEAR_MAX or run.losses or kind not in host.kinds or host.credit_tasks <= 0:
             return kind
         self._near.add(host.worker)
@@ -132,9 +132,9 @@ class Homes:
 
 def _kind(entry: Entry, key: int) -> Kind:
     """What workers must offer for an open place."""
-    name, version = kind_of(entry.run, entry.plan, key)
-    needs = asked_of(entry.run, entry.plan, key)
-    return (name, version) if needs is None else (name, version, needs)
+    run, plan = entry.run, entry.plan
+    needs = asked_of(run, plan, key)
+    return kind_of(run, plan, key) if needs is None else (*kind_of(run, plan, key), needs)
 
 
 def spec_of(entry: Entry, key: int, attempt: int, worker: str, now_ms: int) -> TaskSpec | None:
