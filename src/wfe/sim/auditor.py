@@ -13,7 +13,7 @@ from zlib import crc32
 from msgspec import Raw, msgpack
 
 from wfe.core.canonical import decode as decode_definition
-from wfe.errors import InvalidInput, KeyConflict, PayloadTooLarge, UnknownWorkflow, WfeError
+from wfe.errors import DefinitionDeprecated, InvalidInput, KeyConflict, PayloadTooLarge, UnknownWorkflow, WfeError
 from wfe.journal.log import Chunk
 from wfe.journal.verify import verify_store
 from wfe.model import event as ev
@@ -112,6 +112,8 @@ class Auditor:
                 chunk.entity, self._shape(chunk.partition, started.definition), started, self.runs
             )
             self.open_runs += 1
+            if started.definition in self._world.catalogue.deleted:
+                raise book.fail("begins, though its definition is deleted")
             if node.refuses_starts and chunk.entity in self._asked:
                 raise book.fail(f"begins, though {node.name}'s disk budget was used up before the start came")
         # A run that left memory is read before its timer has an effect, and its definition perhaps.
@@ -271,6 +273,8 @@ class Auditor:
             run_id = self.key_of(workflow, key)
             if run_id is None or bytes(self.runs[run_id].started.input) == bytes(data):
                 raise Violation(f"key {key} of {workflow} conflicts with {run_id}, which has the same input")
+        elif isinstance(error, DefinitionDeprecated) and workflow in self._world.catalogue.ever_deprecated:
+            self.count("starts_of_deprecated")
         elif not isinstance(error, UnknownWorkflow):
             raise Violation(f"a start of {workflow} with {value!r} is refused: {error!r}")
         if minted in self.runs:

@@ -13,8 +13,9 @@ from msgspec import Raw, msgpack
 
 from wfe.client.session import Session
 from wfe.client.starts import StartBatch
-from wfe.errors import Busy, DataError, Disconnected, InvalidInput, RunClosed, Unavailable, UnknownRun, WfeError
+from wfe.errors import Busy, Disconnected, InvalidInput, RunClosed, Unavailable, UnknownRun, WfeError
 from wfe.model.ids import partition_of, partition_of_key
+from wfe.sim.catalogue import Cataloguing
 from wfe.sim.chance import SeededRandom
 from wfe.sim.interventions import Interventions
 from wfe.sim.messages import HUGE, HUGE_SHARE, WRONG_INPUTS, is_refused, message
@@ -22,7 +23,6 @@ from wfe.sim.node import Node, Violation
 from wfe.wire.frames import Kind
 from wfe.wire.messages import (
     ControlRun,
-    Deploy,
     FindRun,
     GetRun,
     HistoryPage,
@@ -67,6 +67,7 @@ class ClientNode(Node):
         self._relinked_ms = self.now_ms()
         self._dealer: Any = None
         self._interventions = Interventions(self, world.interventions)
+        self._cataloguing = Cataloguing(self, world.catalogued)
         self.watching: set[Any] = set()
         """Ends that were asked for and not heard yet."""
         self.session = Session(self._send, self._dice, lambda: "token", who=("sim", ""))
@@ -140,6 +141,7 @@ class ClientNode(Node):
             action: Callable[[], None] = getattr(self, f"_{name}")
             action()
             self._interventions.act()
+            self._cataloguing.act()
             self._arm()
         self.after(int(self._random.expovariate(1 / self.world.swarm.pause_us)) + 1, f"act {self.name}", self._act)
 
@@ -358,13 +360,7 @@ class ClientNode(Node):
         self._request(Kind.LIST, ListRuns(limit=limit), then, partition)
 
     def _deploy(self) -> None:
-        definition = self.world.program.another()
-
-        def then(reply: bytes | None, error: WfeError | None) -> None:
-            if error is not None and not (isinstance(error, DataError) and self.world.engine.broken):
-                raise Violation(f"a deploy is answered with {error!r}")
-
-        self._request(Kind.DEPLOY, Deploy([definition]), then, -1)
+        self._cataloguing.deploy(self.world.program.another())
 
     def follow(self, run_id: str) -> None:
         """Ask for a run's end."""

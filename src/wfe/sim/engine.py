@@ -77,7 +77,8 @@ class EngineNode(Node):
         self._front = world.network.bind(self.name, world.front_address, self.incoming(self._on_front))
         self._back = world.network.bind(self.name, world.back_address, self.incoming(self._on_back))
         deploy = Deploy(world.program.first_definitions())
-        self.actor.deploys.deploy(deploy, self.now_ms())
+        self.actor.deploys.deploy(deploy, self.now_ms(), again=True)
+        world.catalogue.restarted(deploy.definitions)
         self.actor.start(self.now_ms())
         self._tick()
 

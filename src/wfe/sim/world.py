@@ -19,6 +19,7 @@ from wfe.limits import RETENTION_MS_MIN
 from wfe.model.definition import Definition
 from wfe.sim.auditor import Auditor
 from wfe.sim.backups import Operator
+from wfe.sim.catalogue import CatalogueBook
 from wfe.sim.chance import SeededRandom
 from wfe.sim.clients import ClientNode
 from wfe.sim.disk import SimDisk
@@ -54,6 +55,8 @@ KEPT_MS = (None, None, RETENTION_MS_MIN, 3 * RETENTION_MS_MIN)
 PLENTY_BYTES = 1 << 40
 INTERVENTIONS = (0.0, 0.3, 1.0)
 """Of what clients do, how much is to retry, skip or fork."""
+CATALOGUED = (0.0, 0.0, 0.3)
+"""Of what clients do, how much is about versions of workflows."""
 LARGE_SHARE = 0.2
 """Worlds in which tasks give values that are kept by reference: they are slower than others."""
 HELPED = 5
@@ -111,6 +114,10 @@ class World:
         self.disk = SimDisk(SeededRandom(self.chance("disk").getrandbits(64))) if restored is None else restored.disk
         self.disk_max_us = self.disk_worst_us = 2_000
         self.program = Programs(self.chance("programs"), self.swarm, self.chance("large values"))
+        self.catalogue = CatalogueBook(self)
+        if restored is not None:
+            self.catalogue.ever_deprecated.update(self.program.names)
+        self.catalogued = self.chance("catalogued").choice(CATALOGUED)
         self.interventions = self.chance("interventions").choice(INTERVENTIONS)
         self.behaviour = Behaviour(self.chance("tasks"), poison=self.swarm.poison)
         self.expiry = Expiry(self)
