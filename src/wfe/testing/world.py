@@ -131,7 +131,7 @@ class TestWorld(World):
         self.disk_max_us = 200
         self.program = cast(Any, _Programs())
         self.crashes = CrashPlan(self)
-        self.auditor = cast(Any, self.crashes)
+        self.auditor = self.catalogue = cast(Any, self.crashes)
         self.calm = True
         self._numbers = 0
         self.remotes, self.clients = [], []
