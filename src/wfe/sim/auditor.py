@@ -274,7 +274,7 @@ class Auditor:
             if run_id is None or bytes(self.runs[run_id].started.input) == bytes(data):
                 raise Violation(f"key {key} of {workflow} conflicts with {run_id}, which has the same input")
         elif isinstance(error, DefinitionDeprecated) and workflow in self._world.catalogue.ever_deprecated:
-            self.count("starts_of_deprecated")
+            return self.count("starts_of_deprecated")  # perhaps a repetition of one that began before that
         elif not isinstance(error, UnknownWorkflow):
             raise Violation(f"a start of {workflow} with {value!r} is refused: {error!r}")
         if minted in self.runs:

@@ -81,7 +81,7 @@ class Facts:
         self.refused: set[Place] = set()
         """Approvals that people skipped with a refusal."""
         before: ev.RunEvent = book.started
-        for number, (_, event, _) in enumerate(counting(book, book.seq)):
+        for number, (_, event, *_) in enumerate(counting(book, book.seq)):
             self._take(event, number)
             if isinstance(event, kinds.ApprovalDecided) and event.error and isinstance(before, ev.CommandApplied):
                 self.refused.add((event.node, event.act))

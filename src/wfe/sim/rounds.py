@@ -11,7 +11,7 @@ Which places had failed is the one thing that is taken from production code, as 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wfe.core.compile import compile_plan
 from wfe.core.rounds import point_after
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
 
 class Counted(NamedTuple):
-    """An event, and when it was committed. ``failed``: with which places the round before a `RunRestored` failed."""
+    """An event, and when it was committed. ``failed``: with which places the round before a `RunRestored` failed;
+    ``inherited``: those of them that had failed before that round began, in the origin of a fork."""
 
     time_ms: int
     event: ev.RunEvent
     failed: frozenset[Place] = frozenset()
+    inherited: frozenset[Place] = frozenset()
 
 
 REBUILT = (
@@ -66,13 +68,13 @@ def counting(book: RunBook, upto: int) -> list[Counted]:
     for number, (time_ms, event) in enumerate(_timed(book)):
         if number == upto:
             break
-        failed: frozenset[Place] = frozenset()
+        failed = inherited = frozenset[Any]()
         if isinstance(event, RunRestored) and event.origin:
             kept += counting(book.others[event.origin], event.at)[1:]
         elif isinstance(event, RunRestored):
             failed = failed_places(book, number)
-            kept = _without_failures(book, kept[:-1], failed)
-        kept.append(Counted(time_ms, event, failed))
+            kept, inherited = _without_failures(book, kept[:-1], failed)
+        kept.append(Counted(time_ms, event, failed, inherited))
     return kept
 
 
@@ -94,10 +96,15 @@ def _timed(book: RunBook) -> Iterator[tuple[int, ev.RunEvent]]:
             yield time_ms, event
 
 
-def _without_failures(book: RunBook, events: list[Counted], failed: frozenset[Place]) -> list[Counted]:
+def _without_failures(
+    book: RunBook, events: list[Counted], failed: frozenset[Place]
+) -> tuple[list[Counted], frozenset[Place]]:
     left, kept = set(failed), []
+    inherited: frozenset[Place] | None = None
     for counted in reversed(events):
         event = counted.event
+        if inherited is None and isinstance(event, RunRestored):
+            inherited = frozenset(left)
         if isinstance(event, (ev.TaskFailed, ev.FaultRaised)) and (event.node, event.act) in left:
             left.discard((event.node, event.act))
             continue
@@ -105,7 +112,7 @@ def _without_failures(book: RunBook, events: list[Counted], failed: frozenset[Pl
     kept.reverse()
     if any(not isinstance(book.shape.nodes[node], Approval) for node, _ in left):
         raise book.fail(f"is retried, but {left} never failed")
-    return kept
+    return kept, inherited or frozenset()
 
 
 def restored(book: RunBook, event: RunRestored, time_ms: int) -> None:
@@ -115,11 +122,11 @@ def restored(book: RunBook, event: RunRestored, time_ms: int) -> None:
         raise book.fail(f"{event.origin} is its origin, said by event {number + 1}, in round {event.round}")
     kept = counting(book, number + 1)
     twin = type(book)(book.id, book.shape, book.started, book.others)
-    for then_ms, each, failed in kept:
+    for then_ms, each, failed, inherited in kept:
         twin.events.append(each)
         _believe(twin, each)
         if isinstance(each, RunRestored):
-            begin_anew(twin, failed, each)
+            begin_anew(twin, failed, inherited, each)
         elif (handler := getattr(twin, f"_{type(each).__name__}", None)) is not None:
             handler(each, then_ms)
     for name in REBUILT:
@@ -142,8 +149,11 @@ def _believe(twin: RunBook, event: ev.RunEvent) -> None:
         twin.results[event.node, event.act, event.attempt] = said
 
 
-def begin_anew(book: RunBook, failed: frozenset[Place], event: RunRestored) -> None:
+def begin_anew(book: RunBook, failed: frozenset[Place], inherited: frozenset[Place], event: RunRestored) -> None:
     """Everything that is open at this point begins again."""
+    for place in inherited:  # it is not open, and opens as for the first time
+        book.open.pop(place, None)
+        book.opened.pop(place, None)
     for place in book.open:
         book.open[place] += 1
         book.opened[place] = max(book.open[place], book.opened.get(place, 0))
