@@ -89,13 +89,17 @@ class Feed:
 
     def committed(self, touched: Iterable[Entry]) -> None:
         """These runs have events that are durable now."""
+        append, drop = self._ring.append, self._ring.popleft
+        number, size = self._number, self._size
         for entry in touched:
+            run = entry.run
             first_seq, data = entry.chunks[-1]
-            self._number += 1
-            self._ring.append(_Chunk(self._number, entry.run.id, entry.run.workflow, entry.plan, first_seq, data))
-            self._size += len(data)
-        while self._size > FEED_BYTES_MAX:
-            self._size -= len(self._ring.popleft().data)
+            number += 1
+            size += len(data)
+            append(_Chunk(number, run.id, run.workflow, entry.plan, first_seq, data))
+        while size > FEED_BYTES_MAX:
+            size -= len(drop().data)
+        self._number, self._size = number, size
 
     def tick(self, now_ms: int) -> None:
         """Answers whoever waits for something that is here; lets go of everything when nobody asks any more."""
