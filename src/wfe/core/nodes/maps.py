@@ -69,6 +69,9 @@ def close_map(turn: Turn, act: int, node: PlanNode) -> None:
         if ended == total:  # it could have grown
             turn.emit(MapEmptied(node.index, act))
             return
+    # Now and then, which costs next to nothing: results that are no value together are not gathered to the end.
+    if not ended & (ended - 1) and not group.left and _too_large(turn, act, node, group):
+        return
     upto = min(total, ended + min(definition.max_parallel, MAP_PARALLEL_MAX))
     first = group.next
     if upto <= first:
@@ -112,14 +115,22 @@ def _end(turn: Turn, act: int, node: PlanNode, group: Group, *, complete: bool) 
     if group.left:
         turn.emit(MapEmptied(node.index, act))
         return
-    size_bytes = values_bytes(group, turn.run.blobs)
-    if size_bytes > PAYLOAD_BYTES_MAX:
-        message = f"the values of the map have {size_bytes} bytes, the limit is {PAYLOAD_BYTES_MAX}"
-        raise_fault(turn, act, node, "PayloadTooLarge", f"{message}: pass paths or URLs instead")
-    elif complete:
+    if _too_large(turn, act, node, group):
+        return
+    if complete:
         turn.emit(MapDone(node.index, act))
     else:
         withdrawing(turn, MapLeft(node.index, act))
+
+
+def _too_large(turn: Turn, act: int, node: PlanNode, group: Group) -> bool:
+    """Whether the results so far are no value together: then it is a fault."""
+    size_bytes = values_bytes(group, turn.run.blobs)
+    if size_bytes <= PAYLOAD_BYTES_MAX:
+        return False
+    message = f"the values of the map have {size_bytes} bytes, the limit is {PAYLOAD_BYTES_MAX}"
+    raise_fault(turn, act, node, "PayloadTooLarge", f"{message}: pass paths or URLs instead")
+    return True
 
 
 def grow_map(turn: Turn, act: int, node: PlanNode) -> None:
