@@ -203,4 +203,5 @@ class Cataloguing:
             case "untag":
                 return {("tag", wanted.tag): 0}
             case _:
-                return {("gone", wanted.version): True, **{("tag", tag): None for tag in TAGS}}
+                # Its tags go with it; and the current version, if it was the only one.
+                return {("gone", wanted.version): True, ("current", ""): None, **{("tag", tag): None for tag in TAGS}}
