@@ -17,6 +17,7 @@ from msgspec import Raw, structs
 from mutants_durable import durable_patches
 from mutants_expiry import expiry_patches
 from mutants_kinds import kind_patches
+from mutants_lines import line_patches
 from mutants_moves import move_patches
 from mutants_pools import pool_patches
 from planting import always, around, no_match, nothing
@@ -224,7 +225,8 @@ def _ignores_cancel(control: Any, turn: Any, action: str, command_id: str) -> No
 
 
 def _patches() -> dict[str, Any]:
-    return _engine_patches() | durable_patches() | expiry_patches() | kind_patches() | move_patches() | pool_patches()
+    rooms = durable_patches() | expiry_patches() | kind_patches() | line_patches() | move_patches() | pool_patches()
+    return _engine_patches() | rooms
 
 
 def _engine_patches() -> dict[str, Any]:
