@@ -116,9 +116,17 @@ class Feeding:
         query = FeedQuery(-1, 0, types, workflow)
         if place is not None:
             query = FeedQuery(place[1], place[0], types, workflow)
+        deaf = False
+        """The shard had no partition to ask it by: what it did before, or in between, is not known."""
         while True:
             try:
                 partition = a_partition_of(shard, shards, self._open().welcome)
+                if partition is None:
+                    if query.cursor >= 0 and not deaf:
+                        await pages.put(FeedPage(shard, query.epoch, query.cursor, [], missed=True))
+                    deaf = True
+                    await asyncio.sleep(RETRY_S)
+                    continue
                 page = _decode_page(await self._open().ask(Kind.FEED, query, partition=partition, forever=True))
                 if page.shard != shard:
                     raise Unavailable("the partition has moved to another shard")
@@ -128,18 +136,17 @@ class Feeding:
             except WfeError as error:
                 await pages.put(error)
                 return
+            page.missed, deaf = page.missed or deaf, False
             query = FeedQuery(page.cursor, page.epoch, types, workflow)
             await pages.put(page)
 
 
-def a_partition_of(shard: int, shards: frozenset[int], welcome: Welcome) -> int:
-    """A shard is asked by any of its partitions, which may move. Unavailable: it has none at the moment.
+def a_partition_of(shard: int, shards: frozenset[int], welcome: Welcome) -> int | None:
+    """A shard is asked by any of its partitions, which may move. None: it has none at the moment.
 
     RequestError: the server has other shards than ``shards`` by now.
     """
     owned = {each.index: each.partitions for each in welcome.shards}
     if owned.keys() != shards:
         raise RequestError("the server has other shards now: ask anew")
-    if not owned[shard]:
-        raise Unavailable(f"shard {shard} has no partition")
-    return owned[shard][0]
+    return owned[shard][0] if owned[shard] else None

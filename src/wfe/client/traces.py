@@ -49,6 +49,8 @@ class Traced:
         while True:
             try:
                 partition = a_partition_of(shard, shards, self._open().welcome)
+                if partition is None:
+                    raise Unavailable(f"shard {shard} has no partition")
                 page = _decode_page(await self._open().ask(Kind.TRACES, query, partition=partition, forever=True))
                 if page.shard != shard:
                     raise Unavailable("the partition has moved to another shard")
