@@ -8,7 +8,7 @@ from planting import around, nothing
 
 from wfe.journal import schema
 from wfe.journal.store import PartitionStore
-from wfe.shard import listing, recovery, retention, starts, tail
+from wfe.shard import admission, listing, recovery, retention, tail
 
 
 def _half_as_long(policy: Any, self: retention.Retention, kept_ms: int | None) -> Any:
@@ -20,7 +20,7 @@ def _keys_stay(removal: Any, self: PartitionStore, key: bytes, row: Any) -> Any:
     return [op for op in removal(self, key, row) if op.table != schema.KEYS]
 
 
-def _no_budget(admit: Any, self: starts.Starts, *rest: Any) -> Any:
+def _no_budget(admit: Any, self: admission.Admission, *rest: Any) -> Any:
     spent, self._core.budget_spent = self._core.budget_spent, False
     try:
         return admit(self, *rest)
@@ -45,7 +45,7 @@ def expiry_patches() -> dict[str, Any]:
         "ended runs expire too early": around(retention.Retention, "_policy", _half_as_long),
         "ended runs never expire": around(retention.Retention, "_remove", nothing),
         "keys of expired runs go on naming them": around(PartitionStore, "_removal", _keys_stay),
-        "runs are started though the disk budget is used up": around(starts.Starts, "_admit", _no_budget),
+        "runs are started though the disk budget is used up": around(admission.Admission, "check", _no_budget),
         "a used up disk budget stops what has begun": around(Turns, "apply", _stopped),
         "a run of the log's tail lacks its last chunk": around(tail.Tail, "_replay", _chunk_short),
         "runs of the stores are forgotten in a restart": around(recovery.Recovery, "_note", nothing),
