@@ -46,11 +46,17 @@ def shard_options(
         ready_max=-(-options.ready_max // options.shards),
         retention_ms=options.retention_ms,
         disk_budget_bytes=options.disk_budget_bytes,
-        task_logs_bytes=options.task_logs_bytes,
+        task_logs_bytes=_task_logs_bytes(options),
         trace_share=options.otel_sample if options.otel else -1.0,
         log_level=options.log_level,
         log_format=options.log_format,
     )
+
+
+def _task_logs_bytes(options: ServeOptions) -> int:
+    """Lines of tasks never use up what runs need."""
+    budget = options.disk_budget_bytes
+    return min(options.task_logs_bytes, budget // 4) if budget else options.task_logs_bytes
 
 
 def worker_options(options: ServeOptions, site: Site, index: int, worker: str) -> WorkerOptions:

@@ -35,6 +35,8 @@ COUNTERS = {
     "mail_resends": "Letters that were sent again.",
     "requests_refused": "Requests of clients that were refused.",
     "runs_quarantined": "Runs that were set aside because of a defect.",
+    "log_lines": "Lines that tasks printed and logged.",
+    "log_lines_dropped": "Lines of tasks that found no room in the shard.",
 }
 """Counters of a shard by the name it has there; here ``wfe_<name>_total``."""
 GAUGES = {
