@@ -1,4 +1,4 @@
-"""What children are told: a shard's share of budgets, and the rules for whoever judges them."""
+"""What children are told: the bound of task logs, and the rules for whoever judges them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ def test_lines_of_tasks_take_at_most_a_quarter_of_the_disk_budget(budget: int, l
     options = ServeOptions(disk_budget_bytes=budget, task_logs_bytes=logs)
     shard = shard_options(options, SITE, "id", 0, 1, [0, 1], 4)
     assert shard.task_logs_bytes == told
-    assert shard.disk_budget_bytes == budget // 2
 
 
 def test_whoever_judges_alerts_gets_the_rules_as_they_are_written() -> None:
