@@ -1,7 +1,8 @@
 """The events of all runs, as the shards commit them: one long poll per shard, merged. A part of the client.
 
 Invariants: a consumer that is slow is asked for nothing: the polls wait for it, and shards keep only so much; what it
-missed is said (``missed``), never passed over. A cursor names a place in every shard, so that a stream can be resumed.
+missed is said (``missed``), never passed over. Events of a run come in order, but for a moment after its partition has
+moved, when two shards tell of it. A cursor names a place in every shard, so that a stream can be resumed.
 """
 
 from __future__ import annotations
