@@ -13,11 +13,12 @@ import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from contextvars import Token
+from contextvars import ContextVar, Token
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
 from wfe.errors import ConfigError
+from wfe.model.trace import parse
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -36,6 +37,7 @@ CLOSE_S = 1.5
 QUEUE_SPANS = 16_384
 """OpenTelemetry's own default, 2,048, is full within a second of a busy worker."""
 _log = logging.getLogger("wfe.otel")
+_inherited: ContextVar[str] = ContextVar("wfe_traceparent", default="")
 Attributes = dict[str, str | int | float]
 
 
@@ -86,14 +88,19 @@ def share_of(given: float, environ: Mapping[str, str] = os.environ) -> float:
 
 
 def current_traceparent() -> str:
-    """The context of the caller's current span; "" when there is none, or nobody uses OpenTelemetry here."""
+    """The context of the caller's current span; where there is none, or no OpenTelemetry, what `inherit` was told."""
     api = sys.modules.get("opentelemetry.trace")
     if api is None:
-        return ""
+        return _inherited.get()
     context: SpanContext = api.get_current_span().get_span_context()
     if not context.is_valid:
-        return ""
+        return _inherited.get()
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags) & 3:02x}"
+
+
+def inherit(environ: Mapping[str, str] = os.environ) -> None:
+    """What is started from here on is below the span in TRACEPARENT, by which programs hand a context to commands."""
+    _inherited.set(parse(environ.get("TRACEPARENT", "")))
 
 
 def enter(traceparent: str, span: Span | None = None) -> Token[Any] | None:

@@ -151,6 +151,17 @@ def test_a_run_is_below_the_span_that_is_current_where_it_is_started(client: wfe
     assert [span.parent for span in named(spans, "workflow marked")] == [f"{context.span_id:016x}"] * 3
 
 
+def test_a_run_that_a_command_starts_is_below_the_span_in_its_environment(traced: Server, collector: Collector) -> None:
+    caller = CALLER.replace("4bf9", "6bf9")
+    traced.environment["TRACEPARENT"] = caller
+    try:
+        assert traced.wfe("start", "marked", "-i", '"x"', "--wait").returncode == 0
+    finally:
+        del traced.environment["TRACEPARENT"]
+    [top] = named(collector.wait_for(3, trace_id(caller)), "workflow marked")
+    assert top.parent == caller[36:52]
+
+
 def test_a_caller_that_does_not_sample_is_followed_and_nothing_is_exported(
     client: wfe.Client, traced: Server, collector: Collector
 ) -> None:

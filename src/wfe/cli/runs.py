@@ -65,8 +65,11 @@ def start_command(
 ) -> int:
     """Start a run of WORKFLOW (name, or name@version; without a version the current one) and print its id.
 
-    With --wait print its output, once it has ended.
+    With --wait print its output, once it has ended. The run is below the span that the variable TRACEPARENT names.
     """
+    from wfe.otel import inherit
+
+    inherit()
     with connected(address) as client:
         run = client.start(workflow, *input_args(given), key=key, priority=priority, tags=dict(tags))
         if wait:

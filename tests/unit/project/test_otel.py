@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+from contextvars import copy_context
 
 import pytest
 from opentelemetry import trace
@@ -83,6 +84,17 @@ def test_the_current_span_is_known_by_its_context_and_what_was_current_before_co
     assert token is not None
     assert otel.current_traceparent() == GIVEN
     otel.leave(token)
+    assert otel.current_traceparent() == ""
+
+
+def test_a_command_inherits_the_context_that_its_variable_names():
+    def started(environ):
+        otel.inherit(environ)
+        return otel.current_traceparent()
+
+    assert copy_context().run(started, {"TRACEPARENT": GIVEN}) == GIVEN
+    assert copy_context().run(started, {"TRACEPARENT": "nonsense"}) == ""
+    assert copy_context().run(started, {}) == ""
     assert otel.current_traceparent() == ""
 
 
