@@ -14,6 +14,7 @@ from wfe.authoring.templates import template
 from wfe.authoring.wiring import ids_of_nodes
 from wfe.errors import GraphError
 from wfe.model import definition as model
+from wfe.model.needs import Amount
 from wfe.model.net import Join
 from wfe.model.policy import RetryPolicy
 from wfe.model.registered import RegisteredTask, RegisteredWorkflow
@@ -31,6 +32,8 @@ class CallOptions:
     retry: RetryPolicy | None = None
     timeout_ms: int | None = None
     priority: int | None = None
+    labels: tuple[str, ...] | None = None
+    resources: dict[str, Amount] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,8 @@ def call_task(
             redeliver=task.redeliver,
             priority=options.priority or 0,
             returns=canvas.schema_of(signature.returns, f"what {task.name}() returns"),
-            labels=task.labels,
-            resources=task.resources,
+            labels=task.labels if options.labels is None else options.labels,
+            resources=task.resources if options.resources is None else options.resources,
         )
     )
     return canvas.value_of(node_id, signature.returns)

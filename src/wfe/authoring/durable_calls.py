@@ -82,16 +82,19 @@ class TaskCalls:
             named = dict(zip(self._names, args, strict=True))
         else:
             named = bound(task.name, self._params, args, kwargs)
-        retry, timeout_ms, priority = task.retry, task.timeout_ms, 0
+        retry, timeout_ms, priority, needs = task.retry, task.timeout_ms, 0, self._needs
         if options is not None:
             _check_options(options)
+            if options.labels is not None or options.resources is not None:
+                labels = task.labels if options.labels is None else options.labels
+                needs = needs_of(labels, task.resources if options.resources is None else options.resources)
             retry, timeout_ms = options.retry or retry, options.timeout_ms or timeout_ms
             priority = options.priority or 0
 
         def body() -> Raw:
             arguments = payload.encode_value(named)
             heartbeat_ms = task.heartbeat_ms or 0
-            return Raw(_encode(TaskBody(arguments, retry, heartbeat_ms, task.redeliver, priority, self._needs)))
+            return Raw(_encode(TaskBody(arguments, retry, heartbeat_ms, task.redeliver, priority, needs)))
 
         limit_ms = timeout_ms or NO_TIMEOUT
         return caller.call(
@@ -244,5 +247,5 @@ def define(workflow: RegisteredWorkflow, signature: Signature) -> Definition:
 def _check_options(options: CallOptions) -> None:
     if options.id is not None or options.after is not None or options.join is not None or options.cancels is not None:
         raise mistake(
-            "with_options in a durable function takes retry=, timeout= and priority=: Python orders the calls"
+            "with_options in a durable function takes no id=, after=, join= and cancels=: Python orders the calls"
         )

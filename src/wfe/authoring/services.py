@@ -108,8 +108,8 @@ class Services:
                 with_=with_,
                 retry=options.retry or registered.retry,
                 timeout_ms=options.timeout_ms or registered.timeout_ms,
-                labels=registered.labels,
-                resources=registered.resources,
+                labels=registered.labels if options.labels is None else options.labels,
+                resources=registered.resources if options.resources is None else options.resources,
             )
         )
 

@@ -88,11 +88,13 @@ class TaskFunction(Generic[P, R]):
         timeout: Duration | None = None,
         priority: int | None = None,
         limits: Iterable[str] = (),
+        labels: Iterable[str] | None = None,
+        resources: Mapping[str, Amount | str] | None = None,
     ) -> Callable[P, R]:
         """The task with options for one node; ``after=[...]`` (values of nodes, or ids) replaces the order of lines.
 
         ``join``: how many of those it waits for: "all", "any", a number, ... ``cancels=[...]`` (values of nodes, or
-        ids, or "run"): what is withdrawn when it ends.
+        ids, or "run"): what is withdrawn when it ends. ``labels``, ``resources``: instead of the task's own.
         """
         from wfe.authoring.calls import CallOptions, call_task
         from wfe.authoring.wiring import join_option, several
@@ -106,6 +108,8 @@ class TaskFunction(Generic[P, R]):
             retry=policy_of(retry, "with_options(retry=...)"),
             timeout_ms=optional_ms(timeout, "with_options(timeout=...)"),
             priority=_priority(priority),
+            labels=None if labels is None else _needs(labels, None, "with_options")[0],
+            resources=None if resources is None else _needs((), resources, "with_options")[1],
         )
 
         def configured(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -168,7 +172,7 @@ def task(
     timeout_ms = optional_ms(timeout, "@wfe.task(timeout=...)")
     heartbeat_ms = optional_ms(heartbeat, "@wfe.task(heartbeat=...)")
     refuse_later(limits=tuple(limits))
-    named, amounts = _needs(labels, resources)
+    named, amounts = _needs(labels, resources, "@wfe.task")
     if run_in not in ("thread", "process"):
         raise mistake(f"@wfe.task(run_in={run_in!r}): 'thread' or 'process'")
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
@@ -235,15 +239,15 @@ def refuse_later(**options: object) -> None:
             raise mistake(f"{name}= comes in a later version of wfe; leave it out")
 
 
-def _needs(labels: object, resources: object) -> tuple[tuple[str, ...], dict[str, Amount]]:
+def _needs(labels: object, resources: object, where: str) -> tuple[tuple[str, ...], dict[str, Amount]]:
     if isinstance(labels, str) or not isinstance(labels, Iterable):
-        raise mistake(f'@wfe.task(labels={labels!r}): a list of labels, as in labels=["gpu"]')
+        raise mistake(f'{where}(labels={labels!r}): a list of labels, as in labels=["gpu"]')
     if resources is not None and not isinstance(resources, Mapping):
-        raise mistake(f'@wfe.task(resources={resources!r}): amounts by name, as in resources={{"gpu": 1}}')
+        raise mistake(f'{where}(resources={resources!r}): amounts by name, as in resources={{"gpu": 1}}')
     try:
         return check_needs(labels, resources or {})
     except ValueError as error:
-        raise mistake(f"@wfe.task: {error}") from error
+        raise mistake(f"{where}: {error}") from error
 
 
 def _priority(priority: int | None) -> int | None:

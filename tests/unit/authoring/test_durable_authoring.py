@@ -19,6 +19,7 @@ from wfe.core.validate import validate
 from wfe.model.calling import CALLER, Call
 from wfe.model.definition import DurableCall, SubWorkflow, walk
 from wfe.model.durable import CALL_TASK, TASK_PREFIX, TaskBody
+from wfe.model.needs import Needs
 
 decode_body = msgspec.msgpack.Decoder(TaskBody).decode
 
@@ -119,11 +120,14 @@ def test_a_call_takes_arguments_as_python_does(inside):
 
 
 def test_options_of_a_call_go_with_it(inside):
-    configured = app.charge.with_options(retry=wfe.Retry(max_attempts=9), timeout="3s", priority=4)
+    configured = app.charge.with_options(
+        retry=wfe.Retry(max_attempts=9), timeout="3s", priority=4, labels=["gpu"], resources={"gpu": 1}
+    )
     _, (call,) = inside(lambda wf: wf.call(configured, app.Order("a", 1)))
     body = decode_body(call.body())
     assert body.retry is not None
     assert (body.retry.max_attempts, call.timeout_ms, body.priority) == (9, 3_000, 4)
+    assert body.needs == Needs(("gpu",), (("gpu", 1_000),))
 
 
 def test_secrets_stay_names(inside):
