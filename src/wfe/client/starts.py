@@ -18,9 +18,10 @@ START_FRAME_BYTES = MIB
 """Inputs of one frame, unless a single one is larger."""
 START_WINDOW = 128
 """START frames under way at once (`start_queue`); the rest waits here, so that no socket queue overflows."""
-RUNS_PER_FRAME_MIN = 32
+RUNS_PER_FRAME_MIN = 8
+RUNS_PER_FRAME = 32
 """Few runs share a frame rather than spread one by one: the rotation evens partitions out over time, and a frame costs
-all that it goes through as much as half a dozen runs.
+all that it goes through as much as half a dozen runs. Many are spread evenly at once.
 """
 
 
@@ -70,7 +71,8 @@ class Spread:
                 run.run_id = mint_run_id(partition, time_ms, bits(70))
         if not free:
             return
-        used = min(self.partitions, -(-len(free) // RUNS_PER_FRAME_MIN))
+        many = len(free) >= self.partitions * RUNS_PER_FRAME_MIN
+        used = self.partitions if many else min(self.partitions, -(-len(free) // RUNS_PER_FRAME))
         for place in range(used):
             partition = (self._next + place) % self.partitions
             for run in free[place::used]:

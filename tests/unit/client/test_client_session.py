@@ -174,6 +174,15 @@ def test_starts_without_a_key_are_spread_evenly_over_partitions() -> None:
     assert len(world.front.sent(Kind.START)) == 8
 
 
+@pytest.mark.parametrize(("count", "partitions"), [(1, 1), (32, 1), (58, 2), (255, 8), (256, 32), (500, 32)])
+def test_few_starts_share_frames_and_many_go_everywhere_at_once(count: int, partitions: int) -> None:
+    runs = [a_run() for _ in range(count)]
+    Spread(32, 30).mint("hello", runs, 1_000, Dice().bits)
+    per_partition = Counter(partition_of(run.run_id) for run in runs)
+    assert len(per_partition) == partitions
+    assert max(per_partition.values()) - min(per_partition.values()) <= 1
+
+
 def test_lone_starts_visit_every_partition_in_rotation() -> None:
     world = World(FakeFront(partitions=8))
     ids = [world.start(a_run()).runs[0].run_id for _ in range(16)]
