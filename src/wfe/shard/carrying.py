@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from heapq import nsmallest
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from wfe.core.canonical import decode, definition_hash
 from wfe.core.compile import compile_plan
 from wfe.core.plan import Plan
-from wfe.core.study.carry import Carrier
-from wfe.core.validate import validate
 from wfe.errors import DataCorrupt, DefinitionError
 from wfe.journal.schema import OpenRow
 from wfe.journal.store import PartitionStore
@@ -31,6 +29,9 @@ from wfe.shard.core import ShardCore
 from wfe.shard.loading import Loader
 from wfe.wire.definitions import CarryPage, CarryQuery, CarryVerdict, Obstacle
 from wfe.wire.frames import Header, Kind
+
+if TYPE_CHECKING:
+    from wfe.core.study.carry import Carrier
 
 _log = get_logger("shard")
 NODES_PER_PAGE = 20_000
@@ -91,6 +92,10 @@ class Carrying:
         """The definition that is asked about, compiled. DefinitionError."""
         found = self._carriers.get(query.hash)
         if found is None:
+            # Here, for a shard that starts is waited for: these take an eighth of its start, and are rarely asked for.
+            from wfe.core.study.carry import Carrier
+            from wfe.core.validate import validate
+
             try:
                 definition = decode(query.definition)
             except MALFORMED as error:
