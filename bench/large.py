@@ -52,7 +52,8 @@ def scale_text(found: dict[str, Figures]) -> str:
         share, restart = waiting["throughput_share"], waiting["restart"]
         facts += [
             f"{waiting['runs']:,} runs that wait: memory in MiB: {memory_of(waiting)} "
-            f"({waiting['bytes_per_run']:,} bytes each); W1 beside them at {100 * share:.0f} % of an empty server",
+            f"({waiting['bytes_per_run']:,} bytes each), {waiting['resident_mb']:,.0f} resident with shared pages; "
+            f"W1 beside them at {100 * share:.0f} % of an empty server",
             f"restart with them: ready after {restart['ready_s']} s, first result after {restart['first_result_s']} s",
         ]
     if kill := found.get("kill"):
