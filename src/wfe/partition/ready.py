@@ -9,7 +9,7 @@ are thrown out when they might be most of the queue (`compact`).
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable
 from typing import TypeAlias
 
@@ -123,6 +123,15 @@ class ReadyQueue:
     def count(self, kinds: frozenset[Kind]) -> int:
         """Tasks of these kinds."""
         return sum(len(queue) for level in self._levels.values() for kind, queue in level.items() if kind in kinds)
+
+    def counts(self, kinds: Collection[Kind]) -> Counter[Kind]:
+        """Tasks of each of these kinds."""
+        found: Counter[Kind] = Counter()
+        for level in self._levels.values():
+            for kind, queue in level.items():
+                if kind in kinds:
+                    found[kind] += len(queue)
+        return found
 
     def waiting(self, kinds: Collection[Kind]) -> list[Kind]:
         """Those of these kinds that have tasks, in the order in which they are to be served."""

@@ -8,7 +8,7 @@ whichever shard they are of. Others wait in the queue meanwhile.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from wfe.core import decide
@@ -31,6 +31,7 @@ from wfe.wire.messages import Dispatch, ShardLoad, TaskSpec
 
 _DISPATCH = header(Kind.DISPATCH)
 _LOAD = header(Kind.LOAD)
+_NONE: Mapping[TaskKind, int] = {}
 
 
 class Dispatcher:
@@ -61,8 +62,12 @@ class Dispatcher:
         if self._aside or self._waiting:
             self._place_suspects(everybody, now_ms)
         if ready.size:
+            rationed = self._turns.pools.rationed
+            counts = ready.counts(rationed) if rationed else _NONE
             for link in everybody:
-                if (not link.told_ready and self._ready_for(link)) or (link.rationed and self._news_of_wants(link)):
+                if (not link.told_ready and self._ready_for(link)) or (
+                    link.rationed and {want.needs for want in self._wants_of(link, counts)} != link.told_wants
+                ):
                     self.tell_load(link)
 
     def _fill_all(self, links: list[Link], now_ms: int) -> None:
@@ -232,17 +237,13 @@ class Dispatcher:
     def tell_load(self, link: Link) -> None:
         waiting = self._ready_for(link)
         link.told_ready = waiting > 0
-        wants = self._wants_of(link) if link.rationed else []
+        wants = self._wants_of(link, self._core.ready.counts(link.rationed)) if link.rationed else []
         link.told_wants = {want.needs for want in wants}
         self._core.workers.send(link.peer, [_LOAD, encode(ShardLoad(waiting, link.dispatch_seq, wants))])
 
-    def _wants_of(self, link: Link) -> list[Want]:
-        but = self._waiting if self._waiting and self._has_suspect(link) else {}
-        return wants_of(link, self._core.ready, but)
-
-    def _news_of_wants(self, link: Link) -> bool:
-        """Whether tasks wait for resources of this worker that it has not been asked for, or do not any more."""
-        return {want.needs for want in self._wants_of(link)} != link.told_wants
+    def _wants_of(self, link: Link, counts: Mapping[TaskKind, int]) -> list[Want]:
+        but = self._waiting if self._waiting and self._has_suspect(link) else _NONE
+        return wants_of(link, counts, but)
 
 
 def _spec(entry: Entry, key: int, attempt: int, worker: str, now_ms: int) -> TaskSpec | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wfe.model.needs import Needs, missing_labels, missing_resources
-from wfe.partition.ready import Kind, ReadyQueue
+from wfe.partition.ready import Kind
 from wfe.shard.core import ShardCore, encode
 from wfe.shard.links import Link
 from wfe.wire.frames import Kind as FrameKind
@@ -92,11 +92,12 @@ def _introduce(link: Link, kind: Kind, needs: Needs) -> None:
             link.rationed[kind] = None
 
 
-def wants_of(link: Link, ready: ReadyQueue, but: Mapping[Kind, int]) -> list[Want]:
-    """What the tasks that wait for this worker's resources need; ``but``: so many of a kind are not for it."""
+def wants_of(link: Link, counts: Mapping[Kind, int], but: Mapping[Kind, int]) -> list[Want]:
+    """What the tasks that wait for this worker's resources need; ``counts``: how many wait, ``but``: of these so many
+    are not for it."""
     wants: dict[Needs, int] = {}
-    for kind in link.rationed:
-        waiting = ready.count(frozenset((kind,))) - but.get(kind, 0)
-        if waiting > 0 and len(kind) == 3:
+    for kind, count in counts.items():
+        waiting = count - but.get(kind, 0)
+        if waiting > 0 and len(kind) == 3 and kind in link.rationed:
             wants[kind[2]] = wants.get(kind[2], 0) + waiting
     return [Want(needs, count) for needs, count in wants.items()]
