@@ -214,7 +214,8 @@ class Rounds:
             self._with_past(client, header, partition, wanted.run_id, apply, later_ms)
 
         def apply(past: Past, later_ms: int) -> None:
-            if wanted.new_run_id in partition.entries or wanted.new_run_id in partition.recent:
+            here = (partition.entries, partition.recent, partition.evicted)
+            if any(wanted.new_run_id in known for known in here):
                 # The same request came again while the origin's history was read, and that one was first.
                 self._core.answer(client, header.request, StartOutcome(wanted.new_run_id, False))
                 return

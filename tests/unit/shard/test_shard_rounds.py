@@ -161,6 +161,34 @@ def test_a_fork_that_is_asked_for_twice_at_once_begins_once(stored: bool) -> Non
     assert [event.type for event in history.events].count("RunStarted") == 1
 
 
+def test_a_fork_that_is_asked_for_twice_begins_once_though_it_has_left_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    shard, _ = world()
+    run_id = shard.start("waiting", {}).run_id
+    assert code(ask(shard, Kind.SKIP, SkipNode(run_id, "go", Raw(encode(1)), "s1"))) == ""
+    shard.checkpoint()
+    wanted = ForkRun(run_id, mint_run_id(partition_of(run_id), 1, 7), event=1)
+    numbers = [shard.request(Kind.FORK, partition_of(run_id), wanted) for _ in range(2)]
+    report, histories = shard.reader._done, list[Any]()
+
+    def second_history_later(token: Any, found: Any, error: Any) -> None:
+        if hasattr(found, "spilled") and hasattr(found, "chunks"):
+            histories.append((token, found, error))
+            if len(histories) == 2:
+                return
+        report(token, found, error)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard.reader, "_done", second_history_later)
+        patch.setattr(shard.shard.core.settings, "live_runs_max", 0)
+        shard.settle()
+        shard.checkpoint()
+    assert wanted.new_run_id not in shard.shard.core.partitions[partition_of(run_id)].entries
+    report(*histories[1])
+    shard.settle()
+    answers = [shard.reply(number, m.StartOutcome) for number in numbers]
+    assert [(answer.run_id, answer.created) for answer in answers] == [(wanted.new_run_id, n == 0) for n in range(2)]
+
+
 def asked_while_nothing_is_read(shard: Host, kind: Kind, body: Any, monkeypatch: pytest.MonkeyPatch) -> int:
     """A request whose reading of the history is under way, and is done while the store was as it is now."""
     number = shard.request(kind, partition_of(body.run_id), body)
