@@ -14,6 +14,7 @@ from msgspec.msgpack import decode
 
 from wfe.model import event as ev
 from wfe.model.definition import DurableCall, Node
+from wfe.model.event_kinds import CompensationBegan
 from wfe.sim.expressions import Broken, Env, holds, template
 from wfe.sim.facts import Facts, Walked
 from wfe.sim.ledger import RunBook
@@ -75,9 +76,9 @@ class Interpreter:
 
     def _overdue(self) -> bool:
         """Whether the time of the run was over: at its end, or earlier, while it was paused."""
-        due_ms, ended = self.book.due_ms, self.book.events[-1]
-        late = bool(due_ms) and isinstance(ended, ev.RunEnded) and ended.time_ms >= due_ms
-        return late or deadline_expired(self.book)
+        due_ms, events = self.book.due_ms, self.book.events
+        late = any(isinstance(event, (ev.RunEnded, CompensationBegan)) and event.time_ms >= due_ms for event in events)
+        return (bool(due_ms) and late) or deadline_expired(self.book)
 
     # ---- nodes ------------------------------------------------------------------------------------------------------
 
