@@ -140,8 +140,8 @@ class RunBook(DurableBook):
         return twin
 
     def _punctual(self, time_ms: int, awake_ms: int) -> None:
-        """No timer is late (9)."""
-        if self.status == "paused":
+        """No timer is late (9). A run that has ended has none, until somebody retries it."""
+        if self.status == "paused" or self.status in ENDS:
             return
         due = [due_ms for _, due_ms in self.retrying.values()]
         for table in (self.sleeping, self.deadlines, self.escalations, self.boundaries):
