@@ -160,7 +160,7 @@ class AsyncRun(Generic[R_co]):
     async def logs_page(
         self, after: int = 0, *, node: str = "", attempt: int | None = None, tail: int | None = None, wait: bool = False
     ) -> LogsPage:
-        """Lines behind the ``cursor`` of an earlier page. ``wait``: answered once there are any, or at the run's end."""
+        """Lines behind the ``cursor`` of an earlier page. ``wait``: answered once there are any, or at its end."""
         return await log_page(self._connection, _log_query(self.id, after, node, attempt, tail, wait=wait))
 
     async def stream(self) -> AsyncIterator[Any]:

@@ -164,7 +164,7 @@ class LogLines(Struct):
 
 
 class Alert(Struct):
-    """A rule's subject that is not fine, or a rule that is. ``state``: ok, pending (not for long enough yet), firing."""
+    """A rule's subject that is not fine, or a rule that is. ``state``: ok, pending (not long enough yet), firing."""
 
     rule: str
     when: str
