@@ -12,6 +12,7 @@ import os
 import signal
 import smtplib
 import ssl
+import sys
 import threading
 import time
 import urllib.error
@@ -214,7 +215,10 @@ async def _run(receiver: Receiver, body: bytes, timeout_s: float) -> None:
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+                if sys.platform == "win32":  # there are no groups of processes to be killed
+                    process.kill()
+                else:
+                    os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if process.returncode:
         text = said.decode("utf-8", "replace").strip().splitlines()
