@@ -103,7 +103,7 @@ def retry(turn: Turn, events: Sequence[ev.RunEvent], command_id: str = "") -> No
         raise RunClosed(f"run {run.id} {what}: only a failed run can be retried (fork begins a new one)")
     if run.parent:
         raise RunClosed(f"run {run.id} is a sub-workflow whose failure run {run.parent} has been told: retry that one")
-    if any(type(event) is CompensationBegan for event in _round(events)):
+    if _compensated(plan, events):
         raise RunClosed(f"run {run.id} has been compensated: what it did is undone; fork begins a new run")
     if run.durable is not None:
         _retry_function(turn, events, command_id)
@@ -235,9 +235,7 @@ def skip(turn: Turn, node_id: str, value: Raw, act: int | None = None, command_i
     index = plan.by_id.get(node_id)
     if index is None:
         raise InvalidInput(f"the workflow has no node {node_id!r}; {_those_near(plan.by_id, node_id)}", "node")
-    acts = sorted(_open_activations(run, plan, index))
-    if act is not None:
-        acts = [found for found in acts if found == act]
+    acts = sorted(found for found in _open_activations(run, plan, index) if act in (None, found))
     if not acts:
         raise InvalidInput(f"node {node_id!r} is not open now: nothing to skip", "node")
     if len(acts) > 1:
@@ -288,10 +286,11 @@ def _is_default(turn: Turn, place: PlanNode, act: int, value: Raw) -> bool:
 # ---- how a state becomes one that can go on -------------------------------------------------------------------------
 
 
-def _round(events: Sequence[ev.RunEvent]) -> Sequence[ev.RunEvent]:
-    """The events of the last round."""
-    begins = [n for n, event in enumerate(events) if type(event) is RunRestored]
-    return events[begins[-1] :] if begins else events
+def _compensated(plan: Plan, events: Sequence[ev.RunEvent]) -> bool:
+    """Whether the last round has called what was registered, or began in the middle of that."""
+    first = max((n for n, event in enumerate(events) if type(event) is RunRestored), default=0)
+    begun = point_after(plan, events[: first + 1]).run.compensating
+    return (begun is not None and bool(begun.status)) or any(type(e) is CompensationBegan for e in events[first:])
 
 
 def _without_faults(plan: Plan, events: Sequence[ev.RunEvent], failed: set[int]) -> list[ev.RunEvent]:

@@ -6,13 +6,30 @@ from support.core_cases import TASKS
 from support.rounds import check_replay, forked, retried, skipped
 from support.runs import RunDriver
 from wfe.authoring.yaml_reader import read_definitions
-from wfe.errors import InvalidInput
-from wfe.model.definition import Definition
+from wfe.errors import InvalidInput, RunClosed
+from wfe.model.definition import CompensateWith, Definition, Fail, Task
 
 
 def read(text: str) -> Definition:
     (definition,) = read_definitions("workflow: w\nparams: {n: integer}\nnodes:\n" + text, "w.yaml")
     return definition
+
+
+def test_a_fork_that_goes_on_compensating_cannot_be_retried() -> None:
+    undone = Definition(
+        "undone",
+        nodes=(
+            Task(id="first", task="echo", with_={"x": 1}),
+            CompensateWith(id="undo", task="echo", with_={"x": 2}),
+            Fail(id="no", error="Boom", message="always"),
+        ),
+    )
+    origin = RunDriver(undone, None, {"echo": lambda x: x}).finish()
+    began = next(n for n, event in enumerate(origin.events, 1) if type(event).__name__ == "CompensationBegan")
+    fork = forked(origin, event=began).finish()
+    assert fork.run.status == "failed"
+    with pytest.raises(RunClosed, match="has been compensated"):
+        retried(fork)
 
 
 def test_a_net_that_is_all_of_a_run_begins_anew() -> None:
