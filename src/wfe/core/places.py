@@ -1,8 +1,8 @@
 """What evolve does to a run's places: frames begin, nodes complete, what is withdrawn disappears. It writes, too.
 
 Which values become blobs (`BLOB_BYTES_MIN`) and which maps and loops are paged (`MAP_PAGE_ITEMS`) is decided here,
-while an event is booked, and stands in no event. So both numbers belong to the format of log and stores: with others a log
-would replay to other states than those that its snapshots and later events were made from.
+while an event is booked, and stands in no event. So both numbers belong to the format of log and stores: with others a
+log would replay to other states than those that its snapshots and later events were made from.
 """
 
 from __future__ import annotations
