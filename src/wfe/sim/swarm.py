@@ -125,7 +125,7 @@ def choose(random: Random) -> Swarm:
         backups=random.random() < 0.3,
         open_runs_max=random.choice((5, 20, 20, 60, 10_000)),
         turn_us=random.choice((50, 50, 500, 5_000, 20_000)),
-        shard_settings=random.choice(({}, {"live_runs_max": 5, "tail_bytes": 3_000}))
+        shard_settings=random.choice(({}, {"live_runs_max": 5, "tail_bytes": 3_000}, {"ready_max": 4}))
         | random.choice(({}, {"replayed_at_once": 0, "replayed_per_turn": 2})),
         moves=random.random() < 0.4,
         talks=random.random() < 0.3,
