@@ -83,8 +83,9 @@ class Facts:
         before: ev.RunEvent = book.started
         for number, (_, event, *_) in enumerate(counting(book, book.seq)):
             self._take(event, number)
-            if isinstance(event, kinds.ApprovalDecided) and event.error and isinstance(before, ev.CommandApplied):
-                self.refused.add((event.node, event.act))
+            if isinstance(event, kinds.ApprovalDecided):
+                refused = event.error is not None and isinstance(before, ev.CommandApplied)
+                (self.refused.add if refused else self.refused.discard)((event.node, event.act))
             before = event
         for (node, act, _), data in book.executed.items():
             self.executed.setdefault((node, act), []).append(data)
