@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 import subprocess
@@ -141,13 +142,15 @@ def test_each_round_of_a_run_that_went_on_after_it_failed_has_a_span_below_the_f
 
 
 def test_a_collector_that_does_not_answer_is_named_once_and_holds_up_no_end(caplog):
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    tracing = otel.open_tracing(url, "test")
-    run = mint_run_id(1, 1_760_000_000_000, 9)
-    for number in range(3):
-        tracing.start("s", own_trace(run, 1.0), f"{number + 1:016x}", 1, {}).end(2)
-    tracing.close()
+    caplog.set_level(logging.WARNING, "wfe.otel")  # another test may have set the root's
+    with socket.socket() as refusing:  # bound and not listening: nobody else gets the port meanwhile
+        refusing.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{refusing.getsockname()[1]}"
+        tracing = otel.open_tracing(url, "test")
+        run = mint_run_id(1, 1_760_000_000_000, 9)
+        for number in range(3):
+            tracing.start("s", own_trace(run, 1.0), f"{number + 1:016x}", 1, {}).end(2)
+        tracing.close()
     said = [record.getMessage() for record in caplog.records if record.name == "wfe.otel"]
     assert said == [f"no spans can be sent to {url}: they are dropped until it answers"]
     assert not [record for record in caplog.records if record.name.startswith("opentelemetry.exporter")]
