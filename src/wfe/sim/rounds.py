@@ -17,6 +17,7 @@ from wfe.core.compile import compile_plan
 from wfe.core.rounds import point_after
 from wfe.model import event as ev
 from wfe.model.definition import Approval, DurableCall, Graph, StartWorkflow, SubWorkflow, walk
+from wfe.model.event_kinds import CompensationDone
 from wfe.model.event_nets import FiringsOpened
 from wfe.model.event_rounds import NodeSkipped, RunRestored
 from wfe.model.state import RUN_DEADLINE
@@ -144,6 +145,10 @@ def _believe(twin: RunBook, event: ev.RunEvent) -> None:
     if isinstance(event, ev.TaskDone):
         said = TaskResult("", event.node, event.act, event.attempt, 0, event.value, None, 0)
         twin.results[event.node, event.act, event.attempt] = said
+    elif isinstance(event, CompensationDone):
+        status = 0 if event.error is None else 1
+        said = TaskResult("", event.node, event.act, event.attempt, status, NULL, event.error, 0)
+        twin.results[event.node, event.act, event.attempt] = said
     elif isinstance(event, ev.TaskFailed):
         said = TaskResult("", event.node, event.act, event.attempt, 1, NULL, event.error, 0)
         twin.results[event.node, event.act, event.attempt] = said
@@ -159,6 +164,8 @@ def begin_anew(book: RunBook, failed: frozenset[Place], inherited: frozenset[Pla
         book.opened[place] = max(book.open[place], book.opened.get(place, 0))
         book.failures.pop(place, None)
         book.losses.pop(place, None)
+    for place in failed:
+        book.taken.pop(place, None)
     again = set(failed) - book.open.keys()
     calls = (SubWorkflow, StartWorkflow) if event.origin else (SubWorkflow,)
     again |= {place for place in book.deadlines if isinstance(book.shape.nodes[place[0]], calls)}
