@@ -12,11 +12,16 @@ from wfe.sim.simulation import simulate
 
 FOUND = {
     0: "a start that arrived twice while its id was looked up made two runs",
+    11: "a fork of a fork, from where that one began, opened nothing and waited for ever",
+    12: "a fork from inside a lock of all runs was written, though it was refused",
     28: "a task that was queued twice was leased twice",
+    42: "a version that was made current while shards were asked about it was to be deleted",
     76: "a run that went on while its snapshot was written left memory, and came back as it was before",
     99: "an idle shard kept all credit while the tasks of another waited for ever",
     152: "results were acknowledged before the run that they belong to was loaded",
     203: "an acknowledgement of the old conversation followed the welcome of the new one",
+    216: "a fork that was asked for again after it had left memory began anew",
+    542: "a fork that went on compensating could be retried, though all that it did was undone",
     1706: "a checkpoint held a settlement that was not in the log, and after a crash a letter was taken twice",
     5786: "a resume gave out again what a worker from before the restart still held",
     6006: "a turn that a worker had no coroutine for ran twice, for the worker said so again after a hello",
