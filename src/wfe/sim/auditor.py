@@ -114,7 +114,8 @@ class Auditor:
             self.open_runs += 1
             if started.definition in self._world.catalogue.deleted:
                 raise book.fail("begins, though its definition is deleted")
-            if node.refuses_starts and chunk.entity in self._asked:
+            # What a look found in this very turn may have let it in.
+            if node.refuses_starts and node.shard and node.shard.core.budget_spent and chunk.entity in self._asked:
                 raise book.fail(f"begins, though {node.name}'s disk budget was used up before the start came")
         # A run that left memory is read before its timer has an effect, and its definition perhaps.
         awake_ms = node.acts_since_ms(chunk.partition) if self._world.disk_worst_us <= SWIFT_US else events.time_ms
