@@ -92,6 +92,7 @@ class Coordinator:
             owners=catalogue,
             blocked=self._no_moves,
             moved=self._on_moved,
+            tell=self._tell_peers,
         )
         self.front = FrontDoor(
             effects=effects,

@@ -69,7 +69,8 @@ class _Step:
 
 
 class Rebalancing:
-    """``blocked`` says why no move may begin now, or nothing. ``moved`` is called when a partition is served anew."""
+    """``blocked`` says why no move may begin now, or nothing. ``moved`` is called when a partition is served anew,
+    ``tell`` when workers are to see that nobody has one."""
 
     def __init__(
         self,
@@ -79,9 +80,10 @@ class Rebalancing:
         owners: Owners,
         blocked: Callable[[], str],
         moved: Callable[[Shard, int, int], None],
+        tell: Callable[[int], None],
     ) -> None:
         self._topology, self._send, self._owners = topology, send, owners
-        self._blocked, self._moved = blocked, moved
+        self._blocked, self._moved, self._tell = blocked, moved, tell
         self._job: _Job | None = None
         self._step: _Step | None = None
         self._numbers = 0
@@ -212,6 +214,8 @@ class Rebalancing:
             self._next(now_ms)
             return
         topology.pass_on(move.partition, step.to)
+        if step.to == move.source:
+            self._tell(now_ms)  # else workers would see no change in the end, and never present again what they have
         self._order(step, target, Kind.ADOPT, now_ms)
 
     def _arrived(self, step: _Step, shard: Shard, now_ms: int) -> None:

@@ -180,10 +180,11 @@ class ShardLink:
                 self._write(Kind.RESULTS, Results(self._seq, frame))
 
     def acknowledged(self, seq: int, now_ms: int) -> None:
-        """Everything up to this number is durable."""
-        self._progress_ms = now_ms
+        """Everything up to this number is durable. What says nothing new is no progress: a result in front may be one
+        that the shard waits in vain to hear of from another hello."""
         while self._unacked and self._unacked[0][0] <= seq:
             self._unacked.popleft()
+            self._progress_ms = now_ms
 
     def take_results(self, which: Callable[[TaskResult], bool]) -> list[TaskResult]:
         """Gives away unacknowledged results that another shard is to hear of; the frames keep their numbers."""

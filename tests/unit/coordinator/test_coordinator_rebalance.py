@@ -168,6 +168,20 @@ def test_a_partition_whose_next_owner_ends_before_it_could_be_written_down_goes_
     assert (world.states(), world.is_routed(0)) == (["failed"], world.identity(0))
 
 
+def test_workers_see_a_partition_go_that_comes_back_so_that_they_present_again_what_they_have_of_it() -> None:
+    world = Moving()
+    world.hello(b"w", role="worker", worker="w1")
+    world.ask((0, 1))
+    world.end(1)
+    world.orders()
+    world.effects.front.clear()
+    world.handed(0, 1, 0)
+    [(_, adopt)] = world.orders()
+    world.adopted(0, adopt.number, 0)
+    told = [decode(parts[1], Welcome).shards[0].partitions for peer, parts in world.effects.front if peer == b"w"]
+    assert told == [[2], [0, 2]]
+
+
 def test_a_partition_whose_next_owner_ends_before_it_served_it_is_its_nevertheless() -> None:
     world = Moving()
     world.ask((0, 1))
