@@ -19,6 +19,8 @@ from wfe.wire.frames import header
 from wfe.wire.lending import Grants, Want
 
 _UNUSED = header(FrameKind.UNUSED)
+KINDS_MAX = 4_096
+"""Kinds that calls of durable functions asked for, before those that no task waits for are forgotten."""
 
 
 class Pools:
@@ -28,18 +30,38 @@ class Pools:
         """Kinds that ask for something, as far as they were met since the shard's start."""
         self.rationed: dict[Kind, Needs] = {}
         """Those of them that ask for resources."""
+        self._passing: dict[Kind, None] = {}
+        """Those of these that only calls of durable functions asked for: each may want another amount."""
+        self._look_at = KINDS_MAX
         self._links: dict[Link, None] = {}
         self._granted: dict[Link, None] = {}
         """Workers with grants that are to be used or given back in this turn."""
 
-    def learn(self, kind: Kind) -> None:
-        """Tasks of this kind will come."""
-        if len(kind) == 3 and kind not in self._known:
+    def learn(self, kind: Kind, *, lasting: bool = False) -> None:
+        """Tasks of this kind will come; ``lasting``: whoever queues them does not say so again."""
+        if len(kind) != 3:
+            return
+        if lasting:
+            self._passing.pop(kind, None)
+        if kind not in self._known:
             needs = self._known[kind] = kind[2]
             if needs.resources:
                 self.rationed[kind] = needs
+                if not lasting:
+                    self._passing[kind] = None
             for link in self._links:
                 _introduce(link, kind, needs)
+
+    def look(self) -> None:
+        """Now and then: what calls asked for, and no task waits for, is forgotten when there is much of it."""
+        if len(self._passing) < self._look_at:
+            return
+        waiting = frozenset(self._core.ready.kinds())
+        for kind in [kind for kind in self._passing if kind not in waiting]:
+            del self._passing[kind], self._known[kind], self.rationed[kind]
+            for link in self._links:
+                link.rationed.pop(kind, None)
+        self._look_at = max(KINDS_MAX, 2 * len(self._passing))
 
     def join(self, link: Link) -> None:
         """A worker said hello."""

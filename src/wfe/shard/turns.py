@@ -170,7 +170,7 @@ class Turns:
         if found is None:
             found = self._kinds[plan.hash] = [_kind_of(node) for node in plan.nodes]
             for kind in found:
-                self.pools.learn(kind)
+                self.pools.learn(kind, lasting=True)
         return found
 
     def _ended(self, entry: Entry) -> None:

@@ -367,6 +367,7 @@ class Workers:
             return
         self._tick_ms = now_ms
         self.turns.homes.look()
+        self.turns.pools.look()
         lease_ms = self._core.settings.lease_ms
         for link in list(self.links.values()):
             if now_ms - link.heard_ms > lease_ms:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from support.durable import Function, ScriptedWorker, durable, task
 from support.durable import decode as raw_value
 from support.shards import Host, decode, encode
@@ -12,6 +14,7 @@ from wfe.model.definition import Definition, Task
 from wfe.model.durable import TASK_PREFIX
 from wfe.model.ids import partition_of
 from wfe.model.needs import Needs, needs_of
+from wfe.shard import pools
 from wfe.wire import messages as m
 from wfe.wire.frames import Kind, decode_header, header
 from wfe.wire.lending import Grants, Want
@@ -300,3 +303,33 @@ def test_a_durable_functions_task_goes_to_a_worker_that_has_what_it_asks_for():
     shard.work(b"w2")
     shard.settle()
     assert shard.output(run_id) == 2
+
+
+def test_amounts_that_single_calls_asked_for_are_forgotten_once_nobody_waits_for_them(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pools, "KINDS_MAX", 3)
+    amounts = [needs_of((), {"gpu": number / 1_000}) for number in range(1, 9)]
+
+    def function(order: int) -> Function:
+        for seq, needs in enumerate([*amounts, amounts[0]]):
+            yield [task(seq, "inc", needs=needs, x=order)]
+        return order
+
+    shard = DurableHost(function)
+    known = shard.shard.workers.turns.pools
+    known._look_at = 3
+    shard.hello(b"w1", credit=50, resources={"gpu": 1_000})
+    run_id = shard.start("function", 1).run_id
+    for needs in [*amounts, amounts[0]]:
+        shard.work(b"w1")
+        shard.settle()
+        assert needs is not None
+        grant(shard, needs, 1)
+        shard.work(b"w1")
+        shard.settle()
+        shard.now_ms += 1_000
+        shard.turn()
+        assert len(known.rationed) <= 3
+        assert len(shard.shard.workers.links[b"w1"].rationed) <= 3
+    shard.work(b"w1")
+    shard.settle()
+    assert shard.output(run_id) == 1
