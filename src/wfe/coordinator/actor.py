@@ -274,7 +274,7 @@ class Coordinator:
     # ---- partitions that move ---------------------------------------------------------------------------------------
 
     def _is_moving(self) -> bool:
-        return self.rebalancing.active
+        return self.rebalancing.active or bool(self.topology.held)
 
     def _no_moves(self) -> str:
         if self.backups.active:

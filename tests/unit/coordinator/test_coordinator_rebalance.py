@@ -224,6 +224,8 @@ def test_when_nobody_knows_who_was_written_down_nobody_serves_the_partition(monk
     monkeypatch.setattr(world.catalogue, "assign", broken)
     world.handed(0, 1, 0)
     assert (world.orders(), world.states(), world.is_routed(0)) == ([], ["failed"], None)
+    world.send(CLIENT, Kind.BACKUP, Backup("x", "/backups/1"))
+    assert world.error().code == "backup", "no shard would copy its store, and nobody could restore that"
 
 
 @pytest.mark.parametrize(
