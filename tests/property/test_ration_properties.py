@@ -138,7 +138,7 @@ def test_resources_are_never_oversubscribed_and_all_tasks_run_in_the_end(slots: 
         getattr(world, name)(*arguments)
         world.check()
     for _ in range(2_000):
-        if not any(+counter for counter in world.waiting) and not world.running:
+        if not (any(+counter for counter in world.waiting) or world.running or any(world.to_worker)):
             break
         world.allot()
         for shard in range(SHARDS):

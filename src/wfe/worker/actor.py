@@ -221,6 +221,7 @@ class WorkerActor:
         self._isolation.clear()
         self._held_bytes = 0
         for index in self._links:
+            self._ration.void(index)
             self._network.close(index)
         self._links.clear()
 
