@@ -22,7 +22,9 @@ FOUND = {
     203: "an acknowledgement of the old conversation followed the welcome of the new one",
     216: "a fork that was asked for again after it had left memory began anew",
     542: "a fork that went on compensating could be retried, though all that it did was undone",
+    595: "a net that could not pass a node by was judged as one that had ended and found no way out",
     1706: "a checkpoint held a settlement that was not in the log, and after a crash a letter was taken twice",
+    2085: "a net in a child that could not pass a node by was judged as one that had ended and found no way out",
     5786: "a resume gave out again what a worker from before the restart still held",
     6006: "a turn that a worker had no coroutine for ran twice, for the worker said so again after a hello",
 }

@@ -119,7 +119,10 @@ class NetBook(KindBook):
             raise self.fail(f"{event}, though it could go on: {game.__dict__}")
 
     def _net_fails(self, place: Place, kind: str) -> None:
-        """A net is stuck only when nothing in it can move, and tokens are left."""
+        """A net is stuck only when nothing in it can move, and tokens are left; it has no branch only where a node is
+        passed by."""
         game = self.games.get(place)
         if game is not None and kind == "stuck" and not (game.is_quiet() and game.is_stranded()):
             raise self.fail(f"{place} is stuck, though it is not: {game.__dict__}")
+        if game is not None and kind == "NoBranch" and not game.misses_without_branch():
+            raise self.fail(f"{place} has no branch, though no node is to be passed by: {game.__dict__}")

@@ -95,6 +95,12 @@ class NetGame:
         self._decide(choice)
         self._leave(id_, edges)
 
+    def misses_without_branch(self) -> bool:
+        """Whether the next to begin is to be passed by, and has no edge to be left by."""
+        if not self.joined or self._enabled(id_ := self.joined[0][0]):
+            return False
+        return self.nodes[id_].on_missed == "skip" and self.split(id_, -1) is None
+
     def join_fired(self, id_: str, *, stalemate: bool) -> None:
         """An or-join: nothing else moves, and no token can still come on its empty edges."""
         filled = {number for number in self._incoming(id_) if self.tokens[number]}

@@ -37,7 +37,11 @@ def graph(at: Interpreter, node: Graph, place: Place, env: Env) -> Walked:
 def _firing(at: Interpreter, member: int, firing: int, env: Env) -> Walked:
     """A node that has ended, and finds no way out of its split, fails."""
     place, node = (member, firing), at.book.shape.nodes[member]
-    own = not isinstance(node, SubWorkflow) or place in at.facts.nodes  # else the fault was its child's
+    own = True
+    if isinstance(node, SubWorkflow):
+        own = place in at.facts.nodes  # else the fault was its child's
+    elif isinstance(node, Graph):
+        own = place in at.facts.nets_over  # else a token inside could not pass a node by, and the net failed
     lost = own and at.facts.faults.get(place) == "NoBranch"
     if lost:
         del at.facts.faults[place]
