@@ -128,6 +128,7 @@ class Handovers:
         for number in self._core.leaving:
             if number not in self._closing and self._may_close(number):
                 self._closing.add(number)
+                self._task_logs.forget(number)
                 self._core.disk.writer.submit(number, [], CloseStep(number))
 
     def _let_go(self, number: int) -> None:

@@ -215,12 +215,21 @@ class TaskLogs:
         self._fresh.update(run_id for run_id in self._writing if run_id in self.followers)
         self._settle("log_lines_stored")
 
+    def forget(self, number: int) -> None:
+        """A partition's store is about to be closed: there was no room for what still waits."""
+        runs = self._pending.pop(number, {})
+        self._size -= sum(held.size for held in runs.values())
+        self._count(runs, "log_lines_dropped")
+
     def _settle(self, counter: str) -> None:
-        for held in self._writing.values():
+        runs, self._writing, self._writing_size = self._writing, {}, 0
+        self._count(runs, counter)
+
+    def _count(self, runs: Pending, counter: str) -> None:
+        for held in runs.values():
             self._core.counters[counter] += sum(batch.count for batch in held.batches)
             for frame in held.frames:
                 frame.left -= 1
-        self._writing, self._writing_size = {}, 0
         self._acknowledge()
 
     def _wait_again(self, number: int) -> None:

@@ -306,3 +306,21 @@ def test_lines_of_tasks_that_wait_to_be_written_go_along() -> None:
     move(first, second)
     page = second.ask(Kind.LOGS, MOVED, LogQuery(run_id), LogPage)
     assert [line.text for entry in page.entries for line in entry.lines] == ["line 1", "line 2"]
+
+
+def test_lines_that_found_no_room_are_not_written_while_the_store_is_being_closed() -> None:
+    first, _ = pair()
+    run_id = first.start("waiting").run_id
+    turns(first)
+    first.shard.core.disk_full = True
+    batch = LogBatch(run_id, "s", 0, 1, 1, Raw(encode([LogLine(1, "info", "no room")])), 0)
+    first.worker_frame(Kind.TASK_LOGS, LogFrame(1, [batch]))
+    tell(first, Kind.YIELD, Yield(next(NUMBERS), MOVED))
+    while MOVED not in first.shard.handovers._closing:
+        first.turn()
+    first.shard.core.disk_full = False
+    first.shard.turn(first.now_ms)  # the step that closes the store is still on its way
+    assert first.shard.task_logs.held_bytes == 0
+    assert first.shard.core.counters["log_lines_dropped"] == 1
+    turns(first)
+    assert first.moves[-1][0] == Kind.HANDED
