@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from wfe.cli.output import command, compact, note, print_json, print_table
-from wfe.cli.params import Given, JsonInput, address_option, connected
+from wfe.cli.params import Given, JsonInput, WholeNumber, address_option, connected
 
 
 @command("approvals", short_help="List the decisions that runs wait for.")
 @click.option("--to", metavar="WHO", help="Only those that this person is asked for.")
 @click.option("--workflow", metavar="NAME", help="Only runs of this workflow.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option("--limit", type=WholeNumber(1, 10_000), default=100, show_default=True)
 @address_option
 def approvals_command(to: str | None, workflow: str | None, limit: int, address: str | None, as_json: bool) -> None:
     """List the decisions that runs wait for, oldest run first."""

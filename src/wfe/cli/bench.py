@@ -10,7 +10,7 @@ import click
 from wfe.cli.bench_engine import kind_of, measure, round_options, server_options, task_options
 from wfe.cli.bench_plan import plan_command
 from wfe.cli.output import command
-from wfe.cli.params import Duration
+from wfe.cli.params import Duration, Number, WholeNumber
 
 REPLAY_SLOTS = 1_000
 
@@ -24,11 +24,11 @@ def bench_command() -> None:
 
 
 @command("chain", short_help="W1: many chains of tasks at once.")
-@click.option("--chains", type=click.IntRange(1), default=200, show_default=True, help="Runs in flight.")
-@click.option("--length", type=click.IntRange(1), default=10, show_default=True, help="Tasks per run.")
-@click.option("--runs", type=click.IntRange(1), default=10_000, show_default=True, help="Runs in all.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Runs per second, however many are in flight.")
-@click.option("--load", "load_percent", type=click.FloatRange(0, 100, min_open=True), help="Percent of the maximum.")
+@click.option("--chains", type=WholeNumber(1), default=200, show_default=True, help="Runs in flight.")
+@click.option("--length", type=WholeNumber(1), default=10, show_default=True, help="Tasks per run.")
+@click.option("--runs", type=WholeNumber(1), default=10_000, show_default=True, help="Runs in all.")
+@click.option("--rate", type=Number(0, min_open=True), help="Runs per second, however many are in flight.")
+@click.option("--load", "load_percent", type=Number(0, 100, min_open=True), help="Percent of the maximum.")
 @task_options
 @round_options
 @server_options
@@ -71,9 +71,9 @@ def chain_command(
 
 
 @command("fanout", short_help="W2: one task, many at once, one task.")
-@click.option("--width", type=click.IntRange(1), default=100, show_default=True, help="Tasks side by side.")
-@click.option("--at-once", type=click.IntRange(1), default=20, show_default=True, help="Runs in flight.")
-@click.option("--runs", type=click.IntRange(1), default=500, show_default=True, help="Runs in all.")
+@click.option("--width", type=WholeNumber(1), default=100, show_default=True, help="Tasks side by side.")
+@click.option("--at-once", type=WholeNumber(1), default=20, show_default=True, help="Runs in flight.")
+@click.option("--runs", type=WholeNumber(1), default=500, show_default=True, help="Runs in all.")
 @task_options
 @round_options
 @server_options
@@ -83,7 +83,7 @@ def fanout_command(width: int, at_once: int, runs: int, as_json: bool, **given: 
 
 
 @command("latency", short_help="W3: one lone task at a time.")
-@click.option("--runs", type=click.IntRange(1), default=1_000, show_default=True, help="Runs in all.")
+@click.option("--runs", type=WholeNumber(1), default=1_000, show_default=True, help="Runs in all.")
 @task_options
 @round_options
 @server_options
@@ -98,9 +98,9 @@ def latency_command(runs: int, as_json: bool, **given: Any) -> int:
 
 
 @command("fanin", short_help="W4: one task, ten thousand at once, one task.")
-@click.option("--width", type=click.IntRange(1), default=10_000, show_default=True, help="Tasks side by side.")
-@click.option("--at-once", type=click.IntRange(1), default=1, show_default=True, help="Runs in flight.")
-@click.option("--runs", type=click.IntRange(1), default=20, show_default=True, help="Runs in all.")
+@click.option("--width", type=WholeNumber(1), default=10_000, show_default=True, help="Tasks side by side.")
+@click.option("--at-once", type=WholeNumber(1), default=1, show_default=True, help="Runs in flight.")
+@click.option("--runs", type=WholeNumber(1), default=20, show_default=True, help="Runs in all.")
 @task_options
 @round_options
 @server_options
@@ -123,10 +123,10 @@ def _fanout(workload: str, width: int, at_once: int, runs: int, as_json: bool, g
 
 
 @command("payload", short_help="W5: large values through tasks.")
-@click.option("--bytes", "size_bytes", type=click.IntRange(1), default=1 << 20, show_default=True, help="Per value.")
-@click.option("--length", type=click.IntRange(1), default=2, show_default=True, help="Tasks per run.")
-@click.option("--at-once", type=click.IntRange(1), default=4, show_default=True, help="Runs in flight.")
-@click.option("--runs", type=click.IntRange(1), default=200, show_default=True, help="Runs in all.")
+@click.option("--bytes", "size_bytes", type=WholeNumber(1), default=1 << 20, show_default=True, help="Per value.")
+@click.option("--length", type=WholeNumber(1), default=2, show_default=True, help="Tasks per run.")
+@click.option("--at-once", type=WholeNumber(1), default=4, show_default=True, help="Runs in flight.")
+@click.option("--runs", type=WholeNumber(1), default=200, show_default=True, help="Runs in all.")
 @round_options
 @server_options
 def payload_command(size_bytes: int, length: int, at_once: int, runs: int, as_json: bool, **given: Any) -> int:
@@ -143,7 +143,7 @@ def payload_command(size_bytes: int, length: int, at_once: int, runs: int, as_js
 
 
 @command("timers", short_help="W6: many timers due within a minute.")
-@click.option("--runs", type=click.IntRange(1), default=100_000, show_default=True, help="Timers in all.")
+@click.option("--runs", type=WholeNumber(1), default=100_000, show_default=True, help="Timers in all.")
 @click.option(
     "--within", "within_s", type=Duration(), default="60s", show_default=True, help="All are due in this time."
 )
@@ -158,9 +158,9 @@ def timers_command(runs: int, within_s: float, as_json: bool, **server: Any) -> 
 
 
 @command("signals", short_help="W7: runs that wait for signals.")
-@click.option("--runs", type=click.IntRange(1), default=2_000, show_default=True, help="Runs in all.")
-@click.option("--each", type=click.IntRange(1), default=10, show_default=True, help="Signals per run.")
-@click.option("--at-once", type=click.IntRange(1), default=64, show_default=True, help="Runs in flight.")
+@click.option("--runs", type=WholeNumber(1), default=2_000, show_default=True, help="Runs in all.")
+@click.option("--each", type=WholeNumber(1), default=10, show_default=True, help="Signals per run.")
+@click.option("--at-once", type=WholeNumber(1), default=64, show_default=True, help="Runs in flight.")
 @server_options
 def signals_command(runs: int, each: int, at_once: int, as_json: bool, **server: Any) -> int:
     """Send each of RUNS runs EACH signals, one after the other; a signal counts as a task."""
@@ -175,7 +175,7 @@ def signals_command(runs: int, each: int, at_once: int, as_json: bool, **server:
 
 @command("replay", short_help="W8: replay a WfFormat 1.5 trace.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--time-scale", type=click.FloatRange(0), default=0.01, show_default=True, help="Factor on run times.")
+@click.option("--time-scale", type=Number(0), default=0.01, show_default=True, help="Factor on run times.")
 @server_options
 def replay_command(file: Path, time_scale: float, as_json: bool, **server: Any) -> int:
     """Run a trace's graph, each task lasting its recorded time times the scale.
@@ -193,7 +193,7 @@ def replay_command(file: Path, time_scale: float, as_json: bool, **server: Any) 
 
 @command("soak", short_help="W9: a mixed load for some time.")
 @click.option("--for", "seconds", type=Duration(), default="60s", show_default=True, help="How long.")
-@click.option("--at-once", type=click.IntRange(1), default=100, show_default=True, help="Runs in flight.")
+@click.option("--at-once", type=WholeNumber(1), default=100, show_default=True, help="Runs in flight.")
 @server_options
 def soak_command(seconds: float, at_once: int, as_json: bool, **server: Any) -> int:
     """Chains, maps, retries, naps, sub-workflows and signals, every result checked; memory and rate over time."""
@@ -205,10 +205,10 @@ def soak_command(seconds: float, at_once: int, as_json: bool, **server: Any) -> 
 
 
 @command("starts", short_help="How many runs a client can start.")
-@click.option("--runs", type=click.IntRange(1), default=100_000, show_default=True, help="Runs in all.")
+@click.option("--runs", type=WholeNumber(1), default=100_000, show_default=True, help="Runs in all.")
 @click.option("--single", is_flag=True, help="One call per run, from many client tasks, instead of start_many.")
-@click.option("--clients", type=click.IntRange(1), default=64, show_default=True, help="Client tasks, with --single.")
-@click.option("--length", type=click.IntRange(0), default=0, show_default=True, help="Tasks per run.")
+@click.option("--clients", type=WholeNumber(1), default=64, show_default=True, help="Client tasks, with --single.")
+@click.option("--length", type=WholeNumber(0), default=0, show_default=True, help="Tasks per run.")
 @server_options
 def starts_command(runs: int, single: bool, clients: int, length: int, as_json: bool, **server: Any) -> int:
     """Start RUNS runs as fast as they become durable; a run counts as a task."""

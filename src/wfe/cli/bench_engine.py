@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from wfe.cli.output import EXIT_FAILED, note, print_fields, print_json
+from wfe.cli.params import Number, WholeNumber
 
 if TYPE_CHECKING:
     from wfe.client.aclient import AsyncClient
@@ -37,14 +38,12 @@ def server_options(function: F) -> F:
     return _decorated(
         function,
         click.option("--connect", metavar="ADDRESS", help="Measure this server; the options below do not apply."),
-        click.option("--shards", type=click.IntRange(1), default=1, show_default=True, help="Shard processes."),
-        click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Worker processes."),
-        click.option("--slots", type=click.IntRange(1), help="Tasks that one worker runs at once [default: 16]."),
+        click.option("--shards", type=WholeNumber(1), default=1, show_default=True, help="Shard processes."),
+        click.option("--workers", type=WholeNumber(1), default=1, show_default=True, help="Worker processes."),
+        click.option("--slots", type=WholeNumber(1), help="Tasks that one worker runs at once [default: 16]."),
         click.option("--durability", type=click.Choice(["sync", "os", "none"]), default="sync", show_default=True),
         click.option("--data", metavar="DIR", help="The data directory [default: a temporary one]."),
-        click.option(
-            "--commit-delay-ms", type=click.FloatRange(0), default=0.0, help="Play a disk that is slower by so much."
-        ),
+        click.option("--commit-delay-ms", type=Number(0), default=0.0, help="Play a disk that is slower by so much."),
     )
 
 
@@ -53,9 +52,9 @@ def task_options(function: F) -> F:
     return _decorated(
         function,
         click.option("--async", "on_loop", is_flag=True, help="Async functions, run on the worker's loop."),
-        click.option("--payload-bytes", type=click.IntRange(0), default=0, help="Each task takes and gives so much."),
-        click.option("--work-ms", type=click.FloatRange(0), default=0.0, help="Each task keeps a core busy so long."),
-        click.option("--wait-ms", type=click.FloatRange(0), default=0.0, help="Each task only waits so long."),
+        click.option("--payload-bytes", type=WholeNumber(0), default=0, help="Each task takes and gives so much."),
+        click.option("--work-ms", type=Number(0), default=0.0, help="Each task keeps a core busy so long."),
+        click.option("--wait-ms", type=Number(0), default=0.0, help="Each task only waits so long."),
     )
 
 
@@ -64,7 +63,7 @@ def round_options(function: F) -> F:
     return _decorated(
         function,
         click.option("--floor", is_flag=True, help="Alternate with the bare pipes, and state the ratio to them."),
-        click.option("--rounds", type=click.IntRange(1), help="Slices of the whole [default: 1, with --floor 5]."),
+        click.option("--rounds", type=WholeNumber(1), help="Slices of the whole [default: 1, with --floor 5]."),
     )
 
 

@@ -9,17 +9,17 @@ import click
 
 from wfe.cli.bench_engine import BENCH_APP, new_progress
 from wfe.cli.output import command, note, print_fields, print_json
-from wfe.cli.params import Duration
+from wfe.cli.params import Duration, Number, WholeNumber
 
 if TYPE_CHECKING:
     from wfe.client.bench.plan import Calibration, Wanted
 
 
 @command("plan", short_help="Processes, memory and disk for a load.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), required=True, help="Runs per second.")
-@click.option("--steps", type=click.IntRange(1, 1_000), default=10, show_default=True, help="Tasks per run.")
-@click.option("--payload", "payload_bytes", type=click.IntRange(0), default=0, help="Bytes of each task's value.")
-@click.option("--task-ms", type=click.FloatRange(0), default=0.0, show_default=True, help="How long a task takes.")
+@click.option("--rate", type=Number(0, min_open=True), required=True, help="Runs per second.")
+@click.option("--steps", type=WholeNumber(1, 1_000), default=10, show_default=True, help="Tasks per run.")
+@click.option("--payload", "payload_bytes", type=WholeNumber(0), default=0, help="Bytes of each task's value.")
+@click.option("--task-ms", type=Number(0), default=0.0, show_default=True, help="How long a task takes.")
 @click.option("--cpu-bound", is_flag=True, help="Tasks keep a core busy; otherwise they wait for something.")
 @click.option("--retention", type=Duration(), default="7d", show_default=True, help="Ended runs are kept so long.")
 @click.option("--step", "step_s", type=Duration(), default="1s", show_default=True, help="For each point measured.")
@@ -47,6 +47,8 @@ def plan_command(
     from wfe.client.bench.plan import Wanted, document, make_plan
     from wfe.client.bench.plots import number
 
+    if html is not None:
+        _check_writable(html)
     wanted = Wanted(
         rate=rate,
         steps=steps,
@@ -69,6 +71,18 @@ def plan_command(
     breaks = f"{first.what}, at {number(first.breaks_at_runs_per_s)} runs/s"
     print_fields([*plan_page.needs(wanted, made), ("this machine does", fits), ("breaks first", breaks)])
     return 0
+
+
+def _check_writable(file: Path) -> None:
+    """Said now rather than after the measurement."""
+    import os
+
+    from wfe.errors import ConfigError
+
+    if not file.parent.is_dir():
+        raise ConfigError(f"--html: there is no directory {file.parent}")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise ConfigError(f"--html: {file} cannot be written by this user")
 
 
 def _calibrated(wanted: Wanted, data: str | None, step_s: float) -> Calibration:

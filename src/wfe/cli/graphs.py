@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wfe.cli.output import EXIT_FAILED, command, print_json
-from wfe.cli.params import address_option, connected
+from wfe.cli.params import WholeNumber, address_option, connected
 from wfe.cli.sources import definitions_of, drawn, is_registered_name
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ FORMATS = ("svg", "dot", "mermaid", "yaml", "json")
 @click.argument("what", metavar="APP[:NAME]|NAME[@VERSION]|RUN")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="mermaid", show_default=True)
 @click.option(
-    "--runs", type=click.IntRange(0, 1000), default=20, show_default=True, help="json: read the times of so many runs."
+    "--runs", type=WholeNumber(0, 1000), default=20, show_default=True, help="json: read the times of so many runs."
 )
 @click.option(
-    "--paths", type=click.IntRange(0, 10_000), default=10, show_default=True, help="json: list so many ways through it."
+    "--paths", type=WholeNumber(0, 10_000), default=10, show_default=True, help="json: list so many ways through it."
 )
 @address_option
 def graph_command(what: str, form: str, runs: int, paths: int, address: str | None, as_json: bool) -> None:

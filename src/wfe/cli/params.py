@@ -109,6 +109,15 @@ class WholeNumber(click.IntRange):
 
     name = "whole number"
 
+    def get_metavar(self, *_: Any, **__: Any) -> str:
+        return "N"  # else it would be the name in capitals
+
+
+class Number(click.FloatRange):
+    """The same for a number with a fraction."""
+
+    name = "number"
+
 
 def input_option(function: F) -> F:
     """``-i``: parameter ``given``, None when there is none."""

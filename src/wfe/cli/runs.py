@@ -45,7 +45,7 @@ STATUSES = ("pending", "running", "waiting", "paused", "completed", "failed", "c
 @click.argument("workflow")
 @input_option
 @click.option("--key", help="(workflow, key) names one run: starting it twice starts it once.")
-@click.option("--priority", type=int, default=0, help="Larger goes first.")
+@click.option("--priority", type=WholeNumber(), default=0, help="Larger goes first.")
 @click.option("--tag", "tags", type=Tag(), multiple=True, help="A searchable tag; repeatable.")
 @click.option("--wait", is_flag=True, help="Wait for the end and print the output.")
 @click.option(
@@ -160,7 +160,7 @@ def _waits_for(waiting: dict[str, Any]) -> str:
 @click.option("--workflow", help="Only runs of this workflow.")
 @click.option("--key", help="Only the run with this key.")
 @click.option("--tag", "tags", type=Tag(), multiple=True, help="Only runs with this tag; repeatable.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many.")
+@click.option("--limit", type=WholeNumber(1, 10_000), default=100, show_default=True, help="At most so many.")
 @address_option
 def list_command(
     status: str | None,

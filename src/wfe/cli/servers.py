@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from wfe.cli.output import command
+from wfe.cli.params import Number, WholeNumber
 
 _DURABILITY = click.Choice(["sync", "os", "none"])
 _LEVELS = click.Choice(["debug", "info", "warning", "error"])
@@ -25,18 +26,16 @@ _RESOURCE = click.option(
 
 
 @command("serve", short_help="Run an engine: shards, workers, durable data.")
-@click.option("--shards", type=click.IntRange(1), help="Shard processes [default: 1].")
-@click.option("--workers", type=click.IntRange(0), help="Local worker processes [default: 0].")
-@click.option("--slots", type=click.IntRange(1), help="Tasks that one worker runs at once [default: 16].")
+@click.option("--shards", type=WholeNumber(1), help="Shard processes [default: 1].")
+@click.option("--workers", type=WholeNumber(0), help="Local worker processes [default: 0].")
+@click.option("--slots", type=WholeNumber(1), help="Tasks that one worker runs at once [default: 16].")
 @_LABEL
 @_RESOURCE
 @click.option("--data", metavar="DIR", help="The data directory [default: wfe-data].")
 @click.option("--app", "apps", metavar="APP", multiple=True, help="Deploy it, and run its tasks; repeatable.")
 @click.option("--listen", metavar="ADDRESS", help="Where clients and workers connect [default: tcp://127.0.0.1:7700].")
 @click.option("--http", metavar="HOST:PORT", help="Where the HTTP gateway listens.")
-@click.option(
-    "--partitions", type=click.IntRange(1, 1024), help="Counts when the data directory is made [default: 32]."
-)
+@click.option("--partitions", type=WholeNumber(1, 1024), help="Counts when the data directory is made [default: 32].")
 @click.option("--durability", type=_DURABILITY, help="sync survives power loss, os a crash [default: sync].")
 @click.option(
     "--retention", "retention_ms", metavar="TIME", help="Keep ended runs for so long, e.g. 30d [default: for ever]."
@@ -49,7 +48,7 @@ _RESOURCE = click.option(
 )
 @click.option(
     "--ready-max",
-    type=click.IntRange(1),
+    type=WholeNumber(1),
     help="Refuse new runs when so many tasks wait for workers [default: 500,000 for each shard].",
 )
 @click.option(
@@ -59,7 +58,7 @@ _RESOURCE = click.option(
     help="Keep so much of what tasks print and log; 0B: nothing [default: 1GiB].",
 )
 @click.option("--otel", metavar="URL", help="Send traces to an OTLP collector, e.g. http://127.0.0.1:4318; off: none.")
-@click.option("--otel-sample", type=click.FloatRange(0, 1), help="The share of runs that is traced [default: 1].")
+@click.option("--otel-sample", type=Number(0, 1), help="The share of runs that is traced [default: 1].")
 @click.option("--log-level", type=_LEVELS, help="[default: info]")
 @click.option("--config", "file", metavar="FILE", help="A TOML file with these options; flags win.")
 def serve_command(file: str | None, as_json: bool, **flags: Any) -> int:
@@ -79,7 +78,7 @@ def serve_command(file: str | None, as_json: bool, **flags: Any) -> int:
 @command("worker", short_help="Run tasks of a server elsewhere.")
 @click.option("--app", "apps", metavar="APP", multiple=True, required=True, help="The app with the tasks; repeatable.")
 @click.option("--connect", metavar="ADDRESS", help="The server [default: WFE_ADDRESS, else tcp://127.0.0.1:7700].")
-@click.option("--slots", type=click.IntRange(1), help="Tasks that it runs at once [default: 16].")
+@click.option("--slots", type=WholeNumber(1), help="Tasks that it runs at once [default: 16].")
 @_LABEL
 @_RESOURCE
 @click.option("--only", metavar="TASK", multiple=True, help="Run only this task (or durable function); repeatable.")
@@ -99,8 +98,8 @@ def worker_command(file: str | None, as_json: bool, **flags: Any) -> int:
 
 @command("dev", short_help="Run an app while you write it: engine and workers, restarted on every change.")
 @click.argument("apps", metavar="APP...", nargs=-1, required=True)
-@click.option("--shards", type=click.IntRange(1), default=1, show_default=True, help="Shard processes.")
-@click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Local worker processes.")
+@click.option("--shards", type=WholeNumber(1), default=1, show_default=True, help="Shard processes.")
+@click.option("--workers", type=WholeNumber(0), default=1, show_default=True, help="Local worker processes.")
 @click.option("--data", metavar="DIR", default="./.wfe", show_default=True, help="The data directory.")
 @click.option("--listen", metavar="ADDRESS", help="Where clients connect [default: tcp://127.0.0.1:7700].")
 @click.option(

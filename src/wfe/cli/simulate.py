@@ -10,13 +10,14 @@ from pathlib import Path
 import click
 
 from wfe.cli.output import EXIT_FAILED, command, note, print_json
+from wfe.cli.params import WholeNumber
 
 
 @command("sim", short_help="Simulate a whole cluster with faults, from one seed.")
-@click.option("--seed", type=click.IntRange(min=0), required=True, help="What decides everything that happens.")
-@click.option("--steps", type=click.IntRange(min=1), default=10_000, show_default=True, help="Steps with faults.")
-@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="So many seeds in a row.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes for several seeds.")
+@click.option("--seed", type=WholeNumber(min=0), required=True, help="What decides everything that happens.")
+@click.option("--steps", type=WholeNumber(min=1), default=10_000, show_default=True, help="Steps with faults.")
+@click.option("--seeds", type=WholeNumber(min=1), default=1, show_default=True, help="So many seeds in a row.")
+@click.option("--jobs", type=WholeNumber(min=1), default=1, show_default=True, help="Processes for several seeds.")
 def sim_command(seed: int, steps: int, seeds: int, jobs: int, as_json: bool) -> int:
     """Simulate coordinator, shards, workers and clients with faults, and check every promise.
 

@@ -83,7 +83,7 @@ def check_amount(name: str, amount: object) -> Amount:
 def _size(name: str, text: str) -> Amount:
     match = _SIZE.fullmatch(text)
     if match is None or match[2].lower() not in _SIZES:
-        raise ValueError(f'{name}: {text!r} is no size: write for example "512MiB" or "2GB", or a plain number')
+        raise ValueError(f'{name}: {text!r} is no number or size: write for example 2, "512MiB" or "2GB"')
     size: int = round(float(match[1]) * _SIZES[match[2].lower()])
     return size
 

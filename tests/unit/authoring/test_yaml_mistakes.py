@@ -163,7 +163,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "label": (HEAD + "- {task: a, labels: [a b]}", "f.yaml:4:22: labels: 'a b' is no label: write \"gpu\" or"),
     "resource": (
         HEAD + "- {task: a, resources: {gpu: 2XB}}",
-        "f.yaml:4:30: resources: gpu: '2XB' is no size: write for example",
+        "f.yaml:4:30: resources: gpu: '2XB' is no number or size: write for example",
     ),
     "memory without a unit": (
         HEAD + "- {task: a, resources: {memory: 8}}",
