@@ -196,12 +196,14 @@ class Rounds:
             retry(Turn(copy, past.plan, now_ms, self._core.settings.partitions_total, self._core.random))
         if isinstance(entry, Entry):
             self._run(entry, now_ms, retry)
+            self._core.open_runs += 1  # if it has ended in the same turn, its end took it off before
             return
         entry = reopened(partition.number, past.run, past.plan, past.chunks, spilled=past.spilled)
         self._run(entry, now_ms, retry)
         partition.entries[past.run.id] = entry
         partition.recent.pop(past.run.id, None)
         self._core.live_runs += 1
+        self._core.open_runs += 1
 
     def _fork(self, client: bytes, header: Header, partition: Partition, wanted: ForkRun, now_ms: int) -> None:
         if not is_run_id(wanted.new_run_id) or partition_of(wanted.new_run_id) != partition.number:
@@ -246,11 +248,13 @@ class Rounds:
             core_rounds.fork(turn, point, run.id, at)
 
         self._loader.store_definition(partition, self._loader.definitions[plan.hash])
-        self._run(entry, now_ms, begin)
+        # Its start stays whatever happens: a defect leaves a run that is set aside, not one that only the log knows.
         partition.entries[wanted.new_run_id] = entry
         self._core.live_runs += 1
+        self._core.open_runs += 1
         self._core.counters["runs_started"] += 1
         self._core.tallies.run_started(run)
+        self._run(entry, now_ms, begin)
 
     def _state(self, client: bytes, header: Header, partition: Partition, wanted: StateQuery, now_ms: int) -> None:
         def apply(past: Past, later_ms: int) -> None:

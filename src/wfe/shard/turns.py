@@ -102,6 +102,7 @@ class Turns:
         blobs |= {name: bytes(data) for name, data in entry.run.blobs.items()}
         entry.run = rebuild(entry.plan, snapshot, chunks, kept, blobs)
         entry.events[:] = kept
+        core.open_runs += entry.ended  # the command was one that makes an ended run go on
         turn = self.begin(entry, now_ms)
         decide.quarantine(turn, "a defect of wfe: see the server's log for the run's id", deferred)
         # The defect may have met a timer, which is no longer in the heap: it waits for the run to be resumed.
