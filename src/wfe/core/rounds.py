@@ -159,26 +159,26 @@ def fork_point(plan: Plan, events: Sequence[ev.RunEvent], *, node: str = "", eve
         cut = durable.place_of_call(events, node)
         if not cut:
             raise InvalidInput(
-                f"the function never made a call {node!r}; {_those_near(durable.names_of_calls(events), node)}", "from"
+                f"the function never made a call {node!r}; {_those_near(durable.names_of_calls(events), node)}", "node"
             )
     elif node:
         index = plan.by_id.get(node)
         if index is None:
-            raise InvalidInput(f"the workflow has no node {node!r}; {_those_near(plan.by_id, node)}", "from")
+            raise InvalidInput(f"the workflow has no node {node!r}; {_those_near(plan.by_id, node)}", "node")
         cut = next((n for n, found in enumerate(events) if _opens(found, index)), 0)
         if not cut:
-            raise InvalidInput(f"the run never came to node {node!r}", "from")
+            raise InvalidInput(f"the run never came to node {node!r}", "node")
     else:
         cut = event
     if not 1 <= cut <= len(events):
-        raise InvalidInput(f"the run has events 1 to {len(events)}, not {cut}", "from")
+        raise InvalidInput(f"the run has events 1 to {len(events)}, not {cut}", "event")
     if plan.durable:
         cut = durable.between_turns(events, cut)
     point = point_after(plan, events[:cut])
     if point.run.shared_locks:
         raise RunClosed(_LOCKED)
     if point.run.status in ENDED:
-        raise InvalidInput(f"the run has ended by event {cut}: fork from an earlier one, or from a node", "from")
+        raise InvalidInput(f"the run has ended by event {cut}: fork from an earlier one, or from a node", "event")
     return point, cut
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from litestar.params import QueryParameter
 
 from wfe.errors import (
     Busy,
@@ -37,6 +38,7 @@ from wfe.errors import (
 )
 from wfe.gateway.documents import FieldProblem, Problem
 from wfe.gateway.signatures import BadSignature
+from wfe.gateway.wording import plain_words
 from wfe.model.malformed import MALFORMED
 from wfe.observe import get_logger
 
@@ -81,10 +83,10 @@ class BadRequest(WfeError):
         super().__init__(message)
 
 
-def problem_of(error: Exception) -> Problem:
-    """The document of an error."""
+def problem_of(error: Exception, types: Mapping[str, Any] | None = None) -> Problem:
+    """The document of an error. ``types``: those of the route's body (``data``) and parameters."""
     if isinstance(error, HTTPException):
-        return _of_framework(error)
+        return _of_framework(error, types or {})
     if isinstance(error, BadRequest):
         errors = [FieldProblem(detail=str(error), pointer=error.pointer, parameter=error.parameter)]
         return _problem(error.status, str(error), error.code, errors if error.pointer or error.parameter else [])
@@ -100,7 +102,7 @@ def problem_of(error: Exception) -> Problem:
 
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """The handler of every exception."""
-    problem = problem_of(error)
+    problem = problem_of(error, _types_of(request))
     if request.method in ("GET", "HEAD"):  # there is no document to point into
         problem.errors = [_of_parameter(each, request.query_params) for each in problem.errors]
     if problem.status >= 500 and problem.status != 503:
@@ -146,7 +148,18 @@ def _field_problems(error: Exception) -> list[FieldProblem]:
     return []
 
 
-def _of_framework(error: HTTPException) -> Problem:
+def _types_of(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """By the name that requests give it; none where no route was found."""
+    signature = getattr(request.scope.get("route_handler"), "parsed_fn_signature", None)
+    fields = signature.parameters.items() if signature is not None else ()
+    types: dict[str, Any] = {}
+    for name, field in fields:
+        mark = field.kwarg_definition
+        types[(mark.name or name) if isinstance(mark, QueryParameter) else name] = field.annotation
+    return types
+
+
+def _of_framework(error: HTTPException, types: Mapping[str, Any]) -> Problem:
     """What Litestar refused: routes, methods, bodies and parameters."""
     status = error.status_code
     if status >= 500 and not isinstance(error.__cause__, MALFORMED):
@@ -154,15 +167,17 @@ def _of_framework(error: HTTPException) -> Problem:
     status = 400 if status >= 500 else status
     code = {401: "unauthorized", 403: "forbidden", 404: "no_such_page", 405: "method", 413: "payload_too_large"}
     extra = error.extra if isinstance(error.extra, list) else []
-    errors = [_of_extra(item) for item in extra if isinstance(item, dict)]
+    errors = [_of_extra(item, types) for item in extra if isinstance(item, dict)]
     detail = "; ".join(each.detail for each in errors) or error.detail
     return _problem(status, detail, code.get(status, "bad_request"), errors)
 
 
-def _of_extra(item: dict[str, Any]) -> FieldProblem:
-    key, source = str(item.get("key", "")), str(item.get("source", ""))
+def _of_extra(item: dict[str, Any], types: Mapping[str, Any]) -> FieldProblem:
+    key, source = str(item.get("key", "")), item.get("source", "")
     message = str(item.get("message", "cannot be read"))
     if source in ("query", "path", "header", "cookie"):
-        return FieldProblem(detail=message, parameter=key)
+        words = plain_words(message, types[key]) if key in types else message
+        return FieldProblem(detail=words, parameter=key)
     inside = key.removeprefix("data").removeprefix(".")
-    return FieldProblem(detail=message, pointer=pointer_of("$." + inside if inside else "$"))
+    words = plain_words(message, types["data"], inside) if "data" in types else message
+    return FieldProblem(detail=words, pointer=pointer_of("$." + inside if inside else "$"))

@@ -131,3 +131,38 @@ def test_an_approval_is_skipped_only_with_a_decision(http: HttpEnv) -> None:
     assert http.get(path).json()["status"] == "waiting"
     assert http.post(f"{path}/skip", {"node": "boss", "output": {"approved": True}}).status == 200
     assert http.get(path).json()["output"] is True
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "said"),
+    [
+        ({"at": 3}, "#", "there is no field `at`; there are node, event, changes, tags"),
+        ({"node": "pak"}, "#/node", "the workflow has no node 'pak'; it has: go"),
+        ({"event": 99}, "#/event", "the run has events 1 to"),
+        ({"event": "x"}, "#/event", "a whole number is wanted, not text"),
+        ({"event": 0}, "#/event", "a whole number of at least 1 is wanted"),
+        ({"node": ""}, "#/node", "text of at least 1 character is wanted"),
+        ({"node": "go", "tags": []}, "#/tags", "an object is wanted, not a list"),
+    ],
+)
+def test_a_fork_that_does_not_fit_is_told_by_the_fields_that_there_are(
+    http: HttpEnv, body: dict[str, object], pointer: str, said: str
+) -> None:
+    answer = http.post(f"/api/v1/runs/{start(http, 'patient')}/fork", body)
+    assert answer.status in (400, 422)
+    (error,) = answer.json()["errors"]
+    assert error["pointer"] == pointer
+    assert error["detail"].startswith(said)
+
+
+def test_a_value_that_there_is_not_is_answered_with_those_there_are(http: HttpEnv) -> None:
+    statuses = "cancelled, completed, failed, paused, pending, running, waiting"
+    (error,) = http.get("/api/v1/runs", query={"status": "bogus"}).json()["errors"]
+    assert error == {"parameter": "status", "detail": f"'bogus' is none of {statuses}"}
+    (error,) = http.get("/api/v1/runs", query={"limit": "x"}).json()["errors"]
+    assert error == {"parameter": "limit", "detail": "a whole number is wanted, not text"}
+    wanted = {"action": "cancel", "filter": {"status": "bogus"}}
+    (error,) = http.post("/api/v1/runs/bulk", wanted).json()["errors"]
+    assert error == {"pointer": "#/filter/status", "detail": f"'bogus' is none of {statuses}"}
+    (error,) = http.post("/api/v1/runs/bulk", {"action": "cancel"}).json()["errors"]
+    assert error["detail"] == "the field `filter` is missing"
