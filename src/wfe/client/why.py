@@ -178,7 +178,8 @@ def sentence(cause: Cause) -> str:  # noqa: PLR0911 - one line per kind
         case "paused":
             return "the run is paused: `wfe resume RUN` lets it go on"
         case "incident" if cause.reason == "changed":
-            return f"the run is paused because the function's code has changed: {cause.detail}: `wfe resume RUN`"
+            either = "the function's code has changed, or depends on a clock, dice or other outside state"
+            return f"the run is paused because {either}: {cause.detail}: `wfe resume RUN`"
         case "incident":
             return f"the run was set aside because of a defect: {cause.detail}; `wfe resume RUN` tries again"
         case "compensation":
@@ -190,10 +191,10 @@ def _about_workers(cause: Cause) -> str:
     task = f"task {cause.detail} (version {cause.task_version})"
     match cause.reason:
         case "no_workers":
-            return f"none is connected, and {task} needs one: start it with `wfe worker --app APP`"
+            return f"none is connected, and {task} needs one: start it with {_command(cause)}"
         case "nobody":
             those = "the one that is connected does not offer" if cause.workers == 1 else "none of them offers"
-            return f"{those} {task}: start one whose app has it, with `wfe worker --app APP`"
+            return f"{those} {task}: start one whose app has it, with {_command(cause)}"
         case "version":
             offers = ", ".join(map(str, cause.offers))
             return (
@@ -206,30 +207,34 @@ def _about_workers(cause: Cause) -> str:
             slots = f"{cause.slots} slots of {cause.workers} workers"
             return f"all {slots} that offer {task} are taken{taken}: more workers or slots would help"
         case "labels":
-            flags = " ".join(f"--label {label}" for label in cause.missing)
             lacking = "the label" if len(cause.missing) == 1 else "the labels"
             return (
                 f"{_those(cause)} {task}, and none has {lacking} {', '.join(cause.missing)}: "
-                f"start one with `wfe worker --app APP {flags}`"
+                f"start one with {_command(cause)}"
             )
         case "resources":
-            flags = " ".join(f"--resource {amount}" for amount in cause.missing)
             return (
                 f"{_those(cause)} {task}, and none has as much as {', '.join(cause.missing)}: "
-                f"start one with `wfe worker --app APP {flags}`"
+                f"start one with {_command(cause)}"
             )
         case "taken":
             holders = ", ".join(dict.fromkeys(_run_of(place) for place in cause.by))
             taken = f" by {holders}" if holders else ""
             return (
                 f"{task} needs {', '.join(cause.missing)}, of which no worker has enough to spare: "
-                f"it is taken{taken}: another worker with `--resource` would help"
+                f"it is taken{taken}: another worker would help: {_command(cause)}"
             )
         case "alone":
             return f"{task} was lost with its worker before and waits for a worker of its own"
         case "soon":
             return f"{task} is about to be given to one"
     return task
+
+
+def _command(cause: Cause) -> str:
+    """What starts a worker that has everything the task asks for, not only what is missing."""
+    flags = [*(f" --label {label}" for label in cause.labels), *(f" --resource {each}" for each in cause.resources)]
+    return f"`wfe worker --app APP{''.join(flags)}`"
 
 
 def _those(cause: Cause) -> str:

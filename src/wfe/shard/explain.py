@@ -84,6 +84,8 @@ class Explainer:
         links = list(self._links.values())
         offering = [link for link in links if (name, version) in link.tasks]
         able = [link for link in offering if needs is None or kind in link.kinds or kind in link.rationed]
+        if needs is not None:
+            cause.labels, cause.resources = list(needs.labels), _amounts(needs.resources)
         cause.task_version, cause.workers = version, len(able) if able else len(links)
         cause.slots = sum(link.slots for link in able)
         if not links:
@@ -112,7 +114,7 @@ class Explainer:
 
         cause.by = _holders(able, shares)
         cause.reason = "taken" if cause.by else "soon"
-        cause.missing = [f"{name}={amount_text(name, amount)}" for name, amount in needs.resources]
+        cause.missing = _amounts(needs.resources)
 
 
 def _cause(wait: Waiting) -> Cause:
@@ -129,7 +131,11 @@ def _explain_misfit(cause: Cause, needs: Needs, offering: list[Link]) -> None:
     labelled = [link for link in offering if not missing_labels(needs, link.labels)]
     short = min((missing_resources(needs, link.resources) for link in labelled), key=len)
     cause.reason = "resources"
-    cause.missing = [f"{name}={amount_text(name, amount)}" for name, amount in short]
+    cause.missing = _amounts(short)
+
+
+def _amounts(resources: Iterable[tuple[str, int]]) -> list[str]:
+    return [f"{name}={amount_text(name, amount)}" for name, amount in resources]
 
 
 def _holders(links: Iterable[Link], which: Callable[[Lease], bool] = lambda _: True) -> list[str]:

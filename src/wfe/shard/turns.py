@@ -14,6 +14,7 @@ from wfe.core.turn import Turn
 from wfe.errors import WfeError
 from wfe.model.command import Command
 from wfe.model.event import RunEnded
+from wfe.model.event_durable import TurnRefused
 from wfe.model.ids import partition_of
 from wfe.model.state import ENDED, PAUSED, RUNNING
 from wfe.observe import get_logger
@@ -123,8 +124,11 @@ class Turns:
                 core.traces.ready(run, turn.ready, turn.now_ms)
         if turn.armed or turn.withdrawn or turn.mail:
             self._file_rarer(entry, turn)
-        if run.status != RUNNING and run.status in ENDED and _ends(turn):
-            self._ended(entry)  # by this turn; others of the batch may follow
+        if run.status != RUNNING:
+            if run.status in ENDED and _ends(turn):
+                self._ended(entry)  # by this turn; others of the batch may follow
+            elif run.status == PAUSED and type(turn.events[-1]) is TurnRefused and len(turn.events) > turn.first_event:
+                _log.warning("a run is paused, for its function is not deterministic", run_id=run.id, why=run.incident)
         turn.clear()
         self._spare = turn
 

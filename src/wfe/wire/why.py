@@ -34,6 +34,9 @@ class Cause(Struct, array_like=True):
     lock: str = ""
     missing: list[str] = []
     """Labels, or amounts of resources, that no worker has, or that are taken."""
+    labels: list[str] = []
+    resources: list[str] = []
+    """Everything that the task asks for, whatever of it is missing."""
 
 
 class RunWhy(Struct, array_like=True):

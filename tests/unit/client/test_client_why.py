@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from wfe.model.definition import (
     Task,
     WaitSignal,
 )
+from wfe.shard import turns
 from wfe.testing import Env
 from wfe.wire.why import Cause
 
@@ -176,7 +178,8 @@ def test_a_function_whose_code_changed_waits_for_nothing_but_the_right_code(env:
     found = explain(env, run.id)
     (blocker,) = found.blockers
     assert (blocker.kind, blocker.reason) == ("incident", "changed")
-    assert "code has changed" in blocker.text
+    for words in ("code has changed", "a clock, dice or other outside state", "wf.now(), wf.random() and wf.uuid()"):
+        assert words in blocker.text
     assert "defect" not in blocker.text
     assert "wfe resume RUN" in blocker.text
     assert [wait.kind for wait in run.describe().waiting_for] == ["incident"]
@@ -184,6 +187,18 @@ def test_a_function_whose_code_changed_waits_for_nothing_but_the_right_code(env:
     run.resume()
     (blocker,) = explain(env, run.id).blockers
     assert (blocker.kind, blocker.detail.split()[0]) == ("signal", "end")
+
+
+def test_the_log_has_one_line_for_a_function_that_is_not_deterministic(env: Env, monkeypatch: Any) -> None:
+    said: list[dict[str, Any]] = []
+    monkeypatch.setattr(turns, "_log", SimpleNamespace(warning=lambda event, **words: said.append({event: words})))
+    run = env.start(fickle)
+    monkeypatch.setitem(MODE, "signal", "halt")
+    run.signal("go")
+    run.signal("go")
+    ((line,),) = (one.values() for one in said)
+    assert line["run_id"] == run.id
+    assert "does not do on its re-run what is recorded" in line["why"]
 
 
 def test_the_document_has_the_keys_of_a_run_and_a_text_for_each_wait(env: Env) -> None:
@@ -199,6 +214,10 @@ def test_an_unknown_run_is_refused(env: Env) -> None:
             explain(env, run_id)
 
 
+NEEDED = (["gpu"], ["gpu=1", "memory=8GB"])
+COMMAND = "`wfe worker --app APP --label gpu --resource gpu=1 --resource memory=8GB`"
+
+
 @pytest.mark.parametrize(
     ("cause", "words"),
     [
@@ -208,6 +227,21 @@ def test_an_unknown_run_is_refused(env: Env) -> None:
             Cause("worker", "a", "charge", reason="slots", by=["r1/0/0", "r1/1/0"], workers=2, slots=8),
             "taken by r1: more",
         ),
+        (Cause("worker", "a", "train", reason="no_workers", labels=NEEDED[0], resources=NEEDED[1]), COMMAND),
+        (Cause("worker", "a", "train", reason="nobody", labels=NEEDED[0], resources=NEEDED[1]), COMMAND),
+        (
+            Cause("worker", "a", "train", reason="labels", missing=["gpu"], labels=NEEDED[0], resources=NEEDED[1]),
+            COMMAND,
+        ),
+        (
+            Cause("worker", "a", "train", reason="resources", missing=["gpu=1"], labels=NEEDED[0], resources=NEEDED[1]),
+            COMMAND,
+        ),
+        (
+            Cause("worker", "a", "train", reason="taken", missing=["gpu=1"], labels=NEEDED[0], resources=NEEDED[1]),
+            COMMAND,
+        ),
+        (Cause("worker", "a", "charge", reason="nobody"), "`wfe worker --app APP`"),
         (Cause("worker", "a", "charge", reason="alone", task_version=1), "of its own"),
         (Cause("worker", "a", "charge", reason="soon", task_version=1), "about to be"),
         (Cause("task", "a", "charge on w-1", since_ms=1, attempt=2), "with worker w-1"),
@@ -215,7 +249,7 @@ def test_an_unknown_run_is_refused(env: Env) -> None:
         (Cause("lock", "a", "key", reason="unknown"), "not being served"),
         (Cause("join", "a", "2 of 3"), "as a join"),
         (Cause("incident", detail="a defect"), "wfe resume RUN"),
-        (Cause("incident", detail="f: other call", reason="changed"), "code has changed: f: other call"),
+        (Cause("incident", detail="f: other call", reason="changed"), "outside state: f: other call"),
         (Cause("compensation", detail="2 more"), "undoing"),
         (Cause("something_new", "a", "x"), "something_new x"),
     ],

@@ -266,6 +266,15 @@ def test_a_label_that_no_worker_has_is_named():
     assert (found.reason, found.missing, found.workers) == ("labels", ["zone=eu"], 2)
 
 
+def test_everything_that_a_task_asks_for_is_named_whatever_is_missing():
+    shard = host(asking("greedy", "gpu", gpu=1, memory=8_000_000_000))
+    for labels, reason in ((None, "no_workers"), ({}, "labels"), ({"gpu": ""}, "resources")):
+        if labels is not None:
+            shard.hello(b"w1", labels=labels)
+        found = cause(shard, shard.start("greedy").run_id)
+        assert (found.reason, found.labels, found.resources) == (reason, ["gpu"], ["gpu=1", "memory=8GB"])
+
+
 def test_a_resource_of_which_no_worker_has_enough_is_named():
     shard = host(asking("greedy", "gpu", gpu=2, memory=2_000_000_000))
     shard.hello(b"w1", labels={"gpu": ""}, resources={"gpu": 1_000, "memory": 8_000_000_000_000})

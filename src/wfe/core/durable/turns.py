@@ -48,6 +48,10 @@ from wfe.model.state import CANCELLED, COMPLETED, DEADLINE, ENDED, FAILED, PAUSE
 _decode_turn = Decoder(DurableTurn).decode
 _NOTHING_COUNTS, _DISAGREE = ". Nothing of this turn counts", "; wfe's worker and server do not agree"
 _WAY_OUT = "deploy the code that it began with (or start a worker that has it), then resume the run"
+_OUTSIDE = (
+    "; if it has not changed, it depends on a clock, dice or other outside state: use wf.now(), wf.random() and "
+    "wf.uuid(), and a task for the rest"
+)
 
 
 class _Done(NamedTuple):
@@ -199,8 +203,9 @@ def _continue(turn: Turn, attempt: int, arguments: Raw) -> None:
 
 
 def _refuse(turn: Turn, attempt: int, problem: str) -> None:
-    message = f"{problem}{_NOTHING_COUNTS}: {_WAY_OUT}"
-    turn.emit(TurnRefused(0, 0, attempt, message[:ERROR_MESSAGE_CHARS_MAX], turn.now_ms))
+    way_out = f"{_NOTHING_COUNTS}: {_WAY_OUT}" + _OUTSIDE * (not problem.endswith(_DISAGREE))
+    message = problem[: ERROR_MESSAGE_CHARS_MAX - len(way_out)] + way_out
+    turn.emit(TurnRefused(0, 0, attempt, message, turn.now_ms))
 
 
 def by_changed_code(incident: str) -> bool:
