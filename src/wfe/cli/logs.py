@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wfe.cli.output import command, print_json, print_json_line
+from wfe.cli.output import command, note, print_json, print_json_line
 from wfe.cli.params import WholeNumber, address_option, connected, run_argument, the_run
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def logs_command(
     Kept are the newest lines of each run, best effort: they are no part of its history.
     """
     from wfe.client.task_logs import log_document
+    from wfe.client.watches import ENDED
 
     with connected(address) as client:
         run = the_run(client, run_id, key)
@@ -45,6 +46,8 @@ def logs_command(
             else:
                 _print(items)
             return
+        if not run.logs(node=node, attempt=attempt, tail=1) and run.describe().status not in ENDED:
+            note(f"nothing said yet; see `wfe why {run.id}`")
         for item in run.logs(follow=True, node=node, attempt=attempt, tail=tail):
             if as_json:
                 print_json_line(log_document(item))

@@ -159,12 +159,12 @@ def fork_point(plan: Plan, events: Sequence[ev.RunEvent], *, node: str = "", eve
         cut = durable.place_of_call(events, node)
         if not cut:
             raise InvalidInput(
-                f"the function never made a call {node!r}; {_those_near(durable.names_of_calls(events), node)}", "node"
+                f"the function never made a call {node!r}; {those_near(durable.names_of_calls(events), node)}", "node"
             )
     elif node:
         index = plan.by_id.get(node)
         if index is None:
-            raise InvalidInput(f"the workflow has no node {node!r}; {_those_near(plan.by_id, node)}", "node")
+            raise InvalidInput(f"the workflow has no node {node!r}; {those_near(plan.by_id, node)}", "node")
         cut = next((n for n, found in enumerate(events) if _opens(found, index)), 0)
         if not cut:
             raise InvalidInput(f"the run never came to node {node!r}", "node")
@@ -182,7 +182,7 @@ def fork_point(plan: Plan, events: Sequence[ev.RunEvent], *, node: str = "", eve
     return point, cut
 
 
-def _those_near(there: Collection[str], name: str) -> str:
+def those_near(there: Collection[str], name: str) -> str:
     """The ids that there are, those that look alike first, and not too many."""
     known = list(islice(there, _NEAR_AMONG_MAX))
     near = get_close_matches(name[:NAME_CHARS_MAX], known, n=_NEAR_MAX, cutoff=0.5)
@@ -234,7 +234,7 @@ def skip(turn: Turn, node_id: str, value: Raw, act: int | None = None, command_i
         return
     index = plan.by_id.get(node_id)
     if index is None:
-        raise InvalidInput(f"the workflow has no node {node_id!r}; {_those_near(plan.by_id, node_id)}", "node")
+        raise InvalidInput(f"the workflow has no node {node_id!r}; {those_near(plan.by_id, node_id)}", "node")
     acts = sorted(found for found in _open_activations(run, plan, index) if act in (None, found))
     if not acts:
         raise InvalidInput(f"node {node_id!r} is not open now: nothing to skip", "node")

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct, structs
 
+from wfe.core.rounds import those_near
 from wfe.errors import InvalidInput, UnknownRun
 from wfe.journal.task_logs import Flush, StoredLog, size_of
 from wfe.limits import FRAME_MESSAGES_REFUSED, LOG_FLUSH_MS, LOG_PENDING_BYTES, LOG_RUN_BYTES, LOG_WORKERS_MAX
@@ -29,7 +30,7 @@ from wfe.shard.askers import Askers
 from wfe.shard.checkpoints import Checkpoints
 from wfe.shard.core import Found, ShardCore, encode
 from wfe.shard.links import Link
-from wfe.shard.loading import Loader
+from wfe.shard.loading import Compiled, Definition, Loader, NameWanted
 from wfe.wire.frames import Header, Kind, header
 from wfe.wire.messages import Ack
 from wfe.wire.task_logs import LogEntry, LogFrame, LogLine, LogPage, LogQuery, StoredBatch
@@ -272,7 +273,21 @@ class TaskLogs:
                 return
             run = found.run if isinstance(found, Entry) else found
             fresh = isinstance(found, Entry) and bool(found.events)
-            self._read(client, request, partition, query, run.status in ENDED and not fresh)
+            ended = run.status in ENDED and not fresh
+            if not query.node or run.durable is not None:  # what a function calls is known once it did
+                self._read(client, request, partition, query, ended)
+                return
+            wanted = NameWanted("", 0, run.definition)
+            self._loader.definition(wanted, lambda known, _: with_plan(known, ended), later_ms, partition)
+
+        def with_plan(known: Definition, ended: bool) -> None:
+            if isinstance(known, Compiled) and query.node not in known.plan.by_id:
+                there = those_near(known.plan.by_id, query.node)
+                self._core.refuse(
+                    client, request, InvalidInput(f"the workflow has no node {query.node!r}; {there}", "node")
+                )
+            else:
+                self._read(client, request, partition, query, ended)
 
         self._loader.run(partition, query.run_id, with_run, now_ms)
 

@@ -151,15 +151,27 @@ def test_a_clock_that_is_set_back_does_not_hide_what_is_said_later() -> None:
 
 def test_filters_and_tail() -> None:
     shard = host()
-    run_id = shard.start("waiting").run_id
-    say(shard, 1, batch(run_id, "a1", "a2", node="a"), batch(run_id, "b1", "b2", node="b", attempt=2))
-    assert texts(read(shard, run_id, node="a")) == ["a1", "a2"]
+    run_id = shard.start("chain", 1).run_id
+    say(shard, 1, batch(run_id, "a1", "a2", node="t0"), batch(run_id, "b1", "b2", node="t1", attempt=2))
+    assert texts(read(shard, run_id, node="t0")) == ["a1", "a2"]
     assert texts(read(shard, run_id, attempt=2)) == ["b1", "b2"]
     assert texts(read(shard, run_id, tail=3)) == ["a2", "b1", "b2"]
     assert texts(read(shard, run_id, tail=0)) == []
     page = read(shard, run_id)
     assert texts(read(shard, run_id, after=page.entries[0].number)) == ["b1", "b2"]
     assert read(shard, run_id, after=page.cursor).entries == []
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_node_that_the_workflow_does_not_have_is_refused_with_those_that_it_has(wait: bool) -> None:
+    shard = host()
+    run_id = shard.start("waiting").run_id
+    query = LogQuery(run_id, node="nap", wait=wait)
+    refused = shard.ask(Kind.LOGS, partition_of(run_id), query, LogPage)
+    assert isinstance(refused, ErrorReply)
+    assert (refused.code, refused.message) == ("invalid_input", "the workflow has no node 'nap'; it has: s")
+    assert not shard.shard.task_logs.followers
+    assert texts(read(shard, run_id, node="s")) == []
 
 
 def test_who_waits_hears_of_new_lines_and_of_the_end() -> None:
