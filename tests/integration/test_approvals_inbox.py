@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 
 import wfe
+from support.env_client import connect_to
+from support.env_client import wfe as command
 from wfe.testing import Env
 
 
@@ -66,3 +68,22 @@ def test_a_run_says_once_what_it_waits_for(wfe_env: Env) -> None:
     (wait,) = run.describe().waiting_for
     assert (wait.kind, wait.node, wait.detail) == ("approval", "approval", "manager by ann")
     assert wait.due_ms > 0
+
+
+@wfe.workflow
+async def asking(wf: wfe.Durable) -> bool:
+    await wf.approval("boss")
+    return True
+
+
+def test_a_decision_under_a_name_that_the_workflow_never_asks_for_is_refused(
+    wfe_env: Env, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect_to(wfe_env, monkeypatch)
+    run, function = wfe_env.start(spending, 1, "ann"), wfe_env.start(asking)
+    mistyped = command("approve", run.id, "managr")
+    assert mistyped.exit_code == 2
+    assert "the workflow 'spending' has no approval 'managr'; it has: manager" in mistyped.stderr
+    assert command("approve", function.id, "later").exit_code == 0, "a function may ask for anything yet"
+    assert command("approve", run.id, "manager").exit_code == 0
+    assert run.result() == "paid 1"

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from wfe import bootstrap
 from wfe.cli.group import run_command_line
 from wfe.testing import Env
+from wfe.testing.runs import EnvRun
 
 
 class EnvClient:
@@ -26,6 +27,9 @@ class EnvClient:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def handle(self, run_id: str) -> EnvRun:
+        return EnvRun(self._env, self._env.client.handle(run_id))
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._env.client, name)

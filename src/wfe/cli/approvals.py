@@ -50,12 +50,15 @@ def approve_command(
     as_json: bool,
 ) -> None:
     """Approve what a run asks for under NAME, or reject it. A decision that comes early is kept."""
+    from wfe.client.approvals import check_approval_name
+
     decision: dict[str, Any] = {"approved": not reject, "by": by or _login()}
     if comment is not None:
         decision["comment"] = comment
     if data is not None:
         decision["data"] = data.value
     with connected(address) as client:
+        check_approval_name(client.definition(hash=client.view(run_id).definition), name)
         client.handle(run_id).signal(name, decision, event_id=event_id)
     action = "reject" if reject else "approve"
     if as_json:

@@ -11,8 +11,10 @@ from wfe.client.connection import Connection
 from wfe.client.listing import LIST_TIMEOUT_S
 from wfe.client.replies import decoder_of
 from wfe.client.views import rfc3339, time_of_ms
-from wfe.errors import Disconnected, Unavailable
+from wfe.errors import Disconnected, InvalidInput, Unavailable
 from wfe.limits import LIST_LIMIT_DEFAULT
+from wfe.model.definition import Definition, walk
+from wfe.model.nodes import Approval, DurableCall
 from wfe.wire.approvals import ApprovalPage, ApprovalsQuery, OpenApproval
 from wfe.wire.frames import Kind
 from wfe.wire.payload import decode_any
@@ -70,6 +72,17 @@ class Approving:
             if not page.more or len(found) >= limit:
                 return found
             query = ApprovalsQuery(page.approvals[-1].run_id, limit, workflow)
+
+
+def check_approval_name(definition: Definition, name: str) -> None:
+    """InvalidInput when no run of this definition ever asks under this name: the decision would be kept for nobody.
+    A durable function's names are not known before it asks, so any is right."""
+    nodes = list(walk(definition.nodes))
+    names = sorted({node.approval for node in nodes if isinstance(node, Approval)})
+    if name in names or any(isinstance(node, DurableCall) for node in nodes):
+        return
+    there = f"it has: {', '.join(names)}" if names else "it has none"
+    raise InvalidInput(f"the workflow {definition.workflow!r} has no approval {name!r}; {there}", "name")
 
 
 def _info(approval: OpenApproval) -> ApprovalInfo:

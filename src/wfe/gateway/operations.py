@@ -12,7 +12,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Struct
 
 from wfe.client.alerts import alerts_document
-from wfe.client.approvals import approval_document
+from wfe.client.approvals import approval_document, check_approval_name
 from wfe.client.views import rebalance_document, status_document
 from wfe.errors import WfeError
 from wfe.gateway.documents import (
@@ -107,6 +107,8 @@ async def decide(
         decision["comment"] = data.comment
     if data.data is not None:
         decision["data"] = data.data
+    view = await gateway.client.view(run_id)
+    check_approval_name(await gateway.client.definition(hash=view.definition), name)
     await gateway.client.handle(run_id).signal(name, decision, event_id=data.event_id or None)
     return Accepted(run_id, "approve" if data.approved else "reject")
 
