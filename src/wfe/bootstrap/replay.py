@@ -59,6 +59,10 @@ def _judge(app: App) -> Callable[[Run[object]], Replayed]:
         workflow = app.workflows.get(info.workflow)
         if workflow is None or workflow.__wfe_workflow__.kind != "durable":
             reason = f"the app has no durable function {info.workflow!r}"
+            if workflow is not None:
+                reason = (
+                    f"{info.workflow!r} is a graph, which needs no replay: a run keeps the graph it was started with"
+                )
             return Replayed(run.id, info.workflow, info.status, "skipped", reason)
         if info.workflow not in functions:
             functions[info.workflow] = DurableFunction(workflow.__wfe_workflow__)

@@ -6,11 +6,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+import wfe
 from wfe.bootstrap import replay as replaying
 from wfe.bootstrap.replay import Replayed
 from wfe.cli import replay
@@ -58,3 +60,19 @@ def test_of_all_live_runs_those_that_cannot_be_judged_are_told_only(judged):
     assert (result.return_value, "run-1 (flow) is not judged" in result.output) == (0, True)
     assert judged([], "--live").return_value == 0
     assert judged(["skipped"], "--live").return_value == 1
+
+
+@pytest.mark.parametrize(
+    ("workflow", "reason"),
+    [("shop", "'shop' is a graph, which needs no replay"), ("bank", "the app has no durable function 'bank'")],
+)
+def test_a_run_of_a_graph_is_said_to_be_one(workflow, reason):
+    @wfe.workflow(name="shop")
+    def shop(wf: wfe.Graph) -> None:
+        wf.sleep("1s")
+
+    run = SimpleNamespace(id="run-0", describe=lambda: SimpleNamespace(workflow=workflow, status="completed"))
+    client, app = SimpleNamespace(get=lambda _: run), SimpleNamespace(workflows={"shop": shop})
+    (found,) = replaying.replay(client, app, ["run-0"])
+    assert (found.outcome, found.workflow) == ("skipped", workflow)
+    assert found.reason.startswith(reason)
