@@ -1,7 +1,8 @@
 """Which partitions are to move so that shards have about the same to do. Pure; `rebalance` does it.
 
 What a partition is to its shard: its share of all that is written, its share of all runs in memory, and a little for
-being there at all, so that partitions without load are spread as well.
+being there at all, so that partitions without load are spread as well. For the hint that a
+server is uneven, little load counts as little (``damped``): a dozen runs make no shard a busy one.
 """
 
 from __future__ import annotations
@@ -12,20 +13,22 @@ from wfe.wire.rebalance import PartitionLoad
 
 IDLE_SHARE = 0.2
 """What all partitions count together for being there; their load counts 2."""
+RUNS_MIN = 1_000
+BYTES_PER_S_MIN = 1_000_000
+"""Of all partitions together: damped, less counts as a part of this, not of what there is."""
 WORTH = 0.05
 """The difference between two shards must shrink by so much of what a shard has on average, or nothing is moved."""
 
 
-def weights(partitions: int, loads: Iterable[PartitionLoad]) -> dict[int, float]:
+def weights(partitions: int, loads: Iterable[PartitionLoad], *, damped: bool = False) -> dict[int, float]:
     """partition -> what it is, in no particular unit. Those that nobody told of count as idle."""
     known = list(loads)
-    runs = sum(load.runs for load in known)
-    written = sum(load.bytes_per_s for load in known)
+    runs = max(RUNS_MIN if damped else 1, sum(load.runs for load in known))
+    written = max(BYTES_PER_S_MIN if damped else 1, sum(load.bytes_per_s for load in known))
     found = dict.fromkeys(range(partitions), IDLE_SHARE / max(1, partitions))
     for load in known:
         if load.partition in found:
-            found[load.partition] += load.runs / runs if runs else 0
-            found[load.partition] += load.bytes_per_s / written if written else 0
+            found[load.partition] += load.runs / runs + load.bytes_per_s / written
     return found
 
 

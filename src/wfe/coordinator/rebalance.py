@@ -95,10 +95,10 @@ class Rebalancing:
         """Whether partitions are being moved."""
         return self._job is not None
 
-    def weights(self) -> dict[int, float]:
-        """What each partition is to its shard, as shards said last."""
+    def weights(self, *, damped: bool = False) -> dict[int, float]:
+        """What each partition is to its shard, as shards said last. See `balance.weights`."""
         loads = [load for shard in self._topology.shards if shard.stats for load in shard.stats.partitions]
-        return weights(self._topology.partitions, loads)
+        return weights(self._topology.partitions, loads, damped=damped)
 
     # ---- clients ----------------------------------------------------------------------------------------------------
 

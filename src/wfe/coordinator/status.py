@@ -32,6 +32,7 @@ def server_status(coordinator: Coordinator, server: str, now_ms: int) -> ServerS
     else:
         state = "starting"
     options = coordinator.options
+    owners = dict(enumerate(topology.owners))
     return ServerStatus(
         server,
         state,
@@ -46,7 +47,7 @@ def server_status(coordinator: Coordinator, server: str, now_ms: int) -> ServerS
         coordinator.site.address,
         coordinator.gateway.http,
         sorted(topology.held),
-        busiest_percent(dict(enumerate(topology.owners)), len(topology.shards), coordinator.rebalancing.weights()),
+        busiest_percent(owners, len(topology.shards), coordinator.rebalancing.weights(damped=True)),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from support.coordinator_world import CLIENT, World, decode, encode
+from wfe.cli.operations import UNEVEN_PERCENT
 from wfe.coordinator.balance import plan, weights
 from wfe.errors import DataError, DataFull
 from wfe.limits import MOVE_RESEND_MS
@@ -309,6 +310,18 @@ def test_status_tells_what_moves_and_how_uneven_the_load_is() -> None:
     world.adopted(1, 2, 0)
     status = world.actor.status(world.now_ms)
     assert (status.moving, status.busiest_percent) == ([], 150)
+
+
+@pytest.mark.parametrize(
+    ("runs", "written", "uneven"), [(3, 2_000, False), (3_000, 0, True), (0, 2_000_000, True), (3_000, 2_000_000, True)]
+)
+def test_the_load_of_a_server_that_hardly_does_anything_is_not_called_uneven(
+    runs: int, written: int, uneven: bool
+) -> None:
+    world = Moving()
+    stats = ShardStats(0, 1, 5, partitions=[PartitionLoad(0, runs, written)])
+    world.from_shard(0, [header(Kind.SHARD_STATS), encode(stats)])
+    assert (world.actor.status(world.now_ms).busiest_percent >= UNEVEN_PERCENT) == uneven
 
 
 def test_one_partition_that_has_all_the_load_is_left_alone() -> None:
