@@ -52,6 +52,30 @@ class TestStarting:
         refuses(serve(tmp_path / "data", "--listen", server.address), server.address, "in use", "--listen")
         assert server.json("start", "echo", "-i", '"after"', "--wait")["output"] == "after"
 
+    def test_dev_ends_at_once_when_no_change_of_a_file_would_help(self, server: Server, tmp_path: Path) -> None:
+        (tmp_path / "app.py").write_text("import wfe\n\n@wfe.task\ndef one() -> int:\n    return 1\n")
+
+        def dev(app: str, address: str) -> subprocess.CompletedProcess[str]:
+            line = [*WFE, "dev", app, "--http", "off", "--listen", address]
+            environ = environment_in(tmp_path)
+            return subprocess.run(
+                line, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False
+            )
+
+        refuses(dev("app.py", server.address), server.address, "in use", "--listen")
+        refuses(dev("nope.py", "tcp://127.0.0.1:0"), "nope.py: there is no such file")
+
+    def test_dev_waits_when_the_app_has_a_mistake(self, tmp_path: Path) -> None:
+        (tmp_path / "app.py").write_text("import wfe\n\n@wfe.task\n")
+        line = [*WFE, "dev", "app.py", "--http", "off", "--listen", "tcp://127.0.0.1:0"]
+        with subprocess.Popen(
+            line, cwd=tmp_path, env=environment_in(tmp_path), stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            assert any(said == "wfe: waiting for a change\n" for said in process.stderr)
+            process.terminate()
+            assert process.wait(30) == 2
+
     def test_a_file_in_the_place_of_the_directory_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "data").write_text("x")
         refuses(serve(tmp_path / "data"), str(tmp_path / "data"))

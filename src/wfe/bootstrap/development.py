@@ -1,7 +1,8 @@
 """`wfe dev`: a server that is started anew whenever the app's files change.
 
 The server is a child process, so that each start imports the app afresh. Runs that were going on continue after the
-restart; they keep the graph they started with. A mistake in the app is printed, and the next change tried.
+restart; they keep the graph they started with. A mistake in the app is printed, and the next change tried; what no
+change of the app heals (no such file, a port in use) ends it at the first start.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from wfe.bootstrap.server import EXIT_REFUSED, command
+from wfe.bootstrap.server import EXIT_MISTAKEN, EXIT_REFUSED, command
 from wfe.config import ServeOptions
 from wfe.coordinator.children import spawn
+from wfe.errors import AppError
 
 LOOK_S = 0.3
 FILES_MAX = 5_000
@@ -36,12 +38,15 @@ class Developer:
         self._server: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
+        waits_for = {EXIT_MISTAKEN}
         while True:
             stamps = take_stamps(self._roots)
-            self._server = server = spawn(command("serve"), self._options, stdout=1)
-            changed = self._until_something_happens(server, stamps)
+            self._server = server = spawn(command("develop"), self._options, stdout=1)
+            changed = self._until_something_happens(server, stamps, waits_for)
             if not changed:
-                return self._end(server)
+                code = self._end(server)
+                return EXIT_REFUSED if code == EXIT_MISTAKEN else code
+            waits_for.add(EXIT_REFUSED)  # it could start once: what is in the way now may go away
             print("wfe: the app has changed, starting anew", file=sys.stderr)
             self._end(server)
 
@@ -51,15 +56,16 @@ class Developer:
             self._server.terminate()
         self._stopped.set()
 
-    def _until_something_happens(self, server: subprocess.Popen[bytes], stamps: Stamps) -> bool:
-        """True: a file has changed. False: told to stop, or the server ended for a reason that no change mends."""
+    def _until_something_happens(self, server: subprocess.Popen[bytes], stamps: Stamps, waits_for: set[int]) -> bool:
+        """True: a file has changed. False: told to stop, or the server ended with none of the exit codes that a change
+        may mend."""
         waiting = False
         while not self._stopped.wait(LOOK_S):
             if take_stamps(self._roots) != stamps:
                 return True
             if server.poll() is None or waiting:
                 continue
-            if server.returncode != EXIT_REFUSED:
+            if server.returncode not in waits_for:
                 return False
             waiting = True
             print("wfe: waiting for a change", file=sys.stderr)
@@ -75,7 +81,11 @@ class Developer:
 
 
 def develop(options: ServeOptions) -> int:
-    """Serves, starting anew at each change of the apps, until SIGTERM or SIGINT; the exit code."""
+    """Serves, starting anew at each change of the apps, until SIGTERM or SIGINT; the exit code. AppError when an app is
+    not there."""
+    for app in options.apps:
+        if not watched_roots(app) or (Path(app).suffix in _SUFFIXES and not Path(app).is_file()):
+            raise AppError(f"{app}: there is no such file or module")
     developer = Developer(options)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: developer.stop())

@@ -59,6 +59,8 @@ def _run(role: str) -> int:
             return _read_app()
         case "serve":
             return _serve()
+        case "develop":
+            return _develop()
         case "gateway":
             return _gateway()
         case "tracer":
@@ -146,6 +148,12 @@ def _serve() -> int:
     from wfe.bootstrap.server import serve
 
     return serve(_options(ServeOptions, dies_with_parent=False))
+
+
+def _develop() -> int:
+    from wfe.bootstrap.server import EXIT_MISTAKEN, serve
+
+    return serve(_options(ServeOptions, dies_with_parent=False), mistaken=EXIT_MISTAKEN)
 
 
 def _gateway() -> int:

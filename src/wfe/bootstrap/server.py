@@ -40,6 +40,8 @@ from wfe.worker.deadlines import DeadlineBoard
 
 ADDRESS_FILE = "server.json"
 EXIT_REFUSED = 2
+EXIT_MISTAKEN = 65
+"""Could not start because of what the app says, which a change of its files may heal; between processes only."""
 _COMMAND = (sys.executable, "-P", "-m", "wfe.bootstrap")
 _log = observe.get_logger("serve")
 
@@ -49,16 +51,25 @@ def command(role: str) -> tuple[str, ...]:
     return (*_COMMAND, role)
 
 
-def serve(options: ServeOptions) -> int:
-    """Serves until SIGTERM or SIGINT; the exit code (2: could not start, with the reason on standard error)."""
+class AppRefused(ConfigError):
+    """The app cannot be loaded; whoever tried has said why."""
+
+
+def serve(options: ServeOptions, *, mistaken: int = EXIT_REFUSED) -> int:
+    """Serves until SIGTERM or SIGINT; the exit code (2: could not start, with the reason on standard error).
+    ``mistaken``: that for an app with mistakes."""
     observe.configure(options.log_level, options.log_format, mask=mask_secrets, process="coordinator")
     try:
         with ExitStack() as stack:
             return _serve(options, stack)
+    except AppRefused as error:
+        print(f"wfe: {error}", file=sys.stderr)
+        return mistaken
     except (ConfigError, DataError, RequestError) as error:
         print(f"wfe: {error}", file=sys.stderr)
     except DefinitionError as error:
         print("wfe: the workflows cannot be deployed:", *error.findings, sep="\n  ", file=sys.stderr)
+        return mistaken
     return EXIT_REFUSED
 
 
@@ -192,13 +203,13 @@ def _start_reading_apps(options: ServeOptions) -> subprocess.Popen[bytes] | None
 
 
 def _read_apps(process: subprocess.Popen[bytes] | None) -> list[bytes]:
-    """The apps' definitions as JSON texts. ConfigError when they cannot be read; the child has said why."""
+    """The apps' definitions as JSON texts. AppRefused when they cannot be read; the child has said why."""
     if process is None:
         return []
     assert process.stdout is not None
     text = process.stdout.read()
     if _finished(process) != 0:
-        raise ConfigError("the app cannot be loaded (see above)")
+        raise AppRefused("the app cannot be loaded (see above)")
     return [bytes(definition) for definition in msgspec.json.decode(text, type=list[msgspec.Raw])]
 
 
