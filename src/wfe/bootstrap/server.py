@@ -28,7 +28,7 @@ from wfe.coordinator.moves import settle_owners
 from wfe.coordinator.process import OnFrames, Process, World
 from wfe.coordinator.tokens import publish_token, server_token, withdraw_token, write_private
 from wfe.errors import ConfigError, DataError, DefinitionError, RequestError
-from wfe.gateway.alerts.rules import read_alerting
+from wfe.gateway.alerts.rules import doubts_of, read_alerting
 from wfe.journal.catalogue import Catalogue
 from wfe.lmdb.archive import DirectoryArchive
 from wfe.lmdb.layout import DataLock, catalogue_path, open_catalogue, shards_with_logs
@@ -76,7 +76,8 @@ def serve(options: ServeOptions, *, mistaken: int = EXIT_REFUSED) -> int:
 def _serve(options: ServeOptions, stack: ExitStack) -> int:
     if options.shards < 1 or options.workers < 0 or options.slots < 1:
         raise ConfigError("--shards and --slots must be at least 1, --workers at least 0")
-    read_alerting(options.alerts)  # mistakes in it are said now, not by a child
+    for doubt in doubts_of(read_alerting(options.alerts)):  # mistakes in it are said now, not by a child
+        _log.warning(doubt)
     options = with_tracing(with_gateway(options))
     listen = listen_address(options.listen)
     raise_descriptor_limit()

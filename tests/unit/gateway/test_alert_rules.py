@@ -10,7 +10,7 @@ import pytest
 
 from wfe.config import ALERTS, read_table
 from wfe.errors import ConfigError
-from wfe.gateway.alerts.rules import CONDITIONS, read_alerting
+from wfe.gateway.alerts.rules import CONDITIONS, doubts_of, read_alerting
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 
@@ -85,6 +85,30 @@ def test_every_condition_can_be_written() -> None:
         given = {} if condition.unit == "flag" else {key: limits[condition.unit]}
         (rule,) = read_alerting({"rules": {"r": {"when": name, **given}}}).rules
         assert rule.when == name
+
+
+def test_what_is_counted_over_a_window_is_told_at_once_and_the_rest_when_it_lasts() -> None:
+    for name, condition in CONDITIONS.items():
+        limits: dict[str, object] = {"share": "5%", "time": "1s", "size": "1GiB", "count": 3}
+        key = "above" if condition.is_above else "below"
+        given = {} if condition.unit == "flag" else {key: limits[condition.unit]}
+        (rule,) = read_alerting({"rules": {"r": {"when": name, **given}}}).rules
+        counts = {"stuck_runs", "refused_starts", "lost_tasks", "shard_restarts", "backlog_growth"}
+        assert (name, rule.for_ms) == (name, 0 if name in counts else 60_000)
+
+
+def test_a_rule_that_one_burst_can_never_fire_is_doubted() -> None:
+    def doubts(**given: object) -> list[str]:
+        return doubts_of(read_alerting({"rules": {"r": {"above": 3, **given}}}))
+
+    (doubt,) = doubts(when="lost_tasks", window="1m", **{"for": "1m"})
+    assert doubt.startswith("alerts.rules.r: `for` is not shorter than `window`")
+    assert doubts(when="lost_tasks", window="1m", **{"for": "59s"}) == []
+    assert doubts(when="ready_tasks", **{"for": "1h"}) == [], "it has no window"
+
+
+def test_the_rules_to_begin_with_are_not_doubted() -> None:
+    assert doubts_of(read_alerting(read_table(ALERTS, file=str(CONFIGS / "alerts.toml")))) == []
 
 
 WEBHOOK = {"webhook": "http://ours.example/"}

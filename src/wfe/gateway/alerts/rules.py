@@ -56,6 +56,11 @@ WINDOWS_MS: Final = {"stuck_runs": 3_600_000, "shard_restarts": 900_000, "backlo
 """Where the default is not five minutes."""
 
 
+FOR_MS: Final = 60_000
+"""How long a condition must hold where nothing is said. One that counts over a window holds from the first on: the
+window has looked back already, and what happened once is out of it before anybody is told."""
+
+
 class Rule(Struct, frozen=True, kw_only=True):
     """``limit`` in the unit of the condition: a share from 0 to 1, ms, bytes or a number."""
 
@@ -69,7 +74,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     at_least: int = 20
     """Runs or attempts within the window, below which a share or a percentile says nothing."""
     quantile: float = 0.99
-    for_ms: int = 60_000
+    for_ms: int = FOR_MS
     repeat_ms: int = 4 * 3_600_000
     severity: str = "warning"
     summary: str = ""
@@ -258,11 +263,25 @@ def _rule(path: str, name: str, found: Any, receivers: set[str]) -> Rule:
         window_ms=table.duration("window", WINDOWS_MS.get(when, 300_000), 10_000, WINDOW_MAX_MS),
         at_least=table.number("at_least", 20, 1, 1_000_000_000),
         quantile=0.99 if quantile is None else quantile,
-        for_ms=table.duration("for", 60_000, 0, WINDOW_MAX_MS),
+        for_ms=table.duration("for", 0 if _counts_over_window(condition) else FOR_MS, 0, WINDOW_MAX_MS),
         repeat_ms=table.duration("repeat", 4 * 3_600_000, 60_000, 30 * WINDOW_MAX_MS),
         severity=severity,
         summary=table.text("summary"),
     )
+
+
+def _counts_over_window(condition: Condition) -> bool:
+    return condition.unit == "count" and "window" in condition.fields
+
+
+def doubts_of(alerting: Alerting) -> list[str]:
+    """What is allowed and may well be a mistake, in sentences."""
+    return [
+        f"alerts.rules.{rule.name}: `for` is not shorter than `window`, so that what happens once is never told: only "
+        "what goes on for that long is"
+        for rule in alerting.rules
+        if "window" in CONDITIONS[rule.when].fields and rule.for_ms >= rule.window_ms
+    ]
 
 
 def _limit(table: _Table, key: str, condition: Condition) -> float:
