@@ -13,7 +13,8 @@ from wfe.model.definition import Definition, Fail, Sleep, SubWorkflow, Task, Wai
 from wfe.model.ids import mint_run_id, partition_of
 from wfe.model.state import ENDED
 from wfe.wire import messages as m
-from wfe.wire.frames import Kind
+from wfe.wire.frames import Kind, header
+from wfe.wire.rebalance import Adopt, Yield
 from wfe.wire.rounds import ForkRun, RetryRun, SkipNode
 
 WAITING = Definition("waiting", nodes=(WaitSignal(id="go", signal="go"),), output="${go}")
@@ -130,6 +131,23 @@ def test_forks_and_retried_runs_are_counted_again_after_a_crash(lazy: dict[str, 
     shard.hello()
     shard.now_ms += 10_000
     assert count(shard) == 2
+
+
+def test_a_fork_goes_along_with_its_partition() -> None:
+    first = Host(WAITING, partitions=[0, 1])
+    second = Host(WAITING, partitions=[2, 3], beside=first)
+    run_id = first.start("waiting").run_id
+    fork(first, run_id, event=1)
+    stays = first.start("waiting", run_id=mint_run_id(1, first.now_ms, 99)).run_id
+    fork(first, stays, event=1)
+    told = ((first, Kind.YIELD, Yield(1, 0)), (second, Kind.ADOPT, Adopt(2, 0, 1_000)))
+    for shard, kind, order in told:
+        shard.shard.on_back([header(kind), encode(order)], shard.now_ms)
+        for _ in range(40):
+            shard.turn()
+    assert [shard.shard.core.open_runs for shard in (first, second)] == [2, 2]
+    signal(second, run_id)
+    assert [count(first), count(second)] == [2, 1]
 
 
 def test_a_run_that_was_evicted_and_children_by_mail_count_once() -> None:
