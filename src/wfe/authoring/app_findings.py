@@ -8,18 +8,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from wfe.authoring.apps import App
+from wfe.authoring.task_defaults import UNKNOWN_TASK
 from wfe.authoring.workflows import WorkflowFunction
 from wfe.authoring.yaml_reader import PlacedFinding
 from wfe.core.validate import validate
 from wfe.errors import GraphError
+from wfe.model.definition import walk
+from wfe.model.nodes import Task
 
 
 def findings_of(app: App) -> list[PlacedFinding]:
-    """By file and line; ``column`` 0: not known."""
+    """Unknown tasks first, then by file and line; ``column`` 0: not known."""
     found = [finding for workflow in app.workflows.values() for finding in _of_function(workflow)]
     for file, text in app.texts.items():
         found += app.read_text(file, text).findings
-    return sorted(found, key=lambda finding: (finding.file, finding.line, finding.column))
+    return sorted(found, key=_place)
+
+
+def tasks_are_unknown(app: App) -> bool:
+    """Whether workflows use tasks and the app has none at all, so that nothing can be said about them."""
+    read = (definition for file, text in app.texts.items() for definition in app.read_text(file, text).definitions)
+    return not app.tasks and any(isinstance(node, Task) for each in read for node in walk(each.nodes))
+
+
+def _place(finding: PlacedFinding) -> tuple[bool, str, int, int]:
+    return not finding.message.startswith(UNKNOWN_TASK), finding.file, finding.line, finding.column
 
 
 def _of_function(workflow: WorkflowFunction[..., object]) -> Iterator[PlacedFinding]:

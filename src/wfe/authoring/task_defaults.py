@@ -26,6 +26,10 @@ class Reporter(Protocol):
     def warning(self, mark: Mark, message: str, suggestion: str | None = None) -> None: ...
 
 
+UNKNOWN_TASK = "no task of this app is called"
+"""How that warning begins: it is told first, since others may follow from it."""
+
+
 class TaskDefaults:
     """The tasks of an app, by name or by ``name@version``. One per definition: it gathers the types of results."""
 
@@ -78,7 +82,7 @@ class TaskDefaults:
         version = fields.get("task_version")
         task = self._tasks.get(name if version is None else f"{name}@{version}") or self._tasks.get(name)
         if task is None and self._tasks:
-            message = f"no task of this app is called {name!r}: a worker of another app must offer it"
+            message = f"{UNKNOWN_TASK} {name!r}: a worker of another app must offer it"
             hint = did_you_mean(name, [known for known in self._tasks if "@" not in known])
             report.warning(_name_mark(tree), message, hint)
         return task if task is not None and version in (None, task.version) else None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wfe.cli.output import EXIT_FAILED, command, complain, print_json, print_table, styled
+from wfe.cli.output import EXIT_FAILED, command, complain, note, print_json, print_table, styled
 from wfe.cli.params import address_option, apps_argument, connected
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ def _print_deployed(deployed: list[Deployed], changed: str, new: str) -> None:
 def validate_command(apps: tuple[str, ...], as_json: bool) -> int:
     """Load the workflows of APP and say all that is wrong with them at once, with file and line, and what to do.
 
-    The exit code is 1 if there are errors; warnings alone are fine.
+    The exit code is 1 if there are errors; warnings alone are fine. Give a YAML file together with the app that has its
+    tasks: without one their names and arguments are not checked.
     """
     findings = _findings(list(apps))
     ok = all(finding["severity"] != "error" for finding in findings)
@@ -109,7 +110,7 @@ def validate_command(apps: tuple[str, ...], as_json: bool) -> int:
 
 def _findings(apps: list[str]) -> list[dict[str, Any]]:
     """What is to be said about the app's workflows, and what kept it from being read at all, in one form."""
-    from wfe.authoring.app_findings import findings_of
+    from wfe.authoring.app_findings import findings_of, tasks_are_unknown
     from wfe.authoring.apps import load_app
     from wfe.authoring.yaml_reader import PlacedFinding
     from wfe.errors import AppError, DefinitionError, GraphError
@@ -118,6 +119,10 @@ def _findings(apps: list[str]) -> list[dict[str, Any]]:
     try:
         app = load_app(apps)
         found = findings_of(app)
+        if tasks_are_unknown(app):
+            note(
+                f"tasks are not known, so not checked: name the app that has them, too (wfe validate {apps[0]} app.py)"
+            )
         if all(finding.severity != "error" for finding in found):
             app.definitions()  # what only shows when all are together: two of one name
     except DefinitionError as error:

@@ -116,3 +116,18 @@ def test_what_cannot_be_found_or_is_there_twice_is_a_finding(tmp_path: Path) -> 
         (tmp_path / name).write_text("workflow: flow\nnodes: [{set: 1}]\n")
     [finding] = found(str(tmp_path / "one.yaml"), str(tmp_path / "two.yaml"))
     assert "two of one name: workflow 'flow'" in finding["message"]
+
+
+def test_an_unknown_task_is_told_first_and_without_an_app_tasks_are_said_not_to_be_known(tmp_path: Path) -> None:
+    text, app = tmp_path / "orders.yaml", tmp_path / "shop_with_charge.py"
+    text.write_text(
+        "workflow: orders\nnodes:\n  - {sleep: 0s, id: idle}\n  - {task: charge, id: first, with: {x: 1}}\n"
+        "  - {task: chrge, id: paid}\n"
+    )
+    app.write_text("import wfe\n\n\n@wfe.task\ndef charge(order: str) -> str:\n    return order\n")
+    first, *others = found(str(text), str(app))
+    assert first["message"].endswith("must offer it; did you mean 'charge'?")
+    assert "'chrge'" in first["message"]
+    assert any("no parameter 'x'" in each["message"] for each in others), "it stands before, and is told behind"
+    assert "tasks are not known" not in wfe("validate", str(text), str(app)).stderr
+    assert "tasks are not known, so not checked: name the app" in wfe("validate", str(text)).stderr
