@@ -40,6 +40,7 @@ class CatalogueBook:
         self._world = world
         self._asked: Counter[str] = Counter()
         self._open: Counter[str] = Counter()
+        self._mingled: Counter[str] = Counter()
         self._facts: dict[str, tuple[int, dict[Fact, object]]] = {}
         self.deleted: set[str] = set()
         """Hashes of definitions that were deleted, and not deployed again since."""
@@ -49,12 +50,17 @@ class CatalogueBook:
         """A command on this workflow is on its way: its number."""
         self._asked[workflow] += 1
         self._open[workflow] += 1
+        if self._open[workflow] > 1:
+            self._mingled[workflow] = self._asked[workflow]
         return self._asked[workflow]
 
     def answered(self, workflow: str, number: int, facts: dict[Fact, object]) -> None:
         """It was done, or (without facts) refused."""
         self._open[workflow] -= 1
         if self._open[workflow] or self._asked[workflow] != number:
+            return
+        if self._mingled[workflow] == number:  # it was asked while another was on its way: nobody knows which was last
+            self._facts[workflow] = (number, {})
             return
         before, known = self._facts.get(workflow, (0, {}))
         self._facts[workflow] = (number, {**(known if before == number - 1 else {}), **facts})
