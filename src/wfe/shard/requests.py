@@ -231,6 +231,9 @@ class Requests:
         ended = run.status in ENDED and not (entry is not None and entry.events)
 
         def answer(chunks: list[tuple[int, bytes]], later_ms: int) -> None:
+            if not chunks and not fresh and run.seq > query.after:  # it expired while its history was read
+                self._core.refuse(client, request, UnknownRun(f"no run {run.id} is kept"))
+                return
             events, more = _page_of(plan, sorted(dict([*chunks, *fresh]).items()), query.after, limit)
             complete = ended and not more and (not events or events[-1].seq >= run.seq)
             self._core.answer(client, request, HistoryPage(events, complete, more))

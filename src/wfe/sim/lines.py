@@ -1,7 +1,7 @@
 """What tasks of the simulated world say, and that whatever is kept of it was said, in order, and within bounds.
 
-Lines may be lost and, around the death of a shard, come twice; what must never be is a line that nobody said, another
-attempt's, or one out of its order. A line's text is its number within its attempt on its worker.
+Lines may be lost and, around the death of a shard, come twice or late; what must never be is a line that nobody said,
+another attempt's, or otherwise one out of its order. A line's text is its number within its attempt on its worker.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class Speech:
                 again = number in seen.setdefault(attempt, set())
                 if again and not self.may_repeat:
                     raise Violation(f"line {number} of {attempt} is kept twice")
-                if number <= last.get(attempt, -1) and not again:
+                # A frame that was lost with a shard's process comes once more behind those that were not.
+                if number <= last.get(attempt, -1) and not again and not self.may_repeat:
                     raise Violation(f"line {number} of {attempt} is out of order")
                 last[attempt] = number
                 seen[attempt].add(number)
