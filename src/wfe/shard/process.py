@@ -236,7 +236,7 @@ class ShardProcess:
             last_ms = now_ms
             self._drain_sockets(ready, now_ms)
             if self._timed.average_us >= SLOW_COMMIT_US:
-                self._gather(waiter, begun_us, now_ms)
+                self._gather(waiter, now_ms)
             if self._completions:
                 self._take_completions(now_ms)
             if now_ms - disk_ms >= HEARTBEAT_MS:
@@ -257,14 +257,18 @@ class ShardProcess:
             for _, parts in self._back.recv_many(DRAIN_FRAMES_MAX):
                 shard.on_back(parts, now_ms)
 
-    def _gather(self, waiter: Waiter, begun_us: int, now_ms: int) -> None:
-        """Let more results come in before a slow commit, for up to a quarter of what it takes."""
-        until_us = begun_us + self._timed.average_us // 4
+    def _gather(self, waiter: Waiter, now_ms: int) -> None:
+        """Let more results come in before a slow commit: at most a quarter of what it takes is spent idle.
+
+        Time that goes into deciding what came does not count: meanwhile the rest arrives.
+        """
+        idle_us = self._timed.average_us // 4
         touched, links = self.shard.core.touched, self.shard.workers.links
-        while pays_to_wait(sum(len(link.held) for link in links.values()), len(touched)):
-            if time.monotonic_ns() // 1_000 >= until_us:
-                return
-            self._drain_sockets(waiter.wait(1), now_ms)
+        while idle_us > 0 and pays_to_wait(sum(len(link.held) for link in links.values()), len(touched)):
+            from_us = time.monotonic_ns() // 1_000
+            ready = waiter.wait(1)
+            idle_us -= time.monotonic_ns() // 1_000 - from_us
+            self._drain_sockets(ready, now_ms)
 
     def _disk_is_full(self) -> bool:
         """Admission stops before the disk is full, so that completions and cancels still have room."""
