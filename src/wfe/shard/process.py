@@ -236,7 +236,7 @@ class ShardProcess:
             last_ms = now_ms
             self._drain_sockets(ready, now_ms)
             if self._timed.average_us >= SLOW_COMMIT_US:
-                self._gather(waiter, now_ms)
+                self._gather(waiter, begun_us, now_ms)
             if self._completions:
                 self._take_completions(now_ms)
             if now_ms - disk_ms >= HEARTBEAT_MS:
@@ -257,15 +257,18 @@ class ShardProcess:
             for _, parts in self._back.recv_many(DRAIN_FRAMES_MAX):
                 shard.on_back(parts, now_ms)
 
-    def _gather(self, waiter: Waiter, now_ms: int) -> None:
-        """Let more results come in before a slow commit: at most a quarter of what it takes is spent idle.
+    def _gather(self, waiter: Waiter, begun_us: int, now_ms: int) -> None:
+        """Let more results come in before a slow commit: for as long as it takes, and idle for a quarter of that.
 
-        Time that goes into deciding what came does not count: meanwhile the rest arrives.
+        While what came is decided the rest arrives: to count that as waiting would leave half of the load behind.
         """
         idle_us = self._timed.average_us // 4
+        until_us = begun_us + self._timed.average_us
         touched, links = self.shard.core.touched, self.shard.workers.links
         while idle_us > 0 and pays_to_wait(sum(len(link.held) for link in links.values()), len(touched)):
             from_us = time.monotonic_ns() // 1_000
+            if from_us >= until_us:
+                return
             ready = waiter.wait(1)
             idle_us -= time.monotonic_ns() // 1_000 - from_us
             self._drain_sockets(ready, now_ms)
