@@ -7,6 +7,8 @@ TESTS   ?= tests
 JOBS    ?= 2
 SEED    ?=
 EACH    ?= 10
+FOR     ?= 300
+BESIDE  ?= --isolation
 STEPS   ?= 2000
 TARGETS ?=
 WRITE   ?=
@@ -36,11 +38,11 @@ check: $(STAMP)  ## lint, format, import layers, types
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/mypy
 
-chaos: $(STAMP)  ## five minutes of kill -9, SIGSTOP, few descriptors, full disks, bad networks under load (SEED=n)
-	@$(BIN)/python tests/chaos/chaos.py --seconds 300 --kills 200 --isolation $(if $(SEED),--seed $(SEED))
+chaos: $(STAMP)  ## five minutes of kill -9, SIGSTOP, few descriptors, full disks, bad networks under load (SEED=n, FOR=seconds)
+	@$(BIN)/python tests/chaos/chaos.py --seconds $(FOR) --kills $$(( $(FOR) * 2 / 3 )) $(BESIDE) $(if $(SEED),--seed $(SEED))
 
-chaos-long: $(STAMP)  ## an hour of it
-	@$(BIN)/python tests/chaos/chaos.py --seconds 3600 --kills 200 --isolation $(if $(SEED),--seed $(SEED))
+chaos-long:  ## an hour of it
+	@$(MAKE) --no-print-directory chaos FOR=3600
 
 sim: $(STAMP)  ## 1,000 simulated clusters with faults, over two million steps (SEED=0 begins elsewhere; STEPS=2000 of each)
 	@$(BIN)/wfe sim --seed $(or $(SEED),0) --seeds 1000 --steps $(STEPS) --jobs $(JOBS)
