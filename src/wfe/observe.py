@@ -49,7 +49,7 @@ def configure(
     """Set up this process's log; the last call wins.
 
     ``format``: "json" (one object a line), "console" (for people), "auto" (console on a terminal, else JSON).
-    ``stream``: standard error when None. ``mask`` is applied to each finished line (`config.mask_secrets`).
+    ``stream``: standard error when None. ``mask`` is applied to each finished line (`secrets.mask_secrets`).
     ``context`` is asked at each line for further fields (a worker's current task), so that a task that logs nothing
     pays nothing. ``fields`` go into every line (``process="shard", index=0``). The standard library's `logging` is led
     into the same stream. Raises ConfigError for an unknown level or format.

@@ -17,12 +17,12 @@ import psutil
 import pytest
 
 from support.receivers import Hook, MailServer, hook
-from wfe.config import mask_secrets
 from wfe.gateway.alerts.delivery import QUEUE_MAX, Delivery, Mailbox
 from wfe.gateway.alerts.receivers import NotDelivered, deliver
 from wfe.gateway.alerts.rules import Receiver, read_alerting
 from wfe.gateway.alerts.states import Notice
 from wfe.gateway.signatures import BadSignature, verify
+from wfe.secrets import mask_secrets
 
 SECRET = "whsec_c2VjcmV0IG9mIHRoZSBhbGVydHM="
 

@@ -20,6 +20,6 @@ def secret(name: str) -> str:
         return cast(str, SecretProxy(canvas, name))
     if CALLER.get() is not None:  # an argument of a call is recorded: the worker of the task puts the value in
         return cast(str, {SECRET_KEY: name})
-    from wfe.config import read_secret
+    from wfe.secrets import read_secret
 
     return read_secret(name)

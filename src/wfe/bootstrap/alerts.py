@@ -6,10 +6,11 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from wfe.config import ALERTS, mask_secrets, read_table
+from wfe.config import ALERTS, read_table
 from wfe.coordinator.child_options import AlerterOptions
 from wfe.errors import ConfigError
 from wfe.observe import configure
+from wfe.secrets import mask_secrets
 
 if TYPE_CHECKING:
     from wfe.client.aclient import AsyncClient

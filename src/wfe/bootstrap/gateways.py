@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wfe.config import DEFAULT_HTTP, GatewayOptions, ServeOptions, find_token, mask_secrets
+from wfe.config import DEFAULT_HTTP, GatewayOptions, ServeOptions, find_token
 from wfe.errors import ConfigError
+from wfe.secrets import mask_secrets
 
 if TYPE_CHECKING:
     from wfe.client.aclient import AsyncClient

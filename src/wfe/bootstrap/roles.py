@@ -24,11 +24,11 @@ from wfe.config import (
     ShardOptions,
     TracerOptions,
     WorkerOptions,
-    mask_secrets,
 )
 from wfe.coordinator.child_options import AlerterOptions
 from wfe.coordinator.supervision import EXIT_STARVED
 from wfe.errors import DataFull, TooFewDescriptors, UnknownTask, WfeError
+from wfe.secrets import mask_secrets
 
 EXIT_REFUSED = 2
 _Options = TypeVar(

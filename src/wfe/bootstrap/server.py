@@ -20,7 +20,7 @@ from wfe.bootstrap.gateways import url_of, with_gateway
 from wfe.bootstrap.parents import parent_watch
 from wfe.bootstrap.traces import with_tracing
 from wfe.bootstrap.world import SystemClock, SystemRandom, new_loop
-from wfe.config import AppOptions, ServeOptions, ShardOptions, mask_secrets
+from wfe.config import AppOptions, ServeOptions, ShardOptions
 from wfe.coordinator.actor import Coordinator
 from wfe.coordinator.children import spawn
 from wfe.coordinator.effects import Site
@@ -32,6 +32,7 @@ from wfe.gateway.alerts.rules import doubts_of, read_alerting
 from wfe.journal.catalogue import Catalogue
 from wfe.lmdb.archive import DirectoryArchive
 from wfe.lmdb.layout import DataLock, catalogue_path, open_catalogue, shards_with_logs
+from wfe.secrets import mask_secrets
 from wfe.transport.aio import Attached
 from wfe.transport.descriptors import raise_descriptor_limit
 from wfe.transport.endpoints import ipc_endpoint, listen_address, runtime_directory

@@ -13,10 +13,11 @@ import sys
 import msgspec
 
 from wfe import otel
-from wfe.config import ServeOptions, TracerOptions, mask_secrets
+from wfe.config import ServeOptions, TracerOptions
 from wfe.errors import Disconnected, WfeError
 from wfe.model.trace import attempt_span, of_child, run_span
 from wfe.observe import configure, get_logger
+from wfe.secrets import mask_secrets
 from wfe.wire.traces import LostTrace, RunTrace
 
 RETRY_S = 0.5

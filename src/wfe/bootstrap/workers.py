@@ -8,9 +8,10 @@ import sys
 import msgspec
 
 from wfe.bootstrap.server import EXIT_REFUSED, command
-from wfe.config import DEFAULT_ADDRESS, WorkerOptions, find_token, mask_secrets
+from wfe.config import DEFAULT_ADDRESS, WorkerOptions, find_token
 from wfe.errors import ConfigError
 from wfe.otel import endpoint_of
+from wfe.secrets import mask_secrets
 
 
 def work(options: WorkerOptions) -> int:

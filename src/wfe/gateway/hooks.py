@@ -18,7 +18,6 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from msgspec import Struct
 
-from wfe.config import read_secret
 from wfe.core.expressions import ExpressionError, compile_template
 from wfe.errors import ConfigError, UnknownRun, UnknownWorkflow
 from wfe.gateway.problems import BadRequest
@@ -31,6 +30,7 @@ from wfe.limits import HOOK_BODY_BYTES_MAX, KEY_CHARS_MAX
 from wfe.model.definition import Definition, Trigger, WaitSignal, walk
 from wfe.model.malformed import MALFORMED
 from wfe.observe import get_logger
+from wfe.secrets import read_secret
 from wfe.wire.messages import StartRun
 from wfe.wire.payload import encode_value
 

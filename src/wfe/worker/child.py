@@ -27,9 +27,9 @@ import psutil
 from msgspec import Raw
 
 from wfe import observe, otel
-from wfe.config import mask_secrets
 from wfe.errors import AppError, TaskCancelled
 from wfe.model.registered import RegisteredTask
+from wfe.secrets import mask_secrets
 from wfe.wire.messages import TaskResult
 from wfe.worker import capture
 from wfe.worker.failure import error_info

@@ -14,9 +14,9 @@ from typing import Any, NotRequired, TypedDict
 import msgspec
 from msgspec import Raw
 
-from wfe.config import read_secret
 from wfe.errors import Fatal
 from wfe.model.registered import SECRET_KEY, RegisteredTask
+from wfe.secrets import read_secret
 from wfe.wire import payload
 from wfe.wire.blobs import input_of
 from wfe.wire.messages import NULL, TaskSpec

@@ -19,10 +19,11 @@ from contextlib import suppress
 from typing import Protocol
 
 from wfe import observe
-from wfe.config import WorkerOptions, mask_secrets
+from wfe.config import WorkerOptions
 from wfe.limits import DRAIN_MS
 from wfe.model.needs import read_labels, read_resources
 from wfe.model.registered import RegisteredTask
+from wfe.secrets import mask_secrets
 from wfe.wire.messages import ShardEndpoint, TaskBeat, TaskResult
 from wfe.worker import capture
 from wfe.worker.actor import COORDINATOR, WorkerActor

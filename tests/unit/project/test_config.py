@@ -11,13 +11,11 @@ from wfe.config import (
     SECTIONS,
     ServeOptions,
     WorkerOptions,
-    add_secret,
     load_options,
-    mask_secrets,
     parse_size,
-    read_secret,
 )
 from wfe.errors import ConfigError
+from wfe.secrets import add_secret, mask_secrets, read_secret
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 

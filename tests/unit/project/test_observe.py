@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wfe.config import add_secret, mask_secrets
 from wfe.errors import ConfigError
 from wfe.observe import Counters, LatencyWindow, configure, get_logger, task_context
+from wfe.secrets import add_secret, mask_secrets
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ from runs import Runs, failed, value
 from worker_tasks import registered
 
 from wfe import observe
-from wfe.config import read_secret
 from wfe.errors import Fatal, RetryAfter
 from wfe.limits import ERROR_MESSAGE_CHARS_MAX, PAYLOAD_BYTES_MAX, TRACEBACK_CHARS_MAX
 from wfe.model.registered import SECRET_KEY
+from wfe.secrets import read_secret
 from wfe.wire.messages import TaskSpec
 from wfe.worker import capture
 from wfe.worker.context import context

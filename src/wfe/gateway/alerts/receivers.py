@@ -27,11 +27,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from wfe.client.views import rfc3339, time_of_ms
-from wfe.config import read_secret
 from wfe.errors import WfeError
 from wfe.gateway.alerts.rules import Receiver
 from wfe.gateway.alerts.states import Notice
 from wfe.gateway.signatures import sign
+from wfe.secrets import read_secret
 
 ERROR_CHARS_MAX = 500
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
