@@ -9,15 +9,16 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from msgspec import structs
 
 from support.receivers import Hook, MailServer, hook
-from wfe.gateway.alerts.delivery import QUEUE_MAX, Delivery, Mailbox
+from wfe.gateway.alerts.delivery import QUEUE_MAX, Delivery, Mailbox, Send
 from wfe.gateway.alerts.receivers import NotDelivered, deliver
 from wfe.gateway.alerts.rules import Receiver, read_alerting
 from wfe.gateway.alerts.states import Notice
@@ -79,6 +80,17 @@ async def test_answers_that_are_no_yes_are_errors_and_redirects_are_not_followed
     assert failed.value.is_final is is_final
     there.next()
     assert there.got == []
+
+
+async def test_a_receiver_that_speaks_no_http_is_an_error_of_its_own() -> None:
+    async def speak(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 this is a mail server\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+        to = receiver(webhook=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        with pytest.raises(NotDelivered, match="220 this is a mail server"):
+            await deliver(to, notice(), "")
 
 
 async def test_a_secret_that_there_is_not_is_said(there: Hook) -> None:
@@ -183,16 +195,18 @@ class Sends:
         self.sent.append(what.id)
 
 
-async def box(sends: Sends, count: int, now_ms: int = 0, **keys: Any) -> Mailbox:
-    """A receiver that was told so many notices, and has done what it can."""
+async def box(
+    sends: Send, count: int, *, notices: Sequence[Notice] = (), clock: Callable[[], int] = lambda: 0, **keys: Any
+) -> Mailbox:
+    """A receiver that was told so many notices, then these, and has done what it can."""
     pauses: list[float] = []
 
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
 
-    made = Mailbox(receiver(webhook="http://x/", **keys), lambda: now_ms, send=sends, pause=pause)
-    for number in range(count):
-        made.put(notice(number))
+    made = Mailbox(receiver(webhook="http://x/", **keys), clock, send=sends, pause=pause)
+    for each in [*map(notice, range(count)), *notices]:
+        made.put(each)
     task = asyncio.get_running_loop().create_task(made.serve())
     while made._wake.is_set():
         await asyncio.sleep(0)
@@ -208,6 +222,40 @@ async def test_a_notice_is_tried_again_and_then_given_up() -> None:
     assert (view.sent, view.failed, sends.tries) == (1, 1, 6)
     sends = Sends(failures=1, final=True)
     assert ((await box(sends, 1)).view.failed, sends.tries) == (1, 1)
+
+
+class Defect:
+    """A way to send that fails as nobody foresaw, once."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self._failed = False
+
+    async def __call__(self, to: Receiver, what: Notice, server: str) -> None:
+        if not self._failed:
+            self._failed = True
+            raise LookupError("nobody thought of this")
+        self.sent.append(what.id)
+
+
+async def test_a_delivery_that_fails_as_nobody_foresaw_ends_no_receiver() -> None:
+    sends = Defect()
+    view = (await box(sends, 2)).view
+    assert (sends.sent, view.sent, view.failed, view.error) == (["alert_r_1"], 1, 1, "")
+
+
+async def test_the_all_clear_of_what_was_left_out_is_left_out_too() -> None:
+    sends = Sends()
+    said, unsaid = notice(1), structs.replace(notice(2), subject="ship")
+    made = await box(sends, 0, per_hour=1, notices=[said, unsaid, structs.replace(unsaid, kind="resolved")])
+    assert (sends.sent, made.view.dropped, made.view.waiting) == (["alert_r_1"], 1, 0)
+
+
+async def test_a_repeat_that_was_left_out_takes_no_all_clear_with_it() -> None:
+    sends, hour = Sends(), iter([0, 1, 3_600_001])
+    over = notice(3, kind="resolved")
+    await box(sends, 0, per_hour=1, notices=[notice(1), notice(2), over], clock=lambda: next(hour))
+    assert sends.sent == ["alert_r_1", "alert_r_3"]
 
 
 async def test_an_hour_has_room_for_so_many_messages() -> None:

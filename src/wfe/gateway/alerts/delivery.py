@@ -1,7 +1,8 @@
 """A queue and a task per receiver: notices leave in order, are tried again, and are bounded by the hour.
 
 Invariants: who hands a notice over never waits; a receiver that is dead costs its own queue alone, whose oldest notices
-go when it is full; the announcement that a receiver has got nothing of is not followed by its all-clear.
+go when it is full; what was left out before it was ever said is not followed by its all-clear; no failure, foreseen or
+not, ends a receiver.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import TypeAlias
 
 from wfe.gateway.alerts.receivers import NotDelivered, deliver
 from wfe.gateway.alerts.rules import Receiver
@@ -21,7 +23,13 @@ QUEUE_MAX = 100
 TRY_AGAIN_S = (1.0, 10.0, 60.0)
 HOUR_MS = 3_600_000
 _log = get_logger("alerts")
+_About: TypeAlias = tuple[str, str, int]
 Send = Callable[[Receiver, Notice, str], Awaitable[None]]
+
+
+def _about(notice: Notice) -> _About:
+    """What an announcement, its repeats and its all-clear have in common."""
+    return notice.rule, notice.subject, notice.since_ms
 
 
 class Mailbox:
@@ -40,13 +48,16 @@ class Mailbox:
         self._queue: deque[Notice] = deque()
         self._wake = asyncio.Event()
         self._sent_ms: deque[int] = deque()
+        self._said: set[_About] = set()
+        """Announced, or tried to, and not over yet: as many as the rules have subjects, at most."""
+        self._left_out: set[_About] = set()
+        """Of those nobody was told."""
         self.server = ""
 
     def put(self, notice: Notice) -> None:
         """To be delivered; the oldest goes when too many wait."""
         if len(self._queue) >= QUEUE_MAX:
-            self._queue.popleft()
-            self.view.dropped += 1
+            self._leave_out(self._queue.popleft())
         self._queue.append(notice)
         self.view.waiting = len(self._queue)
         self._wake.set()
@@ -61,16 +72,31 @@ class Mailbox:
                 await self._deliver(notice)
             self._wake.clear()
 
+    def _leave_out(self, notice: Notice) -> None:
+        self.view.dropped += 1
+        about = _about(notice)
+        if notice.kind == "resolved":
+            self._said.discard(about)
+            self._left_out.discard(about)
+        elif about not in self._said:
+            self._left_out.add(about)
+
     async def _deliver(self, notice: Notice) -> None:
+        about = _about(notice)
+        if notice.kind == "resolved" and about in self._left_out:
+            self._left_out.discard(about)
+            return
         now_ms = self._now_ms()
         while self._sent_ms and self._sent_ms[0] <= now_ms - HOUR_MS:
             self._sent_ms.popleft()
         if len(self._sent_ms) >= self._receiver.per_hour:
-            self.view.dropped += 1
+            self._leave_out(notice)
             self.view.error = f"more than {self._receiver.per_hour} messages within an hour: some were left out"
             _log.warning("an alert is left out", receiver=self._receiver.name, rule=notice.rule, kind=notice.kind)
             return
         self._sent_ms.append(now_ms)
+        self._left_out.discard(about)
+        (self._said.discard if notice.kind == "resolved" else self._said.add)(about)
         for pause_s in (*TRY_AGAIN_S, None):
             try:
                 await self._send(self._receiver, notice, self.server)
@@ -79,6 +105,10 @@ class Mailbox:
                 if pause_s is None or error.is_final:
                     break
                 await self._pause(pause_s)
+            except Exception as error:  # noqa: BLE001  one message, not the receiver, is lost by it
+                self.view.error = "a defect of wfe: see the log"
+                _log.error("an alert met a defect", receiver=self._receiver.name, rule=notice.rule, exc_info=error)
+                break
             else:
                 self.view.sent += 1
                 self.view.error = ""

@@ -8,6 +8,7 @@ standard input, no shell in between, and does not outlive its time limit; a pass
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import signal
 import smtplib
@@ -133,6 +134,8 @@ def _post(receiver: Receiver, notice: Notice, body: bytes) -> None:
         error.close()
         gone = error.code == 410
         raise NotDelivered(f"{receiver.url} answers {error.code} {error.reason}", is_final=gone) from None
+    except http.client.HTTPException as error:
+        raise NotDelivered(f"{receiver.url} does not answer as HTTP: {error or type(error).__name__}") from None
     except (OSError, ValueError) as error:
         raise NotDelivered(f"{receiver.url} cannot be reached: {error}") from None
 
