@@ -72,6 +72,8 @@ class ServeOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     """What all shards may hold on disk before new runs are refused; 0: whatever there is."""
     ready_max: int = 0
     """Tasks of all shards that may wait for a worker before new runs are refused; 0: 500,000 for each shard."""
+    memory_max_bytes: int = 0
+    """What all shards may hold in memory before new runs are refused; 0: 80 % of what the machine or container has."""
     task_logs_bytes: int = LOG_DISK_BYTES
     """What is kept of the lines that tasks print and log; 0: nothing."""
     alerts: dict[str, Any] = {}
@@ -107,6 +109,8 @@ class ShardOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     ready_max: int = 0
     disk_budget_bytes: int = 0
     """Of the whole server."""
+    memory_max_bytes: int = 0
+    """Of this shard."""
     task_logs_bytes: int = LOG_DISK_BYTES
     """Of all shards."""
 

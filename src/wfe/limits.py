@@ -173,6 +173,9 @@ DISK_REFUSE_PERCENT: Final = 85
 DISK_FREE_BYTES_MIN: Final = 256 * MIB
 """Of the file system: as above when less is free."""
 DISK_RETRY_S: Final = 5.0
+MEMORY_REFUSE_PERCENT: Final = 80
+"""Of the machine's (or container's) memory: with more in all shards' hands new runs are refused, by default."""
+MEMORY_RETRY_S: Final = 2.0
 BUDGET_LOOK_MS: Final = 2_000
 """How often it is looked how much of its disk budget a shard has used."""
 BUDGET_HURRY_PERCENT: Final = 80
@@ -189,6 +192,8 @@ BACKUP_RESEND_MS: Final = 500
 BACKUP_OUTCOMES_MAX: Final = 16
 MOVE_RESEND_MS: Final = 500
 """After which an order to move a partition is said again."""
+MOVE_PHASE_MS: Final = 15_000
+"""A shard lets a partition go, or takes it over, within this time; then nobody waits for that any more."""
 REBALANCE_OUTCOMES_MAX: Final = 16
 """Outcomes of backups that the coordinator remembers, for clients that ask again."""
 RESTORE_EPOCHS: Final = 1_000_000
@@ -198,6 +203,10 @@ RESTORE_EPOCHS: Final = 1_000_000
 ADMIT_READY_MAX: Final = 500_000
 """Ready tasks of a shard beyond which new runs are refused as busy, by default."""
 ADMIT_RUNS_MAX: Final = 1_000_000
+ADMIT_COMMIT_US: Final = 500_000
+"""While commits take this long on average, new runs are refused: those under way get what the disk can do."""
+ADMIT_PROBE_MS: Final = 1_000
+"""After so long without any commit a slow disk is tried again."""
 ADMIT_COUNTED_PERCENT: Final = 50
 """Of that queue: from here on it is counted who starts how many runs."""
 ADMIT_SHARED_PERCENT: Final = 90

@@ -52,6 +52,12 @@ _RESOURCE = click.option(
     help="Refuse new runs when so many tasks wait for workers [default: 500,000 for each shard].",
 )
 @click.option(
+    "--memory-max",
+    "memory_max_bytes",
+    metavar="SIZE",
+    help="Refuse new runs when shards hold so much, e.g. 8GiB [default: 80 % of the machine's or container's].",
+)
+@click.option(
     "--task-logs",
     "task_logs_bytes",
     metavar="SIZE",

@@ -44,6 +44,7 @@ def shard_options(
         lease_ms=options.lease_ms,
         recovery_grace_ms=options.recovery_grace_ms,
         ready_max=-(-options.ready_max // options.shards),
+        memory_max_bytes=-(-options.memory_max_bytes // options.shards),
         retention_ms=options.retention_ms,
         disk_budget_bytes=options.disk_budget_bytes,
         task_logs_bytes=_task_logs_bytes(options),

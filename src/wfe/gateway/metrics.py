@@ -51,7 +51,7 @@ GAUGES = {
     "memory_bytes": "Resident memory of the shard's process.",
     "disk_free_bytes": "Free bytes of the file system that holds the data.",
 }
-REFUSALS = {"starts_refused_busy": "busy", "starts_refused_disk": "disk"}
+REFUSALS = {"starts_refused_busy": "busy", "starts_refused_disk": "disk", "starts_refused_memory": "memory"}
 TASK_BITS = range(8, 37, 2)
 """Buckets of tasks: 256 us to 19 hours."""
 RUN_BITS = range(2, 33, 2)

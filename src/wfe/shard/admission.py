@@ -1,4 +1,4 @@
-"""Which starts are taken while there is more to do than can be done: by queue depth, memory, log and disk; and fairly.
+"""Which starts are taken while there is more to do than can be done: by queue, memory, disk and its speed; and fairly.
 
 Only starts from outside are throttled: what was admitted goes on. While the queue is nearly full, its last part is for
 those who have had less than their share lately, so that a client that floods takes no other's place. Nothing is
@@ -12,11 +12,13 @@ from collections.abc import Callable
 from wfe.errors import Busy
 from wfe.limits import (
     ADMIT_COUNTED_PERCENT,
+    ADMIT_PROBE_MS,
     ADMIT_RUNS_MAX,
     ADMIT_SHARED_PERCENT,
     BUSY_RETRY_MAX_MS,
     BUSY_RETRY_MS,
     DISK_RETRY_S,
+    MEMORY_RETRY_S,
 )
 from wfe.shard.core import ShardCore
 
@@ -47,6 +49,15 @@ class Admission:
                 "the disk budget is used up: raise --disk-budget, or keep ended runs for a shorter time (--retention)",
                 retry_after_s=DISK_RETRY_S,
             )
+        if core.memory_full:
+            core.counters["starts_refused_memory"] += 1
+            raise Busy(
+                "the server's memory is nearly full: let runs under way end, or give it more (--memory-max)",
+                retry_after_s=MEMORY_RETRY_S,
+            )
+        if core.commits_slow:
+            core.counters["starts_refused_disk"] += 1
+            raise Busy("the disk takes too long to sync what is written", retry_after_s=ADMIT_PROBE_MS / 1000)
         size, most = core.ready.size, core.settings.ready_max
         crowded = size * 100 >= most * ADMIT_COUNTED_PERCENT
         if crowded:

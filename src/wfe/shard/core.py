@@ -123,6 +123,9 @@ class ShardCore:
     disk_full: bool = False
     """So little room is left that only what is under way may go on."""
     budget_spent: bool = False
+    memory_full: bool = False
+    commits_slow: bool = False
+    """So slow is the disk at present that new runs would only wait."""
     live_runs: int = 0
     """Runs in memory."""
     open_runs: int = 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import random
-import shutil
 import signal
 import sys
 import time
@@ -17,8 +16,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-
-import psutil
 
 from wfe.config import ShardOptions
 from wfe.errors import DataFull, Fenced, WfeError
@@ -28,16 +25,13 @@ from wfe.journal.log import ShardLog
 from wfe.journal.store import PartitionStore
 from wfe.limits import (
     ADMIT_READY_MAX,
-    DISK_FREE_BYTES_MIN,
-    DISK_REFUSE_PERCENT,
     DRAIN_FRAMES_MAX,
-    HEARTBEAT_MS,
-    LOG_MAP_BYTES,
 )
 from wfe.observe import LatencyWindow, get_logger
 from wfe.ports import Log, Store
 from wfe.shard.actor import Shard
 from wfe.shard.core import Disk, Settings
+from wfe.shard.machine import CommitTimes, Machine
 from wfe.shard.stages import Stages
 from wfe.wire.backups import CopiedFile
 
@@ -104,7 +98,8 @@ class _TimedLog:
         self._log = log
         self._decide = decide
         self._commit = commit
-        self.begun_us = self.average_us = 0
+        self.begun_us = 0
+        self.times = CommitTimes()
         self.fence, self.read, self.trim = log.fence, log.read, log.trim
         self.last, self.size_bytes, self.close = log.last, log.size_bytes, log.close
         self.snapshot = log.snapshot
@@ -116,7 +111,7 @@ class _TimedLog:
         self._log.append(position, record)
         took_us = time.monotonic_ns() // 1_000 - begun_us
         self._commit.record(took_us)
-        self.average_us += (took_us - self.average_us) // 8
+        self.times.took(took_us)
 
 
 def pays_to_wait(tasks_out: int, runs_taken_in: int) -> bool:
@@ -147,7 +142,6 @@ class ShardProcess:
         self._clock = EngineClock()
         self._completions: deque[tuple[Any, ...]] = deque()
         self._stopping = False
-        self._process = psutil.Process()
         self._back: Socket = world.back or _Nobody()
         self._workers: Socket = world.workers or _Nobody()
         started = time.monotonic_ns()
@@ -178,6 +172,7 @@ class ShardProcess:
         self.shard = Shard(
             settings, disk, options.partitions, self._back, self._workers, source.random, self._clock.now_ms()
         )
+        self._machine = Machine(self.shard.core, options, timed.times)
         latencies = self.shard.core.latencies
         latencies["decide"], latencies["commit"] = decide_latency, commit_latency
         self.shard.core.stages = Stages(latencies, _monotonic_us)
@@ -219,14 +214,13 @@ class ShardProcess:
         """
         waiter = self._world.waiter
         assert waiter is not None, "a serving shard has sockets to wait for"
-        shard, clock = self.shard, self._clock
+        shard, clock, machine = self.shard, self._clock, self._machine
         shard.hello(*self._world.endpoints, os.getpid(), self.recovery_ms)
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 50, 100)
         gc.enable()
         batch_latency = shard.core.latencies["batch"]
         last_ms = clock.now_ms()
-        disk_ms = 0
         while not shard.drained:
             ready = waiter.wait(shard.next_wake_ms(clock.now_ms()) if not self._completions else 0)
             self._timed.begun_us = begun_us = time.monotonic_ns() // 1_000
@@ -235,14 +229,11 @@ class ShardProcess:
                 shard.workers.renew(now_ms)  # this process was stopped or stalled: judge nobody by that
             last_ms = now_ms
             self._drain_sockets(ready, now_ms)
-            if self._timed.average_us >= SLOW_COMMIT_US:
+            if self._timed.times.average_us >= SLOW_COMMIT_US:
                 self._gather(waiter, begun_us, now_ms)
             if self._completions:
                 self._take_completions(now_ms)
-            if now_ms - disk_ms >= HEARTBEAT_MS:
-                disk_ms = now_ms
-                shard.core.disk_full = self._disk_is_full()
-                shard.core.host["memory_bytes"] = self._process.memory_info().rss
+            machine.look(now_ms)
             commits = shard.core.counters["commits"]
             shard.turn(now_ms)
             if shard.core.counters["commits"] != commits:
@@ -262,8 +253,9 @@ class ShardProcess:
 
         While what came is decided the rest arrives: to count that as waiting would leave half of the load behind.
         """
-        idle_us = self._timed.average_us // 4
-        until_us = begun_us + self._timed.average_us
+        average_us = self._timed.times.average_us
+        idle_us = average_us // 4
+        until_us = begun_us + average_us
         touched, links = self.shard.core.touched, self.shard.workers.links
         while idle_us > 0 and pays_to_wait(sum(len(link.held) for link in links.values()), len(touched)):
             from_us = time.monotonic_ns() // 1_000
@@ -272,13 +264,6 @@ class ShardProcess:
             ready = waiter.wait(1)
             idle_us -= time.monotonic_ns() // 1_000 - from_us
             self._drain_sockets(ready, now_ms)
-
-    def _disk_is_full(self) -> bool:
-        """Admission stops before the disk is full, so that completions and cancels still have room."""
-        self.shard.core.host["disk_free_bytes"] = free = shutil.disk_usage(self._options.data).free
-        if free < DISK_FREE_BYTES_MIN:
-            return True
-        return self.shard.core.disk.log.size_bytes() > LOG_MAP_BYTES * DISK_REFUSE_PERCENT // 100
 
     def drain(self) -> None:
         """Replay, write everything into the stores, and stop: before partitions move to another shard."""

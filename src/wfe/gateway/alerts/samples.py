@@ -14,7 +14,7 @@ from wfe.wire.messages import ServerStatus, ShardStatus
 
 Key: TypeAlias = tuple[str, ...]
 Vector: TypeAlias = tuple[int, ...]
-COUNTERS = ("runs_quarantined", "starts_refused_busy", "starts_refused_disk", "tasks_lost")
+COUNTERS = ("runs_quarantined", "starts_refused_busy", "starts_refused_disk", "starts_refused_memory", "tasks_lost")
 SAMPLES_MAX = 30
 """Points that a window is made of."""
 
