@@ -197,12 +197,13 @@ class Host:
 
     # ---- the client -------------------------------------------------------------------------------------------------
 
-    def request(self, kind: Kind, partition: int, body: Any, *, workflow: str = "") -> int:
+    def request(self, kind: Kind, partition: int, body: Any, *, workflow: str = "", refusal: str = "") -> int:
         number = next(self._requests)
         digest = definition_hash(self.definitions[workflow]) if workflow in self.definitions else "0" * 32
         head = Header(
-            PROTOCOL, int(kind), partition, number, workflow, 1 if workflow else 0, digest if workflow else ""
-        )
+            PROTOCOL, int(kind), partition, number, workflow, 1 if workflow else 0, digest if workflow else "",
+            refusal=refusal,
+        )  # fmt: skip
         self.shard.on_back([CLIENT, encode_header(head), encode(body)], self.now_ms)
         return number
 

@@ -11,7 +11,7 @@ import msgspec
 from wfe.core.canonical import canonical, decode, definition_hash
 from wfe.core.findings import did_you_mean
 from wfe.core.validate import validate
-from wfe.errors import DefinitionDeprecated, DefinitionError, PayloadTooLarge, UnknownWorkflow
+from wfe.errors import DefinitionError, PayloadTooLarge, UnknownWorkflow
 from wfe.journal.catalogue import Catalogue, Listed
 from wfe.limits import DEFINITION_BYTES_MAX, DEPLOY_DEFINITIONS_MAX, NAME_CHARS_MAX
 from wfe.model.definition import Definition
@@ -62,16 +62,16 @@ class Deploys:
             raise self._unknown(workflow, version)
         return found
 
-    def resolve_start(self, workflow: str, version: int) -> tuple[str, int]:
-        """The same for a start from outside, which a deprecated version refuses."""
-        found = self.found(workflow, version)
-        if self._catalogue.is_deprecated(workflow, found[1]):
-            versions = self._catalogue.versions(workflow)
-            others = [number for number, each in versions.items() if not each.deprecated_at]
-            way = f"; start {workflow}@{others[-1]}" if others else ""
-            why = f": {note}" if (note := versions[found[1]].note) else ""
-            raise DefinitionDeprecated(f"version {found[1]} of workflow {workflow!r} is deprecated{why}{way}")
-        return found
+    def resolve_start(self, workflow: str, version: int) -> tuple[str, int, str]:
+        """The same for a start from outside, and why the version takes no new runs ("": it does)."""
+        digest, number = self.found(workflow, version)
+        if not self._catalogue.is_deprecated(workflow, number):
+            return digest, number, ""
+        versions = self._catalogue.versions(workflow)
+        others = [other for other, each in versions.items() if not each.deprecated_at]
+        way = f"; start {workflow}@{others[-1]}" if others else ""
+        why = f": {note}" if (note := versions[number].note) else ""
+        return digest, number, f"version {number} of workflow {workflow!r} is deprecated{why}{way}"
 
     def resolve(self, question: Resolve) -> Resolved:
         """Answers a shard; an unknown name or hash is an answer, too (an empty ``found_hash``)."""

@@ -112,11 +112,11 @@ class FrontDoor:
         """Hands a frame to the shard of its partition, with what only the coordinator may say in its header."""
         if not 0 <= head.partition < self._topology.partitions:
             raise ProtocolError(f"there is no partition {head.partition}; this server has {self._topology.partitions}")
-        definition, version = "", head.version
+        definition, version, refusal = "", head.version, ""
         if head.kind == Kind.START:
             if self.draining:
                 raise Unavailable("the server is shutting down")
-            definition, version = self._deploys.resolve_start(head.workflow, head.version)
+            definition, version, refusal = self._deploys.resolve_start(head.workflow, head.version)
             if self._versions.holds_back(head.workflow, version):
                 raise Busy(f"version {version} of {head.workflow!r} may be deleted this moment", BUSY_RETRY_MS / 1000)
         shard = self._topology.routes[head.partition]
@@ -126,12 +126,11 @@ class FrontDoor:
             if head.partition in self._topology.held:
                 what = "it moves between shards"
             raise Unavailable(f"partition {head.partition} is not served at the moment: {what}")
-        header = encode_header(
-            Header(
-                PROTOCOL, head.kind, head.partition, head.request, head.workflow, version, definition, peer.principal
-            )
-        )
-        if not self._effects.send_back(shard, [identity, header, body]):
+        stamped = Header(
+            PROTOCOL, head.kind, head.partition, head.request, head.workflow, version, definition, peer.principal,
+            refusal,
+        )  # fmt: skip
+        if not self._effects.send_back(shard, [identity, encode_header(stamped), body]):
             raise Busy("the shard's queue is full", BUSY_RETRY_MS / 1000)
 
     def _on_hello(self, identity: bytes, head: Header, body: bytes, now_ms: int) -> list[bytes]:

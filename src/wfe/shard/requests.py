@@ -116,7 +116,7 @@ class Requests:
     ) -> None:
         outcomes: list[StartOutcome | None] = [None] * len(starts)
         missing = len(starts)
-        origin = Origin(client, header.principal, version=header.version)
+        origin = Origin(client, header.principal, version=header.version, refusal=header.refusal)
 
         def told_at(index: int) -> Callable[[StartOutcome], None]:
             def told(outcome: StartOutcome) -> None:

@@ -17,7 +17,7 @@ from wfe.core import decide
 from wfe.core.plan import Plan
 from wfe.core.schemas import apply_defaults
 from wfe.core.values import encode_value, evaluate
-from wfe.errors import ExpressionError, InvalidInput, KeyConflict, PayloadTooLarge, WfeError
+from wfe.errors import DefinitionDeprecated, ExpressionError, InvalidInput, KeyConflict, PayloadTooLarge, WfeError
 from wfe.limits import (
     FRESH_ID_MS,
     KEY_CHARS_MAX,
@@ -50,7 +50,8 @@ Told = Callable[[StartOutcome], None]
 class Origin:
     """Who asks for a start, and by which version (0: the one that the name was resolved to).
 
-    ``client``: where to send the run's end, if it is watched; mail has a parent instead.
+    ``client``: where to send the run's end, if it is watched; mail has a parent instead. ``refusal``: why no new run
+    may begin; a run that is known already is no new one.
     """
 
     client: bytes = b""
@@ -61,6 +62,7 @@ class Origin:
     depth: int = 0
     version: int = 0
     by_mail: bool = False
+    refusal: str = ""
 
 
 class Starts:
@@ -194,6 +196,8 @@ class Starts:
     ) -> None:
         core = self._core
         try:
+            if origin.refusal:
+                raise DefinitionDeprecated(origin.refusal)
             if not origin.by_mail:  # sub-workflows' room was reserved when their parent was admitted
                 self._admission.check(origin.client, now_ms)
             made = self._input(compiled, wanted)

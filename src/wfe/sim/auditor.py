@@ -275,7 +275,10 @@ class Auditor:
             if run_id is None or bytes(self.runs[run_id].started.input) == bytes(data):
                 raise Violation(f"key {key} of {workflow} conflicts with {run_id}, which has the same input")
         elif isinstance(error, DefinitionDeprecated) and workflow in self._world.catalogue.ever_deprecated:
-            return self.count("starts_of_deprecated")  # perhaps a repetition of one that began before that
+            # A repetition of one that began before that is no new run.
+            before = self._world.catalogue.began_before.get(workflow, frozenset())
+            if minted not in before or self._world.expiry.may_be_gone(minted):
+                return self.count("starts_of_deprecated")
         elif not isinstance(error, UnknownWorkflow):
             raise Violation(f"a start of {workflow} with {value!r} is refused: {error!r}")
         if minted in self.runs:

@@ -45,6 +45,8 @@ class CatalogueBook:
         self.deleted: set[str] = set()
         """Hashes of definitions that were deleted, and not deployed again since."""
         self.ever_deprecated: set[str] = set()
+        self.began_before: dict[str, frozenset[str]] = {}
+        """By workflow the runs that were there when a version of it was last to be deprecated."""
 
     def ask(self, workflow: str) -> int:
         """A command on this workflow is on its way: its number."""
@@ -177,6 +179,7 @@ class Cataloguing:
         )
         if action == "deprecate":
             self._book.ever_deprecated.add(of.workflow)
+            self._book.began_before[of.workflow] = frozenset(self._client.world.auditor.runs)
         self._ask(wanted, of, self._book.ask(of.workflow))
 
     def _ask(self, wanted: DefinitionCommand, of: DefinitionFound, number: int) -> None:

@@ -122,6 +122,8 @@ class Header(Struct, array_like=True, frozen=True):
     """``request`` pairs an answer with its question. ``definition`` is filled in by the coordinator on START.
 
     ``workflow`` and ``version`` (0: the current one) are set by clients on START; ``partition`` -1: not routed.
+    ``refusal``: why the version takes no new runs, filled in by the coordinator on START; a start that is known already
+    is answered all the same, and only a shard can tell.
     """
 
     protocol: int
@@ -132,6 +134,7 @@ class Header(Struct, array_like=True, frozen=True):
     version: int = 0
     definition: str = ""
     principal: str = ""
+    refusal: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode

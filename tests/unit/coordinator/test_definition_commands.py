@@ -52,6 +52,15 @@ def test_a_deprecated_version_refuses_starts_and_its_runs_go_on(env: Env) -> Non
     assert run_after.result() == 7
 
 
+def test_a_start_that_is_repeated_after_its_version_was_deprecated_names_its_run(env: Env) -> None:
+    env.deploy(waiting())
+    run = env.start("flow", key="k")
+    call(env, "deprecate", "flow")
+    assert env.start("flow", key="k").id == run.id
+    with pytest.raises(DefinitionDeprecated):
+        env.start("flow", key="another")
+
+
 def test_a_failed_run_of_a_deprecated_version_is_retried(env: Env) -> None:
     env.deploy(Definition("flow", nodes=(WaitSignal(id="go", signal="go"), Fail(id="no", error="No")), output=1))
     run = env.start("flow")

@@ -56,6 +56,21 @@ class TestStarts:
         assert (again.run_id, again.created) == (first.run_id, False)
         assert shard.start("chain", 2, key="k").error.code == "key_conflict"
 
+    @pytest.mark.parametrize("ended", [False, True])
+    def test_where_no_new_runs_are_taken_those_that_are_there_are_answered(self, ended):
+        shard = host()
+        known = shard.start("chain", 1).run_id
+        if ended:
+            shard.settle()
+            shard.checkpoint()
+        wanted = [m.StartRun(run_id, m.Raw(encode(1)), resent=True) for run_id in (known, shard.run_id())]
+        number = shard.request(Kind.START, 0, wanted, workflow="chain", refusal="no more")
+        shard.settle()
+        first, second = shard.reply(number, list[m.StartOutcome])
+        assert (first.run_id, first.error) == (known, None)
+        assert (second.error.code, second.error.message) == ("deprecated", "no more")
+        assert shard.get(second.run_id).code == "unknown_run"
+
     def test_two_starts_of_one_key_that_both_wait_for_the_store_make_one_run(self):
         shard = host()
         partition = partition_of(shard.start("chain", 1, key="k").run_id)
