@@ -320,6 +320,8 @@ STREAM_STALL_S: Final = 30.0
 """A reader that takes nothing for this long is cut off; it may go on from its last event."""
 STREAM_BEAT_S: Final = 15.0
 """A silent stream says that it lives this often, so that proxies keep it and dead readers are noticed."""
+HTTP_REQUEST_S: Final = 60.0
+"""A request, head and body, is sent within this time, or its connection is closed."""
 LONG_POLL_MAX_S: Final = 60.0
 SESSION_S: Final = 30 * 86_400
 """A browser stays logged in for this long."""

@@ -23,6 +23,7 @@ from wfe.client.aclient import AsyncClient
 from wfe.config import GatewayOptions
 from wfe.errors import ConfigError
 from wfe.gateway.app import make_app
+from wfe.gateway.connections import Connection
 from wfe.gateway.state import Gateway
 from wfe.observe import get_logger
 
@@ -68,7 +69,7 @@ async def _serve(
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it does is said here
     config = uvicorn.Config(
         make_app(gateway),
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="on",
         log_config=None,
