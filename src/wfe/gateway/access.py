@@ -95,7 +95,9 @@ async def session(gateway: NamedDependency[Gateway], request: Request[Any, Any, 
 
 @post("/api/v1/session/end", status_code=200, tags=["session"], summary="Log this browser out")
 async def log_out(request: Request[Any, Any, Any]) -> Response[LoggedIn]:
-    """Takes the cookie back."""
+    """Takes the cookie from this browser. A copy of it stays good until its time, or the token's, is over."""
+    if request.headers.get("origin") and not _same_site(request):
+        raise PermissionDeniedException(detail="another site's page logs nobody out")
     gone = Cookie(key=COOKIE, value="", path="/", httponly=True, samesite="strict", max_age=0)
     return Response(LoggedIn(False), cookies=[gone])
 

@@ -81,7 +81,7 @@ class ForkRequest(Struct, forbid_unknown_fields=True):
 
 
 class BulkFilter(Struct, forbid_unknown_fields=True):
-    """Which runs; at least one condition."""
+    """Which runs; at least one condition, and all must hold. ``ids`` stand alone: they say already which runs."""
 
     status: RunStatus | None = None
     workflow: Name | None = None
@@ -177,6 +177,8 @@ async def bulk(gateway: NamedDependency[Gateway], data: JSONBody[BulkRequest]) -
     wanted = data.filter
     if not (wanted.status or wanted.workflow or wanted.tags or wanted.ids):
         raise BadRequest(422, "name at least one condition: a bulk operation never means all runs", pointer="#/filter")
+    if wanted.ids and (wanted.status or wanted.workflow or wanted.tags):
+        raise BadRequest(422, "name the runs by `ids` or by conditions: one of the two", pointer="#/filter/ids")
     if (data.action == "signal") != (data.signal is not None):
         raise BadRequest(422, "`signal` is what the action signal sends", pointer="#/signal")
     more, incomplete = False, list[int]()

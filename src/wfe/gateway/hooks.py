@@ -3,7 +3,8 @@ run's ``webhook`` wait.
 
 A hook needs no token but a signature (`signatures`), by a secret of its own. The sender's message id makes a message
 count once, durably: it is part of the started run's key, or the signal's event id. So whatever goes wrong on the way,
-the sender sends it again, and this module keeps nothing.
+the sender sends it again. Nothing is kept here but, for a while, which run a message by correlation went to: that run
+waits no more when the message comes again.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ class Decision(Struct, forbid_unknown_fields=True):
 class MoveWanted(Struct, forbid_unknown_fields=True):
     """A partition, and the shard that is to have it."""
 
-    partition: Annotated[int, msgspec.Meta(ge=0)]
-    to: Annotated[int, msgspec.Meta(ge=0)]
+    partition: Annotated[int, msgspec.Meta(ge=0, lt=PARTITIONS_MAX)]
+    to: Annotated[int, msgspec.Meta(ge=0, lt=PARTITIONS_MAX)]
 
 
 class RebalanceWanted(Struct, forbid_unknown_fields=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 import msgspec
@@ -13,6 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from wfe.client.views import event_document, past_document, run_document
 from wfe.client.why import why_document
+from wfe.errors import Disconnected, Unavailable, UnknownRun
 from wfe.gateway.documents import EventPage, Explanation, Run, RunList, RunPast, RunStatus
 from wfe.gateway.problems import BadRequest
 from wfe.gateway.state import Gateway
@@ -88,7 +90,11 @@ async def start_run(
         trace=parse(traceparent),
     )
     created = await gateway.client.submit(data.workflow, data.version, run)
-    found = await read_run(gateway, run.run_id)
+    try:
+        found = await read_run(gateway, run.run_id)
+    except (Disconnected, Unavailable, UnknownRun):
+        # It is durable: to be told to come back would make whoever has no key start another one.
+        found = run_of(RunView(run.run_id, data.workflow, data.version, "pending", run.key, run.input))
     return Response(found, status_code=201 if created else 200, headers={"location": f"/api/v1/runs/{run.run_id}"})
 
 
@@ -118,7 +124,7 @@ async def get_run(gateway: NamedDependency[Gateway], run_id: FromPath[str]) -> R
 
 @get("/workflows/{workflow:str}/runs/{key:str}", summary="Get the run that a key names")
 async def find_run(gateway: NamedDependency[Gateway], workflow: FromPath[str], key: FromPath[str]) -> Run:
-    """The run that (workflow, key) names."""
+    """The run that (workflow, key) names. A key with a slash fits into no path: list runs by workflow and key."""
     run = await gateway.client.find(workflow, key)
     return await read_run(gateway, run.id)
 
@@ -132,15 +138,12 @@ async def find_run(gateway: NamedDependency[Gateway], workflow: FromPath[str], k
 async def get_result(
     gateway: NamedDependency[Gateway], run_id: FromPath[str], wait: FromQuery[str] = "0s"
 ) -> Response[Run]:
-    """Long poll: answers at the run's end, or after ``wait`` (a duration such as ``30s``)."""
+    """Long poll: answers at the run's end, or after ``wait`` (a duration such as ``30s``; at most a minute)."""
     wait_s = duration_of(wait, "wait")
     if wait_s > 0:
         handle = gateway.client.handle(run_id)
-        with gateway.streams.one():
-            try:
-                await handle.outcome(wait_s)
-            except TimeoutError:
-                return Response(await read_run(gateway, run_id), status_code=202)
+        with gateway.streams.one(), suppress(TimeoutError):
+            await handle.outcome(wait_s)
     found = await read_run(gateway, run_id)
     return Response(found, status_code=200 if found.ended_at else 202)
 
@@ -181,7 +184,8 @@ def tags_of(tags: list[str] | None) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not name or not equals:
             raise BadRequest(422, f"{text!r} is no tag: write NAME=VALUE", parameter="tag")
-        found[name] = value
+        if found.setdefault(name, value) != value:
+            raise BadRequest(422, f"no run has two values of the tag {name!r}", parameter="tag")
     return found
 
 

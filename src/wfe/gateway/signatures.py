@@ -43,7 +43,9 @@ def verify(secrets: str, headers: Mapping[str, str], body: bytes, now_s: float) 
         raise BadSignature("webhook-timestamp is not a number of seconds since 1970")
     if abs(now_s - int(stamp)) > HOOK_WINDOW_S:
         raise BadSignature(f"webhook-timestamp is more than {HOOK_WINDOW_S} s away from this host's clock")
-    wanted = [sign(secret, identity, stamp, body).encode() for secret in secrets.split()]
+    # A secret that is nothing but its prefix would let everybody sign.
+    known = [secret for secret in secrets.split() if key_of(secret)]
+    wanted = [sign(secret, identity, stamp, body).encode() for secret in known]
     # No early return: how long it takes says nothing.
     matches = [hmac.compare_digest(each.encode(), good) for each in given[:10] for good in wanted]
     if not any(matches):

@@ -21,8 +21,10 @@ from litestar.types import Receive, Scope, Send
 from wfe.errors import WfeError
 from wfe.gateway.problems import problem_of
 from wfe.limits import STREAM_BEAT_S, STREAM_STALL_S
+from wfe.observe import get_logger
 
 MEDIA_TYPE = "text/event-stream"
+_log = get_logger("gateway")
 _BEAT = b": still here\n\n"
 T = TypeVar("T")
 
@@ -100,7 +102,9 @@ async def _next(chunks: AsyncGenerator[bytes, None]) -> bytes:
 def _result(done: asyncio.Future[bytes]) -> bytes:
     """An error in the midst of a stream is its last event: the status has been sent long ago."""
     error = done.exception()
-    if isinstance(error, WfeError):
+    if isinstance(error, Exception):
+        if not isinstance(error, WfeError):
+            _log.error("a stream met a defect", exc_info=error)
         return message(problem_of(error), event="error")
     return done.result()
 

@@ -74,7 +74,7 @@ class Gateway:
             try:
                 await self.client.open()
                 await self.client.status()
-            except Disconnected as error:
+            except (Disconnected, OSError) as error:  # OSError: no descriptors for a socket
                 _log.warning("the server cannot be reached", reason=str(error))
                 await asyncio.sleep(RETRY_S)
             except WfeError as error:

@@ -63,6 +63,8 @@ def test_a_browser_logs_in_with_the_token_and_out(http: HttpEnv) -> None:
     assert len(answer.cookies) == 1
     (gone,) = http.post("/api/v1/session/end", token=None).cookies
     assert "Max-Age=0" in gone
+    elsewhere = http.post("/api/v1/session/end", token=None, headers={"origin": "https://elsewhere.example"})
+    assert (elsewhere.status, elsewhere.cookies) == (403, [])
 
 
 def test_a_session_changes_something_only_from_the_gateways_own_pages(http: HttpEnv) -> None:

@@ -139,6 +139,13 @@ def test_a_webhook_without_a_good_signature_is_refused(http: HttpEnv) -> None:
     assert http.ask("POST", "/hooks/unheard", body=body, headers=good, token=None).status == 401
 
 
+@pytest.mark.parametrize("empty", ["whsec_", "  ", "whsec_ whsec_"])
+def test_a_secret_that_is_empty_opens_no_door(empty: str) -> None:
+    headers = {"webhook-id": "m", "webhook-timestamp": "1", "webhook-signature": sign("", "m", "1", b"{}")}
+    with pytest.raises(BadSignature):
+        verify(empty, headers, b"{}", 1.0)
+
+
 def test_a_copy_of_an_old_message_is_refused(http: HttpEnv) -> None:
     deploy(http)
     assert send(http, "/hooks/paid", at_s=NOW_S - HOOK_WINDOW_S + 1).status == 202

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.http import HttpEnv
+from wfe.errors import Unavailable
 
 YAML = """
 workflow: patient
@@ -166,3 +167,36 @@ def test_a_value_that_there_is_not_is_answered_with_those_there_are(http: HttpEn
     assert error == {"pointer": "#/filter/status", "detail": f"'bogus' is none of {statuses}"}
     (error,) = http.post("/api/v1/runs/bulk", {"action": "cancel"}).json()["errors"]
     assert error["detail"] == "the field `filter` is missing"
+
+
+def test_runs_that_are_named_are_not_narrowed_down_silently(http: HttpEnv) -> None:
+    run_id = start(http, "patient")
+    wanted = {"action": "cancel", "filter": {"ids": [run_id], "status": "failed"}, "dry_run": False}
+    answer = http.post("/api/v1/runs/bulk", wanted)
+    assert (answer.status, answer.json()["errors"][0]["pointer"]) == (422, "#/filter/ids")
+    assert http.get(f"/api/v1/runs/{run_id}").json()["status"] == "waiting"
+
+
+@pytest.mark.parametrize("field", ["partition", "to"])
+def test_a_number_that_no_partition_or_shard_can_have_is_no_defect(http: HttpEnv, field: str) -> None:
+    answer = http.post("/api/v1/rebalance", {"moves": [{"partition": 0, "to": 0, field: 1 << 63}], "dry_run": True})
+    assert (answer.status, answer.json()["errors"][0]["pointer"]) == (400, f"#/moves/0/{field}")
+
+
+def test_two_values_of_one_tag_are_no_filter(http: HttpEnv) -> None:
+    answer = http.get("/api/v1/runs", query={"tag": ["batch=1", "batch=2"]})
+    assert (answer.status, answer.json()["errors"][0]["parameter"]) == (422, "tag")
+    assert http.get("/api/v1/runs", query={"tag": ["batch=1", "batch=1"]}).status == 200
+
+
+def test_a_start_that_is_durable_is_not_refused_because_its_run_cannot_be_read(
+    http: HttpEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_: str) -> None:
+        raise Unavailable("the shard is down")
+
+    monkeypatch.setattr(http.gateway.client, "view", away)
+    answer = http.post("/api/v1/runs", {"workflow": "patient"})
+    assert (answer.status, answer.json()["status"]) == (201, "pending")
+    monkeypatch.undo()
+    assert http.get(answer.headers["location"]).json()["id"] == answer.json()["id"]
