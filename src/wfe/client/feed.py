@@ -12,16 +12,17 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from wfe.client.connection import Connection
+from wfe.client.polls import RETRY_S, NoPartition, ask_shard, merged, shards_of
 from wfe.client.replies import decoder_of
 from wfe.client.views import HistoryItem, history_item
-from wfe.errors import Disconnected, InvalidInput, RequestError, Unavailable, WfeError
+from wfe.errors import Disconnected, InvalidInput, Unavailable
 from wfe.limits import PARTITIONS_MAX
 from wfe.wire.feed import FeedPage, FeedQuery
 from wfe.wire.frames import Kind
-from wfe.wire.messages import Welcome
 
-RETRY_S = 0.5
 _decode_page = decoder_of(FeedPage)
 
 
@@ -80,19 +81,15 @@ class Feeding:
     ) -> AsyncGenerator[list[FeedItem], None]:
         """`feed`, by the page of a shard: the last item of each moves the cursor on."""
         places = Places(after)
-        shards = frozenset(shard.index for shard in self._open().welcome.shards)
+        shards = shards_of(self._open())
         places.of = {index: place for index, place in places.of.items() if index in shards}
-        pages: asyncio.Queue[FeedPage | WfeError] = asyncio.Queue(1)
         wanted = list(types)
-        polls = [
-            asyncio.ensure_future(self._poll(index, shards, places.of.get(index), wanted, workflow or "", pages))
-            for index in sorted(shards)
-        ]
-        try:
-            while True:
-                page = await pages.get()
-                if isinstance(page, WfeError):
-                    raise page
+        queries = {index: FeedQuery(-1, 0, wanted, workflow or "") for index in sorted(shards)}
+        for index, (epoch, number) in places.of.items():
+            queries[index] = FeedQuery(number, epoch, wanted, workflow or "")
+        polls = [self._poll(index, shards, query) for index, query in queries.items()]
+        async with aclosing(merged(polls, ahead=True)) as pages:
+            async for page in pages:
                 # A reader that is cut off within a page gets the page again.
                 before = places.text()
                 items = [
@@ -100,54 +97,22 @@ class Feeding:
                 ]
                 places.of[page.shard] = (page.epoch, page.cursor)
                 yield [*items, FeedItem(places.text(), missed=page.missed)]
-        finally:
-            for poll in polls:
-                poll.cancel()
-            await asyncio.gather(*polls, return_exceptions=True)
 
-    async def _poll(
-        self,
-        shard: int,
-        shards: frozenset[int],
-        place: tuple[int, int] | None,
-        types: list[str],
-        workflow: str,
-        pages: asyncio.Queue[FeedPage | WfeError],
-    ) -> None:
-        query = FeedQuery(-1, 0, types, workflow)
-        if place is not None:
-            query = FeedQuery(place[1], place[0], types, workflow)
+    async def _poll(self, shard: int, shards: frozenset[int], query: FeedQuery) -> AsyncGenerator[FeedPage, None]:
         deaf = False
         """The shard had no partition to ask it by: what it did before, or in between, is not known."""
         while True:
             try:
-                partition = a_partition_of(shard, shards, self._open().welcome)
-                if partition is None:
-                    if query.cursor >= 0 and not deaf:
-                        await pages.put(FeedPage(shard, query.epoch, query.cursor, [], missed=True))
-                    deaf = True
-                    await asyncio.sleep(RETRY_S)
-                    continue
-                page = _decode_page(await self._open().ask(Kind.FEED, query, partition=partition, forever=True))
-                if page.shard != shard:
-                    raise Unavailable("the partition has moved to another shard")
+                page = await ask_shard(self._open(), Kind.FEED, query, _decode_page, shard, shards)
+            except NoPartition:
+                if query.cursor >= 0 and not deaf:
+                    yield FeedPage(shard, query.epoch, query.cursor, [], missed=True)
+                deaf = True
+                await asyncio.sleep(RETRY_S)
+                continue
             except (Unavailable, Disconnected):
                 await asyncio.sleep(RETRY_S)
                 continue
-            except WfeError as error:
-                await pages.put(error)
-                return
             page.missed, deaf = page.missed or deaf, False
-            query = FeedQuery(page.cursor, page.epoch, types, workflow)
-            await pages.put(page)
-
-
-def a_partition_of(shard: int, shards: frozenset[int], welcome: Welcome) -> int | None:
-    """A shard is asked by any of its partitions, which may move. None: it has none at the moment.
-
-    RequestError: the server has other shards than ``shards`` by now.
-    """
-    owned = {each.index: each.partitions for each in welcome.shards}
-    if owned.keys() != shards:
-        raise RequestError("the server has other shards now: ask anew")
-    return owned[shard][0] if owned[shard] else None
+            query = structs.replace(query, cursor=page.cursor, epoch=page.epoch)
+            yield page

@@ -179,7 +179,7 @@ async def explain(gateway: NamedDependency[Gateway], run_id: FromPath[str]) -> E
 
 def tags_of(tags: list[str] | None) -> dict[str, str]:
     """``NAME=VALUE`` texts as a filter."""
-    found = {}
+    found: dict[str, str] = {}
     for text in tags or []:
         name, equals, value = text.partition("=")
         if not name or not equals:
