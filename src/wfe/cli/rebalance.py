@@ -58,4 +58,4 @@ def rebalance_command(
         ]
         nothing = "nothing to move: the load is as even as it gets" if not moves else "all of them are there already"
         print_table(("PARTITION", "FROM", "TO", "STATE", "STOOD STILL", "WHY NOT"), rows, nothing)
-    return EXIT_FAILED if any(move.state == "failed" for move in report.moves) else 0
+    return EXIT_FAILED if any(move.state in ("failed", "unserved") for move in report.moves) else 0

@@ -3,6 +3,8 @@
 A state machine: a client's request, frames of shards, ends of shards and time come in. A move: nothing is routed to the
 partition any more; its owner is told to YIELD and says HANDED once its store holds all of it and is closed; the new
 owner is written into the catalogue, in one commit, and told to ADOPT; when it says ADOPTED, frames are routed there.
+A shard that is silent or takes too long holds up nobody but its partition: before the commit that goes back to it,
+after it the move is over for whoever asked, and the partition is served once its owner answers or has been replaced.
 
 Invariants: the catalogue alone says who owns a partition, and it changes only after HANDED from the owner's present
 process, or not at all; so whatever dies in between, the owner's next process recovers the partition from its store and
@@ -21,7 +23,7 @@ import msgspec
 from wfe.coordinator.balance import plan, weights
 from wfe.coordinator.topology import Shard, Topology
 from wfe.errors import DataError, DataFull, ProtocolError, RebalanceError, Unavailable, WfeError
-from wfe.limits import MOVE_RESEND_MS, REBALANCE_OUTCOMES_MAX
+from wfe.limits import MOVE_PHASE_MS, MOVE_RESEND_MS, REBALANCE_OUTCOMES_MAX
 from wfe.observe import get_logger
 from wfe.wire.frames import Kind, header
 from wfe.wire.messages import ErrorReply
@@ -56,13 +58,14 @@ class _Job:
 
 class _Step:
     """The move under way. ``order``: what the shard ``asked`` is told again and again. ``epoch``: for whoever is to
-    adopt it, the new owner or, if that cannot be, the old one; ``to``: that one's shard."""
+    adopt it, the new owner or, if that cannot be, the old one; ``to``: that one's shard. ``phase_ms``: since when that
+    shard, or before that the old owner, is asked."""
 
-    __slots__ = ("asked", "begun_ms", "due_ms", "epoch", "move", "number", "order", "to")
+    __slots__ = ("asked", "begun_ms", "due_ms", "epoch", "move", "number", "order", "phase_ms", "to")
 
     def __init__(self, move: Move, epoch: int, now_ms: int) -> None:
         self.move, self.epoch, self.begun_ms = move, epoch, now_ms
-        self.number = self.due_ms = 0
+        self.number = self.due_ms = self.phase_ms = 0
         self.asked = b""
         self.order: list[bytes] = []
         self.to = move.target
@@ -86,6 +89,8 @@ class Rebalancing:
         self._blocked, self._moved, self._tell = blocked, moved, tell
         self._job: _Job | None = None
         self._step: _Step | None = None
+        self._strays: list[_Step] = []
+        """Moves that nobody waits for any more: what is left is that their partition's owner takes it."""
         self._numbers = 0
         self._outcomes: dict[str, RebalanceReport] = {}
         self.stopping = False
@@ -163,9 +168,11 @@ class Rebalancing:
         if self.stopping:
             raise Unavailable("the server is shutting down")
         shards = self._topology.shards
+        if move.partition in self._topology.held:
+            raise Unavailable(f"partition {move.partition} is on its way still, from an earlier move")
         for shard in (shards[move.source], shards[move.target]):
-            if not shard.serving:
-                raise Unavailable(f"shard {shard.index} does not serve")
+            if not shard.serving or shard.stalled(now_ms):
+                raise Unavailable(f"shard {shard.index} does not {'answer' if shard.serving else 'serve'}")
         # Before anybody stops serving: the catalogue may have no room for it.
         step = self._step = _Step(move, self._owners.next_epoch(), now_ms)
         move.state = "leaving"
@@ -174,7 +181,7 @@ class Rebalancing:
 
     def _order(self, step: _Step, shard: Shard, kind: Kind, now_ms: int) -> None:
         self._numbers += 1
-        step.number, step.asked = self._numbers, shard.identity
+        step.number, step.asked, step.phase_ms = self._numbers, shard.identity, now_ms
         partition = step.move.partition
         body = Adopt(step.number, partition, step.epoch) if kind is Kind.ADOPT else Yield(step.number, partition)
         step.order = [header(kind), _encode(body)]
@@ -187,13 +194,16 @@ class Rebalancing:
     def on_shard(self, shard: Shard, kind: int, body: bytes, now_ms: int) -> None:
         """HANDED or ADOPTED. Each may come late or again."""
         answer = _decode_handed(body) if kind == Kind.HANDED else _decode_adopted(body)
-        step = self._step
-        if step is None or step.number != answer.number or step.asked != shard.identity:
-            return
-        if kind == Kind.HANDED and step.move.state == "leaving":
-            self._hand_over(step, now_ms)
-        elif kind == Kind.ADOPTED and step.move.state == "arriving":
-            self._arrived(step, shard, now_ms)
+        for step in self._steps():
+            if step.number != answer.number or step.asked != shard.identity:
+                continue
+            if kind == Kind.HANDED and step is self._step and step.move.state == "leaving":
+                self._hand_over(step, now_ms)
+            elif kind == Kind.ADOPTED and (step is not self._step or step.move.state == "arriving"):
+                self._arrived(step, shard, now_ms)
+
+    def _steps(self) -> list[_Step]:
+        return self._strays if self._step is None else [self._step, *self._strays]
 
     def _hand_over(self, step: _Step, now_ms: int) -> None:
         """Nobody serves the partition and its store holds all of it: it gets its next owner."""
@@ -213,17 +223,30 @@ class Rebalancing:
             self._fail(move, error)
             self._next(now_ms)
             return
-        topology.pass_on(move.partition, step.to)
-        if step.to == move.source:
+        self._hand_to(step, target, now_ms)
+
+    def _hand_to(self, step: _Step, shard: Shard, now_ms: int) -> None:
+        """The catalogue says that this shard is the owner: it is told to take the partition."""
+        self._topology.pass_on(step.move.partition, step.to)
+        if step.to == step.move.source:
             self._tell(now_ms)  # else workers would see no change in the end, and never present again what they have
-        self._order(step, target, Kind.ADOPT, now_ms)
+        self._order(step, shard, Kind.ADOPT, now_ms)
 
     def _arrived(self, step: _Step, shard: Shard, now_ms: int) -> None:
         move = step.move
         self._topology.arrive(move.partition)
-        self._done(step, now_ms)
+        self._over(step, now_ms)
         self._moved(shard, move.partition, now_ms)
         self._next(now_ms)
+
+    def _over(self, step: _Step, now_ms: int) -> None:
+        """The partition's owner has it, or will begin with it."""
+        if step is self._step:
+            self._done(step, now_ms)
+        else:
+            self._strays.remove(step)
+            self._topology.settle(step.move.partition)
+            _log.info("a partition is on no way any more", partition=step.move.partition, shard=step.to)
 
     def _done(self, step: _Step, now_ms: int) -> None:
         move, self._step = step.move, None
@@ -243,29 +266,58 @@ class Rebalancing:
 
     def on_shard_gone(self, index: int, now_ms: int) -> None:
         """A shard's process has ended, and `Topology.ended` knows: its next one has what the catalogue says it owns."""
-        step = self._step
-        if step is None:
-            return
-        move = step.move
-        if move.state == "leaving" and index == move.source:
-            self._step = None
-            self._topology.settle(move.partition)
-            self._fail(move, RebalanceError(f"shard {index} ended while it wrote partition {move.partition} down"))
-        elif move.state == "arriving" and index == step.to:
-            self._done(step, now_ms)  # it is the owner: its next process begins with the partition
-        else:
-            return
+        for step in list(self._steps()):
+            if step is self._step and step.move.state == "leaving":
+                if index == step.move.source:
+                    self._step = None
+                    self._topology.settle(step.move.partition)
+                    why = f"shard {index} ended while it wrote partition {step.move.partition} down"
+                    self._fail(step.move, RebalanceError(why))
+            elif index == step.to:
+                self._over(step, now_ms)  # it is the owner: its next process begins with the partition
         self._next(now_ms)
 
     def on_tick(self, now_ms: int) -> None:
-        """Repeats what was not answered."""
-        if self._step is not None and now_ms >= self._step.due_ms:
-            self._say(self._step, now_ms)
+        """Repeats what was not answered, for as long as somebody waits for it or a partition depends on it."""
+        step = self._step
+        if step is not None and (why := self._hopeless(step, now_ms)):
+            self._give_up(step, why, now_ms)
+        for step in self._steps():
+            if now_ms >= step.due_ms:
+                self._say(step, now_ms)
+
+    def _hopeless(self, step: _Step, now_ms: int) -> str:
+        """Why nobody should wait for this move any longer, or nothing."""
+        index = step.move.source if step.move.state == "leaving" else step.to
+        if self._topology.shards[index].stalled(now_ms):
+            return f"shard {index} does not answer"
+        if now_ms - step.phase_ms >= MOVE_PHASE_MS:
+            return f"shard {index} is not done within {MOVE_PHASE_MS // 1_000} s"
+        return ""
+
+    def _give_up(self, step: _Step, why: str, now_ms: int) -> None:
+        """Before the new owner is written down the partition goes back; afterwards it is the new one's, whenever that
+        can serve it. Either way the next move can begin: the shards go on hearing what to do with this one."""
+        move, number = step.move, step.move.partition
+        self._step = None
+        self._strays.append(step)
+        if move.state == "leaving":
+            step.to = move.source
+            self._fail(move, Unavailable(f"{why}: partition {number} stays with it"))
+            self._hand_to(step, self._topology.shards[move.source], now_ms)
+        elif step.to == move.source:
+            self._fail(move, Unavailable(f"{why}: partition {number}, which could not be moved, goes back to it"))
+        else:
+            self._fail(move, Unavailable(f"{why}: partition {number} is its now, and is served once it does"))
+            move.state = "unserved"
+        move.held_ms = now_ms - step.begun_ms
+        self._next(now_ms)
 
     def stop(self, now_ms: int) -> None:
         """The server shuts down: each shard leaves with what the catalogue says it owns."""
         self.stopping = True
         step, self._step = self._step, None
+        self._strays.clear()
         if step is not None:
             self._fail(step.move, Unavailable("the server is shutting down"))
         self._next(now_ms)

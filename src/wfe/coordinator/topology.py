@@ -36,6 +36,10 @@ class Shard:
         self.ipc = self.tcp = ""
         self.stats: ShardStats | None = None
 
+    def stalled(self, now_ms: int) -> bool:
+        """Whether it serves, but has been silent for long: its disk is slow, or its process was stopped."""
+        return self.serving and now_ms - self.heard_ms > STALLED_MS
+
 
 class Topology:
     """All shards of a server. ``routes[partition]`` is the identity to send to, or None while it is not served."""
@@ -123,10 +127,9 @@ class Topology:
         ]
 
     def status(self, shard: Shard, restarts: int, now_ms: int) -> ShardStatus:
-        stalled = shard.serving and now_ms - shard.heard_ms > STALLED_MS
         return ShardStatus(
             shard.index,
-            "stalled" if stalled else shard.state,
+            "stalled" if shard.stalled(now_ms) else shard.state,
             shard.pid,
             shard.epoch,
             restarts,

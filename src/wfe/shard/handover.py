@@ -121,7 +121,7 @@ class Handovers:
 
     def after_commit(self, now_ms: int) -> None:
         """Everything that was decided is durable, and nothing of the next batch is decided yet."""
-        if self._wanted and not self._checkpoints.replaying:
+        if self._wanted and not self._checkpoints.replaying and not self._copying:
             wanted, self._wanted = self._wanted, []
             for number in wanted:
                 self._let_go(number)
@@ -157,9 +157,13 @@ class Handovers:
         self._retention.follow()
 
     def _may_close(self, number: int) -> bool:
+        return self._checkpoints.holds_all_of(number) and not self._task_logs.holds(number) and not self._copying
+
+    @property
+    def _copying(self) -> bool:
+        """Whether a backup uses the stores, if only an abandoned one: that finishes the file that it is at."""
         copier = self._core.disk.copier
-        written = self._checkpoints.holds_all_of(number) and not self._task_logs.holds(number)
-        return written and not (copier is not None and copier.busy)
+        return copier is not None and copier.busy
 
     def on_written(self, step: CloseStep, error: Exception | None) -> None:
         """Nothing of the partition is on its way into its store any more. Reads that were asked for come first."""
@@ -190,6 +194,8 @@ class Handovers:
     def _adopt(self, number: int, epoch: int) -> None:
         core = self._core
         if number in core.partitions:
+            if number in self._wanted:
+                self._wanted.remove(number)  # the coordinator has thought better of it
             self._say(Kind.ADOPTED, Adopted(self._numbers[number], number))
         if number in core.partitions or number in self._opening or number in core.leaving:
             return

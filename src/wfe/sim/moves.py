@@ -15,8 +15,11 @@ from wfe.wire.rebalance import Rebalance, RebalanceReport
 if TYPE_CHECKING:
     from wfe.sim.world import World
 
-PAUSES_US = (20_000, 200_000, 2_000_000)
-LOOK_US = 50_000
+PAUSES_US = (50_000, 200_000, 1_000_000)
+LOOK_US = 100_000
+STOP_SHARE = 0.1
+STOPS_US = (6_000_000, 20_000_000)
+"""A shard is stopped for so long just when partitions are to be moved: long enough to be taken for stalled."""
 
 
 class Mover:
@@ -43,6 +46,8 @@ class Mover:
             numbers = self._random.sample(range(self._world.partitions), count)
             wanted.moves = [(number, self._random.randrange(shards)) for number in numbers]
         self._look(wanted)
+        if self._random.random() < STOP_SHARE and (nodes := self._world.shards()):
+            self._random.choice(nodes).stop_for(self._random.choice(STOPS_US))
 
     def _look(self, wanted: Rebalance) -> None:
         """Begins the rebalance, or asks how it goes."""

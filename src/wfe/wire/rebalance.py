@@ -25,9 +25,10 @@ class Rebalance(Struct, array_like=True):
 
 
 class Move(Struct, array_like=True):
-    """One partition's way. ``state``: planned, leaving (the source writes all of it down), arriving, moved, failed.
+    """One partition's way. ``state``: planned, leaving (the source writes all of it down), arriving, moved, failed (it
+    is served where it was), unserved (the target owns it now, and will serve it once it answers again).
 
-    ``held_ms``: for how long nobody served it. ``error``: why it was not moved; it is served where it was.
+    ``held_ms``: for how long nobody served it. ``error``: why it was not moved, or is not served.
     """
 
     partition: int

@@ -16,7 +16,7 @@ from wfe.model.ids import mint_run_id
 from wfe.model.mail import ChildControl
 from wfe.ports import Op
 from wfe.wire import messages as m
-from wfe.wire.backups import Barrier
+from wfe.wire.backups import Barrier, Release
 from wfe.wire.frames import Kind, decode_header, header
 from wfe.wire.rebalance import Adopt, Yield
 from wfe.wire.task_logs import LogBatch, LogFrame, LogLine, LogPage, LogQuery
@@ -285,6 +285,45 @@ def test_a_backup_whose_copies_are_still_made_holds_the_store_open() -> None:
         turns(first)
     turns(first)
     assert [kind for kind, _ in first.moves] == [Kind.HANDED]
+
+
+def test_a_partition_that_is_to_stay_after_all_is_not_let_go() -> None:
+    first, _ = pair()
+    run_id = first.start("waiting").run_id
+    tell(first, Kind.YIELD, Yield(next(NUMBERS), MOVED))
+    adopt(first)
+    assert [kind for kind, _ in first.moves] == [Kind.ADOPTED]
+    assert first.get(run_id).status == "waiting"
+
+
+def test_a_partition_that_was_let_go_and_is_to_stay_after_all_comes_back() -> None:
+    first, _ = pair()
+    run_id = first.start("waiting").run_id
+    number = next(NUMBERS)
+    tell(first, Kind.YIELD, Yield(number, MOVED))
+    first.turn()
+    assert MOVED not in first.shard.core.partitions
+    last = next(NUMBERS)
+    for _ in range(3):
+        tell(first, Kind.ADOPT, Adopt(last, MOVED, 1_000))
+        turns(first)
+    assert first.moves[-1] == (Kind.ADOPTED, (last, MOVED))
+    assert first.get(run_id).status == "waiting"
+
+
+def test_while_an_abandoned_backup_still_copies_a_file_the_partition_is_not_let_go() -> None:
+    first, _ = pair()
+    run_id = first.start("waiting").run_id
+    tell(first, Kind.QUIESCE, Barrier(1))
+    turns(first)
+    tell(first, Kind.CUT, Barrier(1, "/b"))
+    turns(first)
+    tell(first, Kind.RELEASE, Release(1, abandon=True))
+    tell(first, Kind.YIELD, Yield(next(NUMBERS), MOVED))
+    turns(first)
+    assert first.copying is not None
+    adopt(first)
+    assert first.get(run_id).status == "waiting", "it never left, and is there at once when nobody waits any longer"
 
 
 @pytest.mark.parametrize("kind", [Kind.YIELD, Kind.ADOPT])
