@@ -235,6 +235,8 @@ PEERS_MAX: Final = 50_000
 PEER_IDLE_MS: Final = 600_000
 PEER_PROBE_MS: Final = 10_000
 """How often connected workers are looked for, and how recent a client must be to hear of shards that come and go."""
+PEER_CHANGES_MAX: Final = 16
+"""Answers to commands on definitions that are kept of each client, for those that come again."""
 DEPLOY_DEFINITIONS_MAX: Final = 1_000
 STUDIED_RUNS_MAX: Final = 1_000
 """Runs whose histories are read for the recorded times of a workflow's nodes."""

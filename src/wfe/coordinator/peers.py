@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 
-from wfe.limits import PEER_IDLE_MS, PEER_PROBE_MS, PEERS_MAX
+from wfe.limits import PEER_CHANGES_MAX, PEER_IDLE_MS, PEER_PROBE_MS, PEERS_MAX
 from wfe.wire.messages import Hello
 
 PRINCIPAL = "token"
@@ -16,12 +16,25 @@ PRINCIPAL = "token"
 
 
 class Peer:
-    """An identity that said hello. ``worker``: its worker id, "" for a client."""
+    """An identity that said hello. ``worker``: its worker id, "" for a client.
 
-    __slots__ = ("principal", "seen_ms", "worker")
+    ``changes``: how its last commands on definitions were answered, by the number of the request. Such a command says
+    what is to be so, and not after what: one that is sent again may arrive when somebody else has wished otherwise.
+    """
+
+    __slots__ = ("changes", "principal", "seen_ms", "worker")
 
     def __init__(self, principal: str, worker: str, seen_ms: int) -> None:
         self.principal, self.worker, self.seen_ms = principal, worker, seen_ms
+        self.changes: dict[int, list[bytes]] = {}
+
+    def changed(self, request: int, answer: list[bytes]) -> None:
+        """A command on definitions was answered for good."""
+        if not request:
+            return  # it has no number, so nobody can send it again
+        self.changes[request] = answer
+        if len(self.changes) > PEER_CHANGES_MAX:
+            del self.changes[next(iter(self.changes))]
 
 
 class Peers:
@@ -40,10 +53,12 @@ class Peers:
         if not hmac.compare_digest(hello.token.encode(), self._token):
             return False
         worker = (hello.peer or identity.hex()) if hello.role == "worker" else ""
-        if worker and (before := self._workers.get(worker)) not in (None, identity):
-            self._known.pop(before, None)
-        self._known.pop(identity, None)
-        self._known[identity] = Peer(PRINCIPAL, worker, now_ms)
+        if worker and (other := self._workers.get(worker)) not in (None, identity):
+            self._known.pop(other, None)
+        before = self._known.pop(identity, None)
+        peer = self._known[identity] = Peer(PRINCIPAL, worker, now_ms)
+        if before is not None:
+            peer.changes = before.changes
         if worker:
             self._workers[worker] = identity
         if len(self._known) > PEERS_MAX:

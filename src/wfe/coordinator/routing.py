@@ -17,15 +17,15 @@ from wfe.coordinator.peers import Peer, Peers
 from wfe.coordinator.replies import error_reply, reply
 from wfe.coordinator.topology import Topology
 from wfe.coordinator.versions import Versions
-from wfe.errors import Busy, ProtocolError, Unauthorized, Unavailable, WfeError
+from wfe.errors import Busy, DataError, DataFull, ProtocolError, Unauthorized, Unavailable, WfeError
 from wfe.limits import BUSY_RETRY_MS, NAME_CHARS_MAX, UNAVAILABLE_RETRY_MS
 from wfe.model.malformed import MALFORMED
 from wfe.ports import Clock
 from wfe.wire.alerts import AlertsState
 from wfe.wire.backups import Backup, BackupReport
-from wfe.wire.definitions import DefinitionCommand
+from wfe.wire.definitions import DefinitionChanged, DefinitionCommand
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header
-from wfe.wire.messages import DefinitionQuery, Deploy, Hello, ServerStatus, Welcome
+from wfe.wire.messages import DefinitionQuery, Deploy, DeployOutcome, Hello, ServerStatus, Welcome
 from wfe.wire.rebalance import Rebalance, RebalanceReport
 
 _ROUTED = frozenset(
@@ -106,6 +106,8 @@ class FrontDoor:
         if head.kind in _ROUTED:
             self._route(identity, peer, head, body)
             return None
+        if head.kind in (Kind.DEPLOY, Kind.DEFINE):
+            return self._once(peer, head, body, now_ms)
         return self._answer(identity, head, body, now_ms)
 
     def _route(self, identity: bytes, peer: Peer, head: Header, body: bytes) -> None:
@@ -150,6 +152,27 @@ class FrontDoor:
         welcome = self._welcome()
         return [encode_header(Header(PROTOCOL, int(Kind.WELCOME), request=head.request)), welcome[1]]
 
+    def _once(self, peer: Peer, head: Header, body: bytes, now_ms: int) -> list[bytes]:
+        """A command on definitions; one that came before is answered as it was then."""
+        known = peer.changes.get(head.request)
+        if known is not None:
+            return known
+        try:
+            answer = reply(head.request, self._change(head, body, now_ms))
+        except (Busy, Unavailable, DataError, DataFull):
+            raise  # nothing came of it, or nobody knows: it may be tried again
+        except WfeError as error:
+            self.refused += 1
+            answer = error_reply(head.request, error)
+        peer.changed(head.request, answer)
+        return answer
+
+    def _change(self, head: Header, body: bytes, now_ms: int) -> DeployOutcome | DefinitionChanged:
+        wall_ms = self._clock.wall_ms()
+        if head.kind == Kind.DEPLOY:
+            return self._deploys.deploy(_decoded(_deploy, body), wall_ms)
+        return self._versions.command(_decoded(_command, body), wall_ms, now_ms)
+
     def _answer(self, identity: bytes, head: Header, body: bytes, now_ms: int) -> list[bytes] | None:
         """Everything that the coordinator answers itself."""
         match head.kind:
@@ -157,13 +180,8 @@ class FrontDoor:
                 return reply(head.request, None)
             case Kind.STATUS:
                 return reply(head.request, self._status(now_ms))
-            case Kind.DEPLOY:
-                return reply(head.request, self._deploys.deploy(_decoded(_deploy, body), self._clock.wall_ms()))
             case Kind.DEFINITION:
                 return reply(head.request, self._deploys.find(_decoded(_query, body)))
-            case Kind.DEFINE:
-                changed = self._versions.command(_decoded(_command, body), self._clock.wall_ms(), now_ms)
-                return reply(head.request, changed)
             case Kind.BACKUP:
                 return reply(head.request, self._backup(_decoded(_backup, body), now_ms))
             case Kind.REBALANCE:

@@ -144,3 +144,35 @@ def test_commands_that_are_none_are_refused(world: World) -> None:
     assert ask(world, DefinitionCommand("deprecate", "flow", note="x" * 100_000)) == "invalid_input"
     world.send(CLIENT, Kind.DEFINE, b"\xff")
     assert world.error().code == "protocol"
+
+
+def test_a_command_that_comes_again_does_not_undo_what_was_wished_since(world: World) -> None:
+    def current() -> int:
+        [found] = [each for each in world.catalogue.list() if each.name == "flow" and each.current]
+        return found.version
+
+    first, second = (Deploy([msgspec.json.encode(constant("flow", number))]) for number in (3, 4))
+    world.send(CLIENT, Kind.DEPLOY, first, request=5)
+    told = world.answer()
+    world.send(OTHER, Kind.DEPLOY, second, request=5)
+    assert current() == 4
+    world.send(CLIENT, Kind.DEPLOY, first, request=5)
+    assert (current(), world.answer()) == (4, told)
+    use = DefinitionCommand("use", "flow", 1)
+    world.send(OTHER, Kind.DEFINE, use, request=6)
+    world.send(CLIENT, Kind.DEPLOY, first, request=6)
+    world.hello(OTHER)
+    world.send(OTHER, Kind.DEFINE, use, request=6)
+    assert current() == 3
+
+
+def test_a_refusal_stays_one_when_the_command_comes_again(world: World) -> None:
+    use = DefinitionCommand("use", "flow", 3)
+    world.send(CLIENT, Kind.DEFINE, use, request=5)
+    assert world.error().code == "unknown_workflow"
+    world.deploy(constant("flow", 3))
+    world.deploy(constant("flow", 4))
+    world.send(CLIENT, Kind.DEFINE, use, request=5)
+    assert world.error().code == "unknown_workflow"
+    world.send(CLIENT, Kind.DEFINE, use, request=6)
+    assert world.answer()[0].kind == Kind.REPLY
