@@ -9,7 +9,7 @@ from unittest import mock
 from msgspec import structs
 from planting import always, around, no_match, nothing
 
-from wfe.core import advance, decide, evolve, rounds
+from wfe.core import advance, evolve, rounds
 from wfe.model import event_kinds as kinds
 from wfe.model import state
 from wfe.model.event_rounds import RunRestored
@@ -217,7 +217,7 @@ def kind_patches() -> dict[str, Any]:
         "a cancelled node goes on": around(marking, "sweep", _firing_left),
         "or-joins do not wait": around(play, "_is_awaited", no_match),
         "a boundary event lets its node go on": around(marking, "_withdraw_firing", nothing),
-        "signals ignore their correlation": around(decide, "hand_over", _any_channel),
+        "signals ignore their correlation": around(signals, "hand_over", _any_channel),
         "boundary timers are not armed": around(boundaries, "_arm", nothing),
         "a map is left too soon": around(maps, "_leaves", _leaves_soon),
         "a map begins one item too many": _opened(CLOSE, Op.MAP, _one_more_at_once),

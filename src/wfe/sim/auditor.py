@@ -55,7 +55,8 @@ class Auditor:
         self._shapes: dict[str, Shape] = {}
         self.owners = Owners(self, self._may_be_gone)
         self._digests: dict[str, tuple[int, int]] = {}
-        self._asked: dict[str, tuple[str, bytes, str]] = {}
+        self._asked: dict[str, str | None] = {}
+        """Starts by the id that they have minted: the run that was there already, by key and input."""
         self._acknowledged: dict[str, None] = {}
         self.counts: dict[str, int] = {}
         self.executions = 0
@@ -248,7 +249,8 @@ class Auditor:
         return None
 
     def start_asked(self, run_id: str, workflow: str, data: Raw, key: str) -> None:
-        self._asked[run_id] = (workflow, bytes(data), key)
+        known = self.key_of(workflow, key) if key else None
+        self._asked[run_id] = known if known and bytes(self.runs[known].started.input) == bytes(data) else None
 
     def start_answered(self, minted: str, run_id: str, workflow: str, data: Raw, key: str, created: bool) -> None:
         """An accepted start: the run is durable, is of this workflow and input, and its key names it (1, 8)."""
@@ -275,10 +277,10 @@ class Auditor:
             if run_id is None or bytes(self.runs[run_id].started.input) == bytes(data):
                 raise Violation(f"key {key} of {workflow} conflicts with {run_id}, which has the same input")
         elif isinstance(error, DefinitionDeprecated) and workflow in self._world.catalogue.ever_deprecated:
-            # A repetition of one that began before that is no new run.
-            before = self._world.catalogue.began_before.get(workflow, frozenset())
-            if minted not in before or self._world.expiry.may_be_gone(minted):
-                return self.count("starts_of_deprecated")
+            bound = self._asked[minted]
+            if bound is not None and not self._world.expiry.may_be_gone(bound):
+                raise self.runs[bound].fail(f"is there, but its key {key} is refused ({error!r})")
+            return self.count("starts_of_deprecated")  # perhaps a repetition of one that began after all
         elif not isinstance(error, UnknownWorkflow):
             raise Violation(f"a start of {workflow} with {value!r} is refused: {error!r}")
         if minted in self.runs:

@@ -14,6 +14,7 @@ from msgspec import msgpack
 
 from wfe.core.canonical import decode, definition_hash
 from wfe.errors import DataError, DataFull, DefinitionInUse, InvalidInput, UnknownWorkflow, WfeError
+from wfe.sim.network import LATE_MAX_US
 from wfe.sim.node import Violation
 from wfe.wire.definitions import DefinitionChanged, DefinitionCommand
 from wfe.wire.frames import Kind
@@ -42,11 +43,10 @@ class CatalogueBook:
         self._open: Counter[str] = Counter()
         self._mingled: Counter[str] = Counter()
         self._facts: dict[str, tuple[int, dict[Fact, object]]] = {}
+        self._sure_us = 0
         self.deleted: set[str] = set()
         """Hashes of definitions that were deleted, and not deployed again since."""
         self.ever_deprecated: set[str] = set()
-        self.began_before: dict[str, frozenset[str]] = {}
-        """By workflow the runs that were there when a version of it was last to be deprecated."""
 
     def ask(self, workflow: str) -> int:
         """A command on this workflow is on its way: its number."""
@@ -68,7 +68,10 @@ class CatalogueBook:
         self._facts[workflow] = (number, {**(known if before == number - 1 else {}), **facts})
 
     def restarted(self, deployed: Iterable[bytes]) -> None:
-        """An engine starts, and deploys these."""
+        """An engine starts, and deploys these. What it was asked before it ended may come late, and it has forgotten
+        that it did that already."""
+        if self._asked:
+            self._sure_us = self._world.schedule.now_us + LATE_MAX_US
         for body in deployed:
             definition = decode(body)
             self.answered(definition.workflow, self.ask(definition.workflow), {})
@@ -77,6 +80,8 @@ class CatalogueBook:
 
     def known(self, workflow: str) -> dict[Fact, object]:
         """What is certain at this moment."""
+        if self._world.schedule.now_us < self._sure_us:
+            return {}
         number, facts = self._facts.get(workflow, (0, {}))
         return dict(facts) if number == self._asked[workflow] and not self._open[workflow] else {}
 
@@ -179,7 +184,6 @@ class Cataloguing:
         )
         if action == "deprecate":
             self._book.ever_deprecated.add(of.workflow)
-            self._book.began_before[of.workflow] = frozenset(self._client.world.auditor.runs)
         self._ask(wanted, of, self._book.ask(of.workflow))
 
     def _ask(self, wanted: DefinitionCommand, of: DefinitionFound, number: int) -> None:

@@ -17,7 +17,7 @@ from wfe.errors import Busy, Disconnected, InvalidInput, RunClosed, Unavailable,
 from wfe.model.ids import partition_of, partition_of_key
 from wfe.sim.catalogue import Cataloguing
 from wfe.sim.chance import SeededRandom
-from wfe.sim.interventions import Interventions
+from wfe.sim.interventions import LOOKED_AT, Interventions
 from wfe.sim.messages import HUGE, HUGE_SHARE, WRONG_INPUTS, is_refused, message
 from wfe.sim.node import Node, Violation
 from wfe.wire.frames import Kind
@@ -45,6 +45,8 @@ _decode_list = msgpack.Decoder(RunPage).decode
 MAYBE = (Disconnected, Busy, Unavailable)
 """Errors that say nothing about what happened."""
 KEYS = 12
+PATIENCE = 5
+"""How much longer somebody waits who is not answered."""
 ENOUGH = 0.95
 """Share of starts that are left when there are enough runs."""
 
@@ -136,14 +138,17 @@ class ClientNode(Node):
     def _act(self) -> None:
         if not self.busy:
             return
-        if self.session.welcome is not None and self.open < 20:
+        pause_us = self.world.swarm.pause_us
+        if self.session.welcome is None or self.open >= 20:
+            pause_us *= PATIENCE
+        else:
             name = self._random.choice(self.world.swarm.actions)
             action: Callable[[], None] = getattr(self, f"_{name}")
             action()
             self._interventions.act()
             self._cataloguing.act()
             self._arm()
-        self.after(int(self._random.expovariate(1 / self.world.swarm.pause_us)) + 1, f"act {self.name}", self._act)
+        self.after(int(self._random.expovariate(1 / pause_us)) + 1, f"act {self.name}", self._act)
 
     def go_on(self) -> None:
         """Act again, after a time of quiet."""
@@ -158,7 +163,7 @@ class ClientNode(Node):
     def _start(self) -> None:
         if self._enough():
             return
-        workflow = self._random.choice(self.world.program.names)
+        workflow = self._random.choice(self.world.program.started)
         runs = [
             StartRun("", Raw(encode(self._random.randint(1, 6))), watch=True)
             for _ in range(self._random.choice((1, 1, 1, 2, 5, 20)))
@@ -168,7 +173,7 @@ class ClientNode(Node):
     def _start_key(self) -> None:
         if self._enough():
             return
-        workflow = self._random.choice(self.world.program.names)
+        workflow = self._random.choice(self.world.program.started)
         runs = [
             StartRun(
                 "",
@@ -182,7 +187,7 @@ class ClientNode(Node):
 
     def _start_badly(self) -> None:
         value = HUGE if self._random.random() < HUGE_SHARE else self._random.choice(WRONG_INPUTS)
-        self._submit(self._random.choice(self.world.program.names), [StartRun("", Raw(encode(value)))])
+        self._submit(self._random.choice(self.world.program.started), [StartRun("", Raw(encode(value)))])
 
     def _submit(self, workflow: str, runs: list[StartRun]) -> None:
         auditor = self.world.auditor
@@ -244,8 +249,17 @@ class ClientNode(Node):
         self.world.expiry.named.add(run_id)
         return run_id
 
+    def _waiting_run(self) -> str:
+        """One that waits for a signal, if chance finds one; else any."""
+        runs = self.world.auditor.runs
+        for run_id in self._random.choices(self.runs[-200:], k=LOOKED_AT) if self.runs else ():
+            if runs[run_id].awaited:
+                self.world.expiry.named.add(run_id)
+                return run_id
+        return self._some_run()
+
     def _signal(self) -> None:
-        if not (run_id := self._some_run()):
+        if not (run_id := self._waiting_run()):
             return
         if self._events and self._random.random() < 0.2:
             self.signal(*self._random.choice(self._events[-20:]))
@@ -316,7 +330,7 @@ class ClientNode(Node):
         self._request(Kind.GET, GetRun(run_id), then, partition_of(run_id))
 
     def _find(self) -> None:
-        workflow, key = self._random.choice(self.world.program.names), f"key-{self._random.randint(1, KEYS)}"
+        workflow, key = self._random.choice(self.world.program.started), f"key-{self._random.randint(1, KEYS)}"
         bound = self.world.auditor.key_of(workflow, key)
         self.world.expiry.named.add(bound)
 

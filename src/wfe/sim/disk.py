@@ -21,8 +21,8 @@ from wfe.ports import Op, Random, Snapshot
 from wfe.sim.copies import SimSnapshot
 from wfe.sim.files import ROW_OVERHEAD_BYTES, LogFile, StoreFile, row_bytes
 
-Fault: TypeAlias = Literal["no_space", "error_before", "error_after", "crash_before", "crash_after"]
-"""What a write may meet: a full disk; an I/O error, or the end of the process, before or after the effect."""
+Fault: TypeAlias = Literal["no_space", "no_space_after", "error_before", "error_after", "crash_before", "crash_after"]
+"""What a write may meet: a full disk, an I/O error, or the end of the process, before or after the effect."""
 
 TRIM_RECORDS: Final = 8
 """Records that one append deletes, as in the LMDB adapter."""
@@ -63,9 +63,9 @@ class SimDisk:
         """Opens a log; an unknown name is a new one."""
         return SimLog(self, name, self._logs.setdefault(name, LogFile()))
 
-    def store(self, name: str) -> SimStore:
-        """Opens a store; an unknown name is a new one."""
-        return SimStore(self, name, self._stores.setdefault(name, StoreFile()))
+    def store(self, name: str, *, independent: bool = False) -> SimStore:
+        """Opens a store; an unknown name is a new one. ``independent``: its commits do not build on each other."""
+        return SimStore(self, name, self._stores.setdefault(name, StoreFile()), independent=independent)
 
     def names(self) -> frozenset[str]:
         """Logs and stores that were ever opened."""
@@ -172,6 +172,8 @@ class SimDisk:
             raise SimCrashed(f"crashed after a write to {name}")
         if fault == "error_after":
             raise DataError(f"cannot write to {name}: Input/output error (simulated)")
+        if fault == "no_space_after":
+            raise DataFull(f"cannot write to {name}: no space left on its disk (simulated)")
 
     def _next_fault(self, name: str) -> Fault | None:
         if planned := self._planned.get(name):
@@ -194,9 +196,11 @@ class SimDisk:
 
 
 class Handle:
-    """What open logs and stores share: they die in a crash, and refuse to write after an error."""
+    """What open logs and stores share: they die in a crash, and refuse to write after an error (``independent``: of
+    which a full disk is none)."""
 
-    def __init__(self, disk: SimDisk, name: str) -> None:
+    def __init__(self, disk: SimDisk, name: str, *, independent: bool = False) -> None:
+        self._independent = independent
         self._disk = disk
         self._name = name
         self._generation = disk.generation(name)
@@ -221,7 +225,11 @@ class Handle:
         if self._failed:
             raise DataError(f"an earlier write to {self._name} failed; this process must stop and recover from disk")
         self._failed = True
-        self._disk.write(self._name, grows_bytes, effect)
+        try:
+            self._disk.write(self._name, grows_bytes, effect)
+        except DataFull:
+            self._failed = not self._independent
+            raise
         self._failed = False
 
 
@@ -300,8 +308,8 @@ class SimLog(Handle):
 class SimStore(Handle):
     """The `Store` port on a `SimDisk`."""
 
-    def __init__(self, disk: SimDisk, name: str, file: StoreFile) -> None:
-        super().__init__(disk, name)
+    def __init__(self, disk: SimDisk, name: str, file: StoreFile, *, independent: bool = False) -> None:
+        super().__init__(disk, name, independent=independent)
         self._file = file
 
     def get(self, table: int, key: bytes) -> bytes | None:

@@ -56,7 +56,7 @@ class EngineNode(Node):
     def _boot(self) -> None:
         world = self.world
         random = SeededRandom(world.chance("engine").getrandbits(64))
-        self._files = world.disk.store("catalogue")
+        self._files = world.disk.store("catalogue", independent=True)
         self.catalogue = Catalogue(self._files, partitions=self.options.partitions, server_id="simulated")
         logs = [i for i in range(64) if log_name(i) in world.disk.names()]
         try:

@@ -1,6 +1,7 @@
 """Faults: what happens to processes, disks, connections and clocks, and when.
 
-Each fault is one step. How often and which is the swarm's choice; after `cease` the world is calm.
+Each fault is one step. How often and which is the swarm's choice; after `cease` the world is calm. Faults come in
+bursts: so they meet each other, and in between there is time for runs to get anywhere.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 HOUR_MS = 3_600_000
 BACK_MAX_MS = 200_000
+BURST, BURST_US = 0.4, 20_000
+"""How often the next fault follows soon, and how soon."""
 CRASHES: tuple[Fault, ...] = ("crash_before", "crash_after")
 ERRORS: tuple[Fault, ...] = ("error_before", "error_after", "no_space")
 
@@ -47,7 +50,8 @@ class Faults:
         world.behaviour.hurry = True
 
     def _later(self) -> None:
-        delay_us = int(self._random.expovariate(1 / self._world.swarm.mean_fault_us)) + 1
+        mean_us = BURST_US if self._random.random() < BURST else self._world.swarm.mean_fault_us
+        delay_us = int(self._random.expovariate(1 / mean_us)) + 1
         self._world.schedule.after(delay_us, self._happen)
 
     def _happen(self) -> None:
@@ -86,11 +90,11 @@ class Faults:
 
     def _worker_stop(self) -> None:
         if workers := self._world.workers():
-            self._random.choice(workers).stop_for(self._random.choice((1, 5, 12, 30)) * 1_000_000)
+            self._random.choice(workers).stop_for(self._random.choice((200, 1_000, 5_000, 12_000, 30_000)) * 1_000)
 
     def _shard_stop(self) -> None:
         if shards := self._world.shards():
-            self._random.choice(shards).stop_for(self._random.choice((1, 5, 12)) * 1_000_000)
+            self._random.choice(shards).stop_for(self._random.choice((200, 1_000, 5_000, 12_000)) * 1_000)
 
     # ---- disks ------------------------------------------------------------------------------------------------------
 

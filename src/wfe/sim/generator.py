@@ -8,7 +8,7 @@ kind of node is made is in the table of `kinds`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 from typing import Any
 
@@ -33,6 +33,7 @@ from wfe.model.definition import (
 from wfe.sim.kinds import KINDS
 from wfe.sim.kinds_control import OWN_LOCKS
 from wfe.sim.kinds_outside import SIGNALS
+from wfe.sim.pools import ASKING
 
 PLAIN_TASKS = ("echo", "echo", "flaky", "boom")
 CONDITIONS = ("n > 3", "n < 5", "n == 4")
@@ -40,6 +41,10 @@ VALUED = (
     Task, Set, Map, WaitSignal, Catch, SubWorkflow, State, Decision, Transform, Race, Approval, Http, Custom,
 )  # fmt: skip
 NAMED = (Task, Set, State, Decision, Transform, Http, Custom)
+FOCUSED_WEIGHT_MAX = 3
+"""So that of a few kinds each is met often."""
+ALIKE = 0.2
+"""Blocks of which all nodes are of one kind: they want the same."""
 CALLS_MAX = 2
 """Sub-workflows per definition, and none in maps of maps: they multiply."""
 Names = tuple[tuple[str, bool], ...]
@@ -48,7 +53,9 @@ Names = tuple[tuple[str, bool], ...]
 
 class Generator:
     """``tasks``: names to choose from. ``children``: workflows that sub-workflows may name. ``endless``: signals may be
-    awaited without a time limit. ``outside``: with locks that all runs share, HTTP calls and tasks of plugins."""
+    awaited without a time limit. ``outside``: with locks that all runs share, HTTP calls and tasks of plugins.
+    ``only``: kinds to choose from, beside tasks; empty: all. ``asking``: how many tasks ask for labels or resources.
+    """
 
     def __init__(
         self,
@@ -59,8 +66,16 @@ class Generator:
         ends: bool = True,
         endless: bool = False,
         outside: bool = False,
+        only: Collection[type[Node]] = (),
+        asking: float = ASKING,
     ) -> None:
         self.random = random
+        self.asking = asking
+        self._weights = {
+            made: min(made.weight, FOCUSED_WEIGHT_MAX) if only else made.weight
+            for kind, made in KINDS.items()
+            if not only or kind in only or kind is Task
+        }
         self.outside: bool = outside
         self.tasks, self.children, self.ends, self.endless = tuple(tasks), tuple(children), ends, endless
         self._numbers = itertools.count(1)
@@ -123,10 +138,13 @@ class Generator:
             self.states = ()
         self.counted = counted or self.counted
         found: list[Node] = []
+        alike = self.random.random() < ALIKE
+        kind = None
         for _ in range(self.random.randint(least, most)):
             self.ordered = ordered
-            kinds = [kind for kind in KINDS.values() if kind.where(self, depth)]
-            kind = self.random.choices(kinds, [kind.weight for kind in kinds])[0]
+            if kind is None or not alike or not kind.where(self, depth):
+                kinds = [kind for kind in self._weights if kind.where(self, depth)]
+                kind = self.random.choices(kinds, [self._weights[kind] for kind in kinds])[0]
             node = kind.make(self, depth, names)
             found.append(node)
             if chained and isinstance(node, NAMED) and node.if_ is None:

@@ -87,7 +87,7 @@ def task(at: Generator, depth: int, names: Names) -> Node:
         timeout_ms=random.choice((None, None, None, 1_000)),
         redeliver=random.random() < 0.8,
         if_=at.condition() if random.random() < 0.1 else None,
-        **(asked(random) if at.outside else {}),
+        **(asked(random, at.asking) if at.outside else {}),
     )
 
 

@@ -33,13 +33,13 @@ _ASKED: tuple[dict[str, Any], ...] = (
     {"resources": {"gpu": 0.5, "tape": 1}},
     {"labels": ("gpu",), "resources": {"tape": 0.5}},
 )
-_SHARE = 0.15
-"""Of tasks that ask for something."""
+ASKING = 0.15
+"""Of tasks, how many ask for something."""
 
 
-def asked(random: Random) -> dict[str, Any]:
+def asked(random: Random, share: float) -> dict[str, Any]:
     """Fields of a task's node."""
-    return random.choice(_ASKED) if random.random() < _SHARE else {}
+    return random.choice(_ASKED) if random.random() < share else {}
 
 
 def equipment(random: Random) -> tuple[list[str], list[str]]:

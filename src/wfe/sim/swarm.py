@@ -1,6 +1,7 @@
 """Swarm testing: each seed switches on a random part of the faults, and sets how hard they hit.
 
-A world with all faults at once finds less than many worlds with a few each: faults hide each other.
+A world with all faults at once finds less than many worlds with a few each: faults hide each other. The same holds for
+kinds of nodes: half of all worlds are *focused*, with programs of a few kinds, so that those often meet each other.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from random import Random
 from typing import Any
 
 from wfe.limits import RETENTION_MS_MIN
+from wfe.model.definition import Assign, BreakIf, Compensate, CompensateWith, Loop, Node, State
+from wfe.sim.kinds import KINDS
 from wfe.sim.network import Weather
-from wfe.sim.tasks import TASKS
+from wfe.sim.pools import ASKING
+from wfe.sim.tasks import LARGE, TASKS
 
 FAULTS = (
     "shard_crash",
@@ -47,6 +51,14 @@ ACTIONS = (
     "deploy",
 )
 WEIGHTS = {"start": 6, "start_key": 2, "signal": 3, "get": 2, "resume": 2}
+FOCUSED = 0.5
+"""Of worlds."""
+TOGETHER: dict[type[Node], type[Node]] = {
+    Assign: State, State: Assign, BreakIf: Loop, Compensate: CompensateWith,
+}  # fmt: skip
+"""Kinds that mean nothing, or little, without another one."""
+LARGE_SHARE = 0.2
+"""Worlds in which tasks give values that are kept by reference: they are slower than others."""
 
 
 @dataclass(slots=True)
@@ -78,6 +90,13 @@ class Swarm:
     """Somebody moves partitions between shards, again and again."""
     talks: bool = False
     """Tasks say something."""
+    kinds: tuple[type[Node], ...] = ()
+    """What programs are made of, tasks aside. Empty: of everything."""
+    asking: float = ASKING
+    """Of tasks, how many ask for labels or resources."""
+    graphs: bool = True
+    functions: bool = True
+    """What clients start: graphs, durable functions."""
 
     def described(self) -> dict[str, Any]:
         """For reports."""
@@ -86,6 +105,7 @@ class Swarm:
             "duplicate": round(self.weather.duplicate, 3), "backups": self.backups,
             "workers": self.local_workers + self.remote_workers, "clients": self.clients,
             "moves": self.moves, "expiry": self.expiry, "budget": self.shard_settings.get("disk_budget_bytes", 0),
+            "kinds": [kind.__name__ for kind in self.kinds],
         }  # fmt: skip
 
 
@@ -110,7 +130,7 @@ def choose(random: Random) -> Swarm:
     local = random.choice((0, 1, 1, 2))
     made = Swarm(
         faults=faults,
-        mean_fault_us=random.choice((30_000, 200_000, 1_000_000, 5_000_000)),
+        mean_fault_us=random.choice((200_000, 500_000, 1_000_000, 4_000_000)),
         actions=actions,
         pause_us=random.choice((5_000, 20_000, 100_000)),
         weather=weather,
@@ -135,4 +155,19 @@ def choose(random: Random) -> Swarm:
         made.shard_settings |= {"retention_ms": random.choice((0, RETENTION_MS_MIN))}
     if random.random() < 0.15:
         made.shard_settings |= {"disk_budget_bytes": random.choice((1, 50_000, 300_000))}
+    if random.random() < LARGE_SHARE:
+        made.tasks = (*made.tasks, LARGE)
+    if random.random() < FOCUSED:
+        _focus(made, random)
     return made
+
+
+def _focus(swarm: Swarm, random: Random) -> None:
+    """A few kinds of nodes and of tasks only; graphs or functions only, perhaps."""
+    drawn = random.sample(list(KINDS), random.randint(2, 5))
+    drawn += [TOGETHER[kind] for kind in drawn if kind in TOGETHER]
+    swarm.kinds = tuple(dict.fromkeys(drawn))
+    others = swarm.tasks[1:]
+    swarm.tasks = ("echo", *random.sample(others, min(len(others), random.randint(0, 2))))
+    swarm.asking = random.choice((0.0, ASKING, 0.7))
+    swarm.graphs, swarm.functions = random.choice(((True, True), (True, False), (True, False), (False, True)))

@@ -17,10 +17,15 @@ HTTP, CUSTOM = "wfe.http", "plugin"
 """What the engine's own worker does, and what a plugin contributes."""
 
 
+def padded(x: Any) -> list[Any]:
+    """A value of its own for each argument: its name is that of its content."""
+    return [x, f"{PAD}{x}"]
+
+
 def given(task: str, x: Any) -> Any:
     """What an attempt gives back when it succeeds."""
     if task == LARGE:
-        return [x, PAD]
+        return padded(x)
     return {"odd": [x, None, 1.5], HTTP: {"status": 200, "headers": {}, "body": x}}.get(task, x)
 
 

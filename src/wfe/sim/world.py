@@ -37,7 +37,6 @@ from wfe.sim.pools import ALL_LABELS, ALL_RESOURCES, equipment
 from wfe.sim.schedule import Schedule
 from wfe.sim.shards import ShardNode
 from wfe.sim.swarm import choose
-from wfe.sim.tasks import LARGE
 from wfe.sim.trace import Trace
 from wfe.sim.workers import Behaviour, WorkerNode
 
@@ -57,8 +56,6 @@ INTERVENTIONS = (0.0, 0.3, 1.0)
 """Of what clients do, how much is to retry, skip or fork."""
 CATALOGUED = (0.0, 0.0, 0.3)
 """Of what clients do, how much is about versions of workflows."""
-LARGE_SHARE = 0.2
-"""Worlds in which tasks give values that are kept by reference: they are slower than others."""
 HELPED = 5
 """Signals that one run gets at a time."""
 DRIFTS = (0.0, 0.0, 0.0005, -0.0005, 0.01, -0.01)
@@ -68,21 +65,25 @@ DRIFTS = (0.0, 0.0, 0.0005, -0.0005, 0.01, -0.01)
 class Programs:
     """The definitions of this world: a few that name each other downwards, and new versions of them."""
 
-    def __init__(self, random: Random, swarm: Swarm, chance: Random) -> None:
-        self._random, self._tasks = random, swarm.tasks
-        if chance.random() < LARGE_SHARE:
-            self._tasks = (*swarm.tasks, LARGE)
+    def __init__(self, random: Random, swarm: Swarm) -> None:
+        self._random, self._swarm = random, swarm
         self._kept_ms = KEPT_MS if swarm.expiry else (None,)
         self.names = [f"program{number}" for number in range(random.randint(1, 3))]
         self._first = [canonical(self._make(name)) for name in self.names]
         self._graphs = tuple(self.names)
         self.names.append(NAME)
         self._first.append(canonical(definition()))
+        self.started = (*self._graphs * swarm.graphs, *(NAME,) * swarm.functions)
+        """What clients start."""
 
     def _make(self, name: str) -> Definition:
         below = self.names[: self.names.index(name)]
-        depth = self._random.choice((0, 1, 2, 2, 3))
-        made = Generator(self._random, tasks=self._tasks, children=below, endless=True, outside=True)
+        swarm = self._swarm
+        depth = self._random.choice((1, 2, 2, 3) if swarm.kinds else (0, 1, 2, 2, 3))
+        made = Generator(
+            self._random, tasks=swarm.tasks, children=below, endless=True, outside=True,
+            only=swarm.kinds, asking=swarm.asking,
+        )  # fmt: skip
         return replace(made.definition(name, depth), retention_ms=self._random.choice(self._kept_ms))
 
     def first_definitions(self) -> list[bytes]:
@@ -113,7 +114,7 @@ class World:
         self.network.late_address = self.front_address
         self.disk = SimDisk(SeededRandom(self.chance("disk").getrandbits(64))) if restored is None else restored.disk
         self.disk_max_us = self.disk_worst_us = 2_000
-        self.program = Programs(self.chance("programs"), self.swarm, self.chance("large values"))
+        self.program = Programs(self.chance("programs"), self.swarm)
         self.catalogue = CatalogueBook(self)
         if restored is not None:
             self.catalogue.ever_deprecated.update(self.program.names)
