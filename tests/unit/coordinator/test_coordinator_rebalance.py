@@ -6,78 +6,16 @@ from typing import Any
 
 import pytest
 
-from support.coordinator_world import CLIENT, World, decode, encode
+from support.coordinator_moves import Moving
+from support.coordinator_world import CLIENT, decode, encode
 from wfe.cli.operations import UNEVEN_PERCENT
 from wfe.coordinator.balance import plan, weights
 from wfe.errors import DataError, DataFull
-from wfe.limits import MOVE_PHASE_MS, MOVE_RESEND_MS, STALLED_MS
+from wfe.limits import MOVE_RESEND_MS
 from wfe.wire.backups import Backup
-from wfe.wire.frames import Kind, decode_header, header
+from wfe.wire.frames import Kind, header
 from wfe.wire.messages import ErrorReply, Mail, ShardStats, Welcome
-from wfe.wire.rebalance import Adopt, Adopted, Handed, Move, PartitionLoad, Rebalance, RebalanceReport, Yield
-
-BODIES = {Kind.YIELD: Yield, Kind.ADOPT: Adopt}
-
-
-class Moving(World):
-    """Two shards that serve (0 has partitions 0 and 2, 1 the others), and a client that asks for moves."""
-
-    def __init__(self, partitions: int = 4) -> None:
-        super().__init__(shards=2, partitions=partitions)
-        self.serving()
-        self.hello()
-
-    def ask(self, *moves: tuple[int, int], id: str = "a", dry_run: bool = False) -> RebalanceReport:
-        self.send(CLIENT, Kind.REBALANCE, Rebalance(id, list(moves), dry_run))
-        head, body = self.answer()
-        assert head.kind == Kind.REPLY, decode(body, ErrorReply)
-        found: RebalanceReport = decode(body, RebalanceReport)
-        return found
-
-    def refusal(self, *moves: tuple[int, int], id: str = "b") -> ErrorReply:
-        self.send(CLIENT, Kind.REBALANCE, Rebalance(id, list(moves)))
-        return self.error()
-
-    def orders(self) -> list[tuple[int, Any]]:
-        """(shard, YIELD or ADOPT) since the last look."""
-        found = []
-        for peer, parts in self.effects.back:
-            kind = Kind(decode_header(parts[0]).kind)
-            if kind in BODIES:
-                found.append((int(peer.split(b"-")[1]), decode(parts[1], BODIES[kind])))
-        self.effects.back.clear()
-        return found
-
-    def handed(self, shard: int, number: int, partition: int) -> None:
-        self.from_shard(shard, [header(Kind.HANDED), encode(Handed(number, partition))])
-
-    def adopted(self, shard: int, number: int, partition: int) -> None:
-        self.from_shard(shard, [header(Kind.ADOPTED), encode(Adopted(number, partition))])
-
-    def states(self, id: str = "a") -> list[str]:
-        return [move.state for move in self.ask(id=id).moves]
-
-    def owner(self, partition: int) -> int:
-        return self.catalogue.owners()[partition]
-
-    def end(self, index: int, code: int = -9) -> None:
-        self.actor.on_child_exit(f"shard-{index}", code, self.now_ms)
-
-    def pass_time(self, ms: int, heard: tuple[int, ...] = ()) -> None:
-        """``heard``: shards that say something at the end of it."""
-        self.now_ms += ms
-        for index in heard:
-            self.from_shard(index, [header(Kind.SHARD_STATS), encode(ShardStats(index, 1, self.now_ms))])
-        self.actor.on_tick(self.now_ms)
-
-    def silence(self, index: int) -> None:
-        """A shard says nothing for so long that it is taken for stalled; the others do."""
-        for _ in range(STALLED_MS // 1_000 + 1):
-            self.effects.back.clear()
-            self.pass_time(1_000, heard=tuple({0, 1} - {index}))
-
-    def is_routed(self, partition: int) -> bytes | None:
-        return self.actor.topology.routes[partition]
+from wfe.wire.rebalance import Move, PartitionLoad, Yield
 
 
 def test_a_partition_gets_its_next_owner_between_the_words_of_the_former_and_the_next() -> None:
@@ -277,90 +215,6 @@ def test_shards_that_do_not_serve_take_part_in_no_move() -> None:
     assert (report.phase, report.moves[0].state) == ("done", "failed")
     assert "shard 1 does not serve" in (report.moves[0].error or ErrorReply("", "")).message
     assert world.is_routed(0) == world.identity(0)
-
-
-def test_a_partition_of_a_shard_that_does_not_answer_stays_with_it_and_others_move_on() -> None:
-    world = Moving()
-    world.ask((0, 1), (2, 1), (1, 0))
-    world.orders()
-    world.silence(0)
-    assert [(move.state, move.error and move.error.code) for move in world.ask().moves] == [
-        ("failed", "unavailable")
-    ] * 3, "nobody can move anything from or to it"
-    assert world.ask().phase == "done"
-    assert "shard 0 does not answer" in (world.ask().moves[0].error or ErrorReply("", "")).message
-    [(shard, adopt)] = world.orders()
-    assert (shard, adopt.number, adopt.partition, world.owner(0), world.is_routed(0)) == (0, 2, 0, 0, None)
-    world.handed(0, 1, 0)
-    world.handed(0, 2, 0)
-    assert world.owner(0) == 0, "what it did in the end comes too late"
-    assert "on its way still" in (world.ask((0, 1), id="b").moves[0].error or ErrorReply("", "")).message
-    world.adopted(0, 2, 0)
-    assert world.is_routed(0) == world.identity(0)
-    assert world.ask((0, 1), id="c").phase == "moving"
-
-
-def test_a_partition_that_is_not_written_down_in_time_stays_where_it_was() -> None:
-    world = Moving()
-    world.ask((0, 1), (3, 0))
-    for _ in range(MOVE_PHASE_MS // 1_000):
-        assert world.states() == ["leaving", "planned"]
-        world.pass_time(1_000, heard=(0, 1))
-    assert world.states() == ["failed", "leaving"]
-    orders = world.orders()
-    assert [type(order) for _, order in orders[-2:]] == [Adopt, Yield]
-    world.adopted(0, orders[-2][1].number, 0)
-    assert (world.is_routed(0), world.states()) == (world.identity(0), ["failed", "leaving"])
-
-
-def test_a_partition_whose_next_owner_does_not_answer_is_its_nevertheless_and_nobody_waits_for_that() -> None:
-    world = Moving()
-    world.ask((0, 1), (2, 1))
-    world.handed(0, 1, 0)
-    world.orders()
-    world.silence(1)
-    report = world.ask()
-    assert (report.phase, [move.state for move in report.moves]) == ("done", ["unserved", "failed"])
-    assert "partition 0 is its now" in (report.moves[0].error or ErrorReply("", "")).message
-    assert (world.owner(0), world.is_routed(0)) == (1, None)
-    world.send(CLIENT, Kind.BACKUP, Backup("x", "/backups/1"))
-    assert world.error().code == "backup"
-    world.orders()
-    world.pass_time(MOVE_RESEND_MS)
-    [(shard, adopt)] = world.orders()
-    assert (shard, adopt.number, adopt.partition) == (1, 2, 0), "it hears of it until it answers"
-    world.adopted(1, 2, 0)
-    assert world.is_routed(0) == world.identity(1)
-    world.pass_time(MOVE_RESEND_MS)
-    assert world.orders() == []
-
-
-@pytest.mark.parametrize(("late", "owner"), [("leaving", 0), ("arriving", 1)])
-def test_a_shard_that_was_replaced_because_it_did_not_answer_begins_with_what_it_owns(late: str, owner: int) -> None:
-    world = Moving()
-    world.ask((0, 1))
-    if late == "arriving":
-        world.handed(0, 1, 0)
-    world.silence(owner)
-    world.end(owner)
-    options = world.last_options(f"shard-{owner}")
-    assert 0 in options.partitions
-    world.shard_hello(options)
-    assert world.is_routed(0) == world.identity(owner)
-    world.orders()
-    world.pass_time(MOVE_RESEND_MS)
-    assert world.orders() == []
-
-
-def test_a_partition_that_could_not_be_moved_and_is_not_taken_back_either_holds_up_nobody() -> None:
-    world = Moving()
-    world.ask((0, 1))
-    world.end(1)
-    world.handed(0, 1, 0)
-    world.silence(0)
-    report = world.ask()
-    assert (report.phase, report.moves[0].state) == ("done", "failed")
-    assert "goes back to it" in (report.moves[0].error or ErrorReply("", "")).message
 
 
 def test_a_server_that_stops_begins_no_further_move() -> None:
