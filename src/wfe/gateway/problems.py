@@ -39,11 +39,13 @@ from wfe.errors import (
 from wfe.gateway.documents import FieldProblem, Problem
 from wfe.gateway.signatures import BadSignature
 from wfe.gateway.wording import plain_words
+from wfe.limits import HOOK_BODY_BYTES_MAX, HTTP_BODY_BYTES_MAX
 from wfe.model.malformed import MALFORMED
 from wfe.observe import get_logger
 
 MEDIA_TYPE = "application/problem+json"
 AWAY_RETRY_S = 1.0
+TOO_LARGE = f"a body has at most {HTTP_BODY_BYTES_MAX} bytes, that of a webhook {HOOK_BODY_BYTES_MAX}"
 _log = get_logger("gateway")
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (UnknownRun, 404),
@@ -168,7 +170,7 @@ def _of_framework(error: HTTPException, types: Mapping[str, Any]) -> Problem:
     code = {401: "unauthorized", 403: "forbidden", 404: "no_such_page", 405: "method", 413: "payload_too_large"}
     extra = error.extra if isinstance(error.extra, list) else []
     errors = [_of_extra(item, types) for item in extra if isinstance(item, dict)]
-    detail = "; ".join(each.detail for each in errors) or error.detail
+    detail = "; ".join(each.detail for each in errors) or (TOO_LARGE if status == 413 else error.detail)
     return _problem(status, detail, code.get(status, "bad_request"), errors)
 
 

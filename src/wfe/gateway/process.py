@@ -1,7 +1,8 @@
 """The gateway as a process: the application on a listening socket, until it is told to stop.
 
 The socket is bound before anything else, so that a port that is taken is said at once. uvicorn runs on our loop and
-leaves signals to us: the first SIGTERM or SIGINT lets answers end (streams are cut), a second one ends at once.
+leaves signals to us: the first SIGTERM or SIGINT lets answers end (streams and long polls do at once), a second one
+ends at once.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ async def _serve(
         ssl_keyfile=options.tls_key or None,
     )
     server = _Server(config)
-    _stop_on_signals(server)
+    _stop_on_signals(server, gateway)
     url = url_of(listener, secure=bool(options.tls_cert))
     _log.info("listening", url=url)
     on_url(f"{url}/login?code={gateway.sessions.login_code}")
@@ -90,10 +91,11 @@ async def _serve(
     return 0
 
 
-def _stop_on_signals(server: uvicorn.Server) -> None:
+def _stop_on_signals(server: uvicorn.Server, gateway: Gateway) -> None:
     def stop() -> None:
         server.force_exit = server.should_exit
         server.should_exit = True
+        gateway.streams.end()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -6,9 +6,11 @@ Webhooks, health checks and metrics are left alone: their senders add parameters
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from litestar import Request
+from litestar.exceptions import InternalServerException
 from litestar.handlers.base import BaseRouteHandler
 from litestar.params import QueryParameter
 
@@ -20,7 +22,8 @@ TOO_DEEP = "the body is nested too deeply"
 
 
 class ApiRequest(Request[Any, Any, Any]):
-    """Litestar's request, whose body may be nested as deeply as it likes without being a defect of ours."""
+    """Litestar's request, whose body may be nested as deeply as it likes, or end before its end, without being a defect
+    of ours."""
 
     async def json(self) -> Any:
         """The decoded body; 400 when it is nested without end."""
@@ -28,6 +31,14 @@ class ApiRequest(Request[Any, Any, Any]):
             return await super().json()
         except RecursionError:
             raise BadRequest(400, TOO_DEEP, pointer="#") from None
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes; 400, which nobody hears, when the connection ends within it."""
+        try:
+            async for chunk in super().stream():
+                yield chunk
+        except InternalServerException as error:
+            raise BadRequest(400, f"the body has no end: {error.detail}", pointer="#") from None
 
 
 async def check_request(request: Request[Any, Any, Any]) -> None:

@@ -143,7 +143,7 @@ async def get_result(
     if wait_s > 0:
         handle = gateway.client.handle(run_id)
         with gateway.streams.one(), suppress(TimeoutError):
-            await handle.outcome(wait_s)
+            await gateway.streams.unless_ending(handle.outcome(wait_s))
     found = await read_run(gateway, run_id)
     return Response(found, status_code=200 if found.ended_at else 202)
 

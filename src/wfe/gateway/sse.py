@@ -2,15 +2,15 @@
 
 One event at a time is asked for, so a slow reader holds what it has in its socket and nothing here. Invariants: a
 reader that takes nothing for `STREAM_STALL_S` is cut off; one that is gone ends the stream at once; a silent stream
-sends a comment every `STREAM_BEAT_S`, so that proxies keep it and dead readers are noticed. The format is the HTML
-standard's (server-sent events, section 9.2).
+sends a comment every `STREAM_BEAT_S`, so that proxies keep it and dead readers are noticed; all end as whole answers
+when the gateway stops. The format is the HTML standard's (server-sent events, section 9.2).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,6 +20,7 @@ from litestar.types import Receive, Scope, Send
 
 from wfe.errors import WfeError
 from wfe.gateway.problems import problem_of
+from wfe.gateway.slots import Slots
 from wfe.limits import STREAM_BEAT_S, STREAM_STALL_S
 from wfe.observe import get_logger
 
@@ -37,37 +38,37 @@ def message(data: Any, *, id: str | None = None, event: str | None = None) -> by
 
 
 class EventStream(Response[Any]):
-    """Writes the chunks of ``source``, while ``place`` is held."""
+    """Writes the chunks of ``source``, in one of the places. Busy when there is none."""
 
-    def __init__(self, source: Callable[[], AsyncGenerator[bytes, None]], place: AbstractContextManager[None]) -> None:
+    def __init__(self, source: Callable[[], AsyncGenerator[bytes, None]], slots: Slots) -> None:
+        slots.check()
         super().__init__(None, media_type=MEDIA_TYPE, headers={"cache-control": "no-store", "x-accel-buffering": "no"})
-        self._source, self._place = source, place
+        self._source, self._slots = source, slots
 
     def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **options: Any) -> ASGIResponse:
         """Litestar's way from a response to the wire."""
         headers = {**(options.get("headers") or {}), **self.headers}
-        return _Streaming(self._source, self._place, headers)
+        return _Streaming(self._source, self._slots, headers)
 
 
 class _Streaming(ASGIResponse):
     _should_set_content_length = False
 
     def __init__(
-        self,
-        source: Callable[[], AsyncGenerator[bytes, None]],
-        place: AbstractContextManager[None],
-        headers: dict[str, str],
+        self, source: Callable[[], AsyncGenerator[bytes, None]], slots: Slots, headers: dict[str, str]
     ) -> None:
         super().__init__(media_type=MEDIA_TYPE, headers=headers)
-        self._source, self._place = source, place
+        self._source, self._slots = source, slots
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gone = asyncio.ensure_future(_disconnected(receive))
+        gone = asyncio.ensure_future(self._slots.unless_ending(_disconnected(receive)))
         chunks = self._source()
         try:
-            with self._place:
+            with self._slots.one():
                 await self.start_response(send)
                 await _pump(chunks, send, gone)
+                if self._slots.ending.is_set():
+                    await _sent(send, b"")
         finally:
             gone.cancel()
 

@@ -49,7 +49,7 @@ async def follow_run(
     run = gateway.client.handle(run_id)
     await run.status()  # an unknown run is 404, not a stream
     cursor = int(last) if last else after
-    return EventStream(lambda: _history(run, cursor), gateway.streams.place())
+    return EventStream(lambda: _history(run, cursor), gateway.streams)
 
 
 async def _history(run: AsyncRun[Any], cursor: int) -> AsyncGenerator[bytes, None]:
@@ -97,7 +97,7 @@ async def follow_all(
             async for page in pages:
                 yield b"".join(map(_feed_message, page))  # in one piece: a write for each event costs ten times that
 
-    return EventStream(chunks, gateway.streams.place())
+    return EventStream(chunks, gateway.streams)
 
 
 def _feed_message(item: FeedItem) -> bytes:

@@ -64,7 +64,7 @@ async def follow_logs(
     run = gateway.client.handle(run_id)
     await run.status()  # an unknown run is 404, not a stream
     lines = _lines(run, int(last) if last else after, node, attempt or None, None if last else tail)
-    return EventStream(lambda: lines, gateway.streams.place())
+    return EventStream(lambda: lines, gateway.streams)
 
 
 async def _lines(

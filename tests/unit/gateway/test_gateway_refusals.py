@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from support.http import HttpEnv
+from support.http import TOKEN, HttpEnv, scope_of
 from wfe.errors import Unavailable
+from wfe.limits import HOOK_BODY_BYTES_MAX
 
 YAML = """
 workflow: patient
@@ -200,3 +202,28 @@ def test_a_start_that_is_durable_is_not_refused_because_its_run_cannot_be_read(
     assert (answer.status, answer.json()["status"]) == (201, "pending")
     monkeypatch.undo()
     assert http.get(answer.headers["location"]).json()["id"] == answer.json()["id"]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/runs", "/api/v1/definitions", "/hooks/open"])
+def test_a_sender_that_leaves_within_its_body_is_no_defect(
+    http: HttpEnv, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scope = scope_of("POST", path, b"{" * 50, None, None, TOKEN)
+    said = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+    statuses: list[int] = []
+
+    async def receive() -> Any:
+        return next(said)
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status", 0))
+
+    http.drive(http.app(scope, receive, send))
+    assert statuses[0] == 400
+    assert "a request failed" not in "".join(capsys.readouterr())
+
+
+def test_a_body_that_is_too_large_is_told_how_large_it_may_be(http: HttpEnv) -> None:
+    answer = http.post("/hooks/open", body=b"x" * (HOOK_BODY_BYTES_MAX + 1))
+    assert answer.status == 413
+    assert str(HOOK_BODY_BYTES_MAX) in answer.json()["detail"]

@@ -159,3 +159,19 @@ def test_a_place_in_all_events_that_is_none_is_refused(http: HttpEnv) -> None:
         answer = http.get("/api/v1/events", query={"after": bad})
         assert answer.status == 422, bad
     assert http.get("/api/v1/events", query={"type": ["x"] * 100}).status == 422
+
+
+def test_streams_and_long_polls_end_as_whole_answers_when_the_gateway_stops(http: HttpEnv) -> None:
+    run_id = start(http)
+    readers = [Reader(http, path) for path in (f"/api/v1/runs/{run_id}/events", "/api/v1/events")]
+    waiting = http.env._world.loop.create_task(
+        http.answer("GET", f"/api/v1/runs/{run_id}/result", query={"wait": "50s"})
+    )
+    rest(http, 1)
+    assert http.gateway.streams.taken == 3
+    http.gateway.streams.end()
+    rest(http)
+    assert [reader.chunks[-1] for reader in readers] == [b"", b""], "the end of an answer"
+    assert all(reader.task.done() for reader in readers)
+    assert (waiting.result().status, waiting.result().json()["id"]) == (202, run_id)
+    assert http.gateway.streams.taken == 0
