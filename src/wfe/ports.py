@@ -107,7 +107,10 @@ class Store(Protocol):
         ...
 
     def commit(self, ops: Sequence[Op]) -> None:
-        """All or nothing, durable when it returns. Called from one thread only."""
+        """All or nothing, durable when it returns. Called from one thread only.
+
+        An error, `DataFull` included, does not say which: who goes on after one reads what is there.
+        """
         ...
 
     def count(self, table: int) -> int:

@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.msgpack import Decoder, Encoder
 from msgspec.structs import replace as changed_row
 
-from wfe.errors import DataFormat, VersionConflict
+from wfe.errors import DataError, DataFormat, DataFull, VersionConflict, WfeError
 from wfe.journal import schema
 from wfe.journal.schema import seal
 from wfe.journal.tables import Tables
@@ -352,9 +352,22 @@ class Catalogue:
         self._tables.store.close()
 
     def _commit(self, changes: Sequence[tuple[int, bytes, bytes | None]]) -> None:
-        self._tables.store.commit(
-            [Op(table, key, None if value is None else seal(table, key, value)) for table, key, value in changes]
-        )
+        """`DataFull`: nothing has changed. Another `DataError`: perhaps it has; only a new start knows."""
+        ops = [Op(table, key, None if value is None else seal(table, key, value)) for table, key, value in changes]
+        store = self._tables.store
+        try:
+            store.commit(ops)
+        except DataFull as full:
+            # The disk may have been full for what follows the change itself. Who took that for "not done" would give
+            # a partition to one shard, and the next start to another.
+            try:
+                done = all(store.get(op.table, op.key) == op.value for op in ops)
+                if done:
+                    store.commit(ops)  # it can be seen, but nobody has said that it is durable
+            except WfeError as error:
+                raise DataError(f"{full}; it is not known whether the change was made: restart the server") from error
+            if not done:
+                raise
 
 
 def _name_key(name: str) -> bytes:

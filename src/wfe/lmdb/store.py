@@ -77,7 +77,8 @@ class LmdbStore:
     def commit(self, ops: Sequence[Op]) -> None:
         """One transaction, durable when it returns. After an error this object refuses further commits.
 
-        An independent one takes them again after `DataFull`: that transaction was rolled back.
+        An independent one takes them again after `DataFull`: that transaction was rolled back, or whoever made it
+        reads that it was not.
         """
         if self._failed:
             raise DataError(f"an earlier write to {self._path} failed; this process must stop and recover from disk")

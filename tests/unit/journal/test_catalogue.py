@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from wfe.errors import DataCorrupt, DataFull, VersionConflict
+from wfe.errors import DataCorrupt, DataError, DataFull, VersionConflict
 from wfe.journal import schema
 from wfe.journal.catalogue import Catalogue, Listed
 from wfe.journal.verify_store import verify_catalogue
 from wfe.ports import Op
 from wfe.sim.chance import SeededRandom
-from wfe.sim.disk import SimDisk
+from wfe.sim.disk import Fault, SimDisk
 
 
 @pytest.fixture
@@ -230,6 +230,39 @@ def test_a_failed_commit_leaves_memory_as_it_was(disk: SimDisk) -> None:
     with pytest.raises(DataFull):
         catalogue.register("h1", b"{1}", "checkout", None, 10)
     assert catalogue.resolve("checkout") is None
+
+
+def independent(disk: SimDisk) -> Catalogue:
+    return Catalogue(disk.store("catalogue", independent=True), partitions=8, server_id="server")
+
+
+def test_a_commit_that_found_no_room_and_took_effect_is_done(disk: SimDisk) -> None:
+    catalogue = independent(disk)
+    catalogue.assign(dict.fromkeys(range(8), 0))
+    disk.plan("catalogue", "no_space_after")
+    catalogue.assign({3: 1})
+    assert catalogue.owners()[3] == 1
+    disk.plan("catalogue", "no_space_after")
+    assert catalogue.register("h1", b"{1}", "checkout", None, 10) == (1, True)
+    assert (independent(disk).owners(), independent(disk).resolve("checkout")) == (catalogue.owners(), ("h1", 1))
+
+
+def test_a_commit_that_found_no_room_before_its_effect_may_be_made_later(disk: SimDisk) -> None:
+    catalogue = independent(disk)
+    disk.plan("catalogue", "no_space")
+    with pytest.raises(DataFull):
+        catalogue.next_epoch()
+    assert (catalogue.next_epoch(), independent(disk).epoch) == (1, 1)
+
+
+@pytest.mark.parametrize("fault", ["no_space", "no_space_after", "error_before"])
+def test_what_can_be_seen_and_not_be_made_durable_is_neither_done_nor_undone(disk: SimDisk, fault: Fault) -> None:
+    catalogue = independent(disk)
+    disk.plan("catalogue", "no_space_after")
+    disk.plan("catalogue", fault)
+    with pytest.raises(DataError, match="not known whether") as raised:
+        catalogue.assign(dict.fromkeys(range(8), 0))
+    assert not isinstance(raised.value, DataFull), "which would be taken for not done"
 
 
 def test_each_change_is_one_commit(disk: SimDisk) -> None:

@@ -28,6 +28,7 @@ def put(key: bytes) -> list[Op]:
     ("fault", "error", "kept"),
     [
         ("no_space", DataFull, []),
+        ("no_space_after", DataFull, [b"a"]),
         ("error_before", DataError, []),
         ("error_after", DataError, [b"a"]),
         ("crash_before", SimCrashed, []),
@@ -44,6 +45,18 @@ def test_each_fault_strikes_before_or_after_the_effect(
     assert rows(disk) == kept
     with pytest.raises(DataError, match="must stop"):
         store.commit(put(b"b"))
+
+
+def test_a_store_of_independent_commits_goes_on_when_there_is_room_again(disk: SimDisk) -> None:
+    store = disk.store("store", independent=True)
+    disk.plan("store", "no_space")
+    disk.plan("store", "error_before")
+    with pytest.raises(DataFull):
+        store.commit(put(b"a"))
+    with pytest.raises(DataError, match="Input/output"):
+        store.commit(put(b"b"))
+    with pytest.raises(DataError, match="must stop"):
+        store.commit(put(b"c"))
 
 
 def test_a_fault_can_be_planned_for_a_later_write(disk: SimDisk) -> None:
