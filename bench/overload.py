@@ -26,7 +26,7 @@ from wfe.client.bench import definitions, workloads
 from wfe.client.bench.definitions import Kind
 from wfe.client.bench.report import percentile
 from wfe.client.bench.workloads import Load
-from wfe.errors import Busy, RunCancelled, RunFailed
+from wfe.errors import Busy, Disconnected, RunCancelled, RunFailed, Unavailable
 
 TICK_S = 0.01
 SAMPLES = 12
@@ -63,7 +63,7 @@ async def one(client: AsyncClient, workflow: str, books: Books) -> None:
     began = time.perf_counter()
     try:
         handle = await client.start(workflow)
-    except (Busy, TimeoutError):
+    except (Busy, Unavailable, Disconnected):
         books.refused += 1
         return
     books.accepted += 1

@@ -1,7 +1,8 @@
 """The async client: what `wfe.aconnect()` gives. The sync client is a thin face over it.
 
 One client is one connection and belongs to one loop; it may be shared by any number of tasks. Every call is retried
-idempotently until the client's ``request_timeout_s``; Busy and Unavailable are waited out within it.
+idempotently until the client's ``request_timeout_s``, which counts from the call (in `start_many` from the last run
+that was taken); Busy and Unavailable are waited out within it.
 """
 
 from __future__ import annotations
@@ -206,6 +207,8 @@ class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explain
 
         ``key``: (workflow, key) names one run while it is kept; a start with the same input gives that run, with
         another one KeyConflict. A workflow's own parameter called key, priority or tags goes by position, or in `Args`.
+        Busy, Unavailable: it was not started within the client's ``request_timeout_s`` from the call, or, like
+        Disconnected, nobody knows whether it was: then the message says so, and a start with a key may be repeated.
         """
         tagged = isinstance(workflow, str) and "@" in workflow
         target = await self.target(workflow) if tagged else target_of(workflow)
@@ -251,7 +254,8 @@ class AsyncClient(Operating, Approving, Cataloguing, Checking, Studying, Explain
         """Starts one run per item (its single input, or ``wfe.args(a, b, c=1)``); returns when all are durable.
 
         The order of the runs is that of the items. If the server refuses any, the first refusal is raised; the others
-        have been started all the same.
+        have been started all the same. It takes as long as it must: those that are left are given up when for
+        ``request_timeout_s`` none of them was taken.
         """
         connection, target = self._open(), await self.target(workflow)
         encode, named = target.input_of_item, target.item_goes_by_name

@@ -143,14 +143,14 @@ class Connection:
             self.session.forget(number)
 
     async def start(self, workflow: str, version: int, runs: list[StartRun]) -> StartBatch:
-        """Starts runs and waits until every one is acknowledged or refused."""
+        """Starts runs and waits until every one is acknowledged or refused, however long, while some of them move."""
         future: asyncio.Future[StartBatch] = self._loop.create_future()
 
         def done(batch: StartBatch) -> None:
             if not future.done():
                 future.set_result(batch)
 
-        self.submit(workflow, version, StartBatch(runs, done))
+        self.submit(workflow, version, StartBatch(runs, done, bulk=True))
         return await future
 
     def submit(self, workflow: str, version: int, batch: StartBatch) -> None:

@@ -10,11 +10,13 @@ from collections.abc import Callable
 import msgspec
 from msgspec import structs
 
+from wfe.client.replies import error_of
 from wfe.client.starts import StartBatch
-from wfe.errors import Disconnected, InvalidInput, WfeError
-from wfe.limits import REQUEST_RESEND_MS
+from wfe.client.watches import Watches
+from wfe.errors import Busy, Disconnected, InvalidInput, Unavailable, WfeError
+from wfe.limits import BUSY_RETRY_MAX_MS, REQUEST_RESEND_MS
 from wfe.wire.frames import decode_header, encode_header
-from wfe.wire.messages import Welcome
+from wfe.wire.messages import StartOutcome, Welcome
 
 NEVER = 1 << 62
 PAUSE_MAX_MS = 8_000
@@ -42,9 +44,13 @@ def _ignore(body: bytes | None, error: WfeError | None) -> None:
 
 
 class Request:
-    """A question under way. ``timeout_ms`` None: no deadline; it counts from the first send."""
+    """A question under way. ``timeout_ms`` None: no deadline; it counts from the first send.
+
+    ``attempt`` counts sends, ``answers`` how often one of them was put off.
+    """
 
     __slots__ = (
+        "answers",
         "attempt",
         "body",
         "deadline_ms",
@@ -62,21 +68,31 @@ class Request:
         self.timeout_ms, self.patient = timeout_ms, patient
         self.deadline_ms = NEVER
         self.due_ms = 0
-        self.attempt = 0
+        self.attempt = self.answers = 0
         self.last_error: WfeError | None = None
 
     def encoded(self) -> bytes:
         """The body as it leaves now."""
         return self.body
 
-    def overdue(self, refused: WfeError | None) -> WfeError:
+    @property
+    def timeout_s(self) -> float:
+        return (self.timeout_ms or 0) / 1000
+
+    def is_overdue(self, now_ms: int) -> bool:
+        return self.deadline_ms <= now_ms
+
+    def given_up(self, refused: WfeError | None, connected: bool) -> WfeError:
         """The answer once the deadline is over: why the server put it off, or refuses to speak with us, if it does."""
-        seconds = (self.timeout_ms or 0) / 1000
-        return self.last_error or refused or Disconnected(f"no answer from the server within {seconds:g} s")
+        return self.last_error or refused or Disconnected(f"no answer from the server within {self.timeout_s:g} s")
 
 
 class StartRequest(Request):
-    """One START frame for a partition: ``indices`` of a batch that are still open."""
+    """One START frame for a partition: ``indices`` of a batch that are still open.
+
+    The time of a single start counts from the call. That of a bulk one counts from when it was first sent, and anew
+    whenever anything of its batch moves.
+    """
 
     __slots__ = ("batch", "indices", "partition")
 
@@ -85,6 +101,8 @@ class StartRequest(Request):
     ) -> None:
         super().__init__(id, head, b"", _ignore, timeout_ms, True)
         self.batch, self.indices, self.partition = batch, indices, partition
+        if timeout_ms is not None and not batch.bulk:
+            self.deadline_ms = batch.moved_ms + timeout_ms
 
     def encoded(self) -> bytes:
         runs = [self.batch.runs[index] for index in self.indices]
@@ -107,6 +125,50 @@ class StartRequest(Request):
                 self.batch.answered(index, InvalidInput(f"this start has no encoding: {error}"))
             else:
                 self.indices.append(index)
+
+    def is_overdue(self, now_ms: int) -> bool:
+        if self.deadline_ms <= now_ms and self.timeout_ms is not None and self.batch.bulk:
+            self.deadline_ms = max(self.deadline_ms, self.batch.moved_ms + self.timeout_ms)
+        return self.deadline_ms <= now_ms
+
+    def given_up(self, refused: WfeError | None, connected: bool) -> WfeError:
+        """As above; and what is known of the run: that it is not, or nothing, if a send was never answered."""
+        if not self.attempt:
+            never = f"this start was never sent within {self.timeout_s:g} s, so its run does not exist"
+            if not connected:
+                return refused or Disconnected(f"{never}: the server cannot be reached")
+            return Busy(
+                f"{never}: this client has more starts under way than the server takes; wait before the next, "
+                "start fewer at a time, or give the client a longer request_timeout_s",
+                BUSY_RETRY_MAX_MS / 1000,
+            )
+        error = super().given_up(refused, connected)
+        if self.answers >= self.attempt:
+            return error
+        unsure = f"{error}; whether the run was started is not known (a start with a key may be repeated safely)"
+        return Busy(unsure, error.retry_after_s) if isinstance(error, Busy) else type(error)(unsure)
+
+    def book(self, outcomes: list[StartOutcome], watches: Watches) -> tuple[dict[int, WfeError], int]:
+        """Books the answers. What is put off comes back by its index, and the pause that the server asks for in ms."""
+        batch, retry_after_ms = self.batch, 1
+        put_off: dict[int, WfeError] = {}
+        for index, outcome in zip(self.indices, outcomes, strict=True):
+            run = batch.runs[index]
+            if outcome.error is None:
+                if outcome.run_id != run.run_id:
+                    if run.watch:
+                        watches.rename(run.run_id, outcome.run_id)
+                    run.run_id = outcome.run_id
+                batch.created[index] = outcome.created
+                batch.answered(index, None)
+                continue
+            error = error_of(outcome.error)
+            if isinstance(error, (Busy, Unavailable)):
+                put_off[index] = error
+                retry_after_ms = max(retry_after_ms, outcome.error.retry_after_ms)
+            else:
+                batch.refused(index, error, watches)
+        return put_off, retry_after_ms
 
     def narrow(self, number: int, indices: list[int]) -> None:
         """Only these are to be tried again: under another number, for the larger frame may be answered once more."""

@@ -23,7 +23,7 @@ from wfe.model.ids import partition_of
 from wfe.model.malformed import MALFORMED
 from wfe.ports import Random
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header, header
-from wfe.wire.messages import Hello, StartOutcome, StartRun, Welcome
+from wfe.wire.messages import Hello, StartOutcome, Welcome
 
 HELLO_FIRST_MS = 5
 HELLO_MAX_MS = 500
@@ -122,16 +122,15 @@ class Session:
     ) -> None:
         """Starts runs (their ids are minted here), after the first WELCOME. The batch's callbacks get the answers."""
         assert self._spread is not None, "starts need the server's number of partitions: wait for WELCOME"
+        batch.moved_ms = now_ms
         self._spread.mint(workflow, batch.runs, now_ms + self._clock_offset_ms, self._bits)
-        for index, run in enumerate(batch.runs):
-            if run.watch:
-                watch = batch.watches[index] = Watch(run.run_id)
-                self.watches.add(watch)
+        batch.watch_in(self.watches)
         for partition, indices in frames_of(batch.runs):
             number = self._number()
             head = encode_header(Header(PROTOCOL, int(Kind.START), partition, number, workflow, version))
             self._starts.add(StartRequest(number, partition, head, batch, indices, timeout_ms))
         self._pump_starts(now_ms)
+        self._wake(self._starts.due_ms)
 
     def watch(self, run_id: str, now_ms: int) -> Watch:
         """The watch for a run's end; asks the server for it unless somebody here did already."""
@@ -189,39 +188,26 @@ class Session:
 
     def _on_started(self, request: StartRequest, outcomes: list[StartOutcome], now_ms: int) -> bool:
         """Books the answers. False: some of the runs are to be tried again."""
-        batch, again = request.batch, []
         if len(outcomes) != len(request.indices):
             self._answer(request, ProtocolError(f"{len(outcomes)} answers to {len(request.indices)} starts"))
             return True
-        retry_after_ms = 0
-        for index, outcome in zip(request.indices, outcomes, strict=True):
-            run = batch.runs[index]
-            if outcome.error is None:
-                if outcome.run_id != run.run_id:
-                    self._renamed(run, outcome.run_id, now_ms)
-                batch.created[index] = outcome.created
-                batch.answered(index, None)
-                continue
-            error_here = error_of(outcome.error)
-            if isinstance(error_here, (Busy, Unavailable)) and now_ms < request.deadline_ms:
-                request.last_error = error_here
-                retry_after_ms = max(retry_after_ms, outcome.error.retry_after_ms, 1)
-                again.append(index)
-            else:
-                self.watches.drop(run.run_id)
-                batch.answered(index, error_here)
-        if again:
-            if len(again) < len(request.indices):
-                request.narrow(self._number(), again)
-            self._requests[request.id] = request
-            self._put_off(request, retry_after_ms, now_ms)
-        return not again
-
-    def _renamed(self, run: StartRun, run_id: str, now_ms: int) -> None:
-        if run.watch:
-            self.watches.rename(run.run_id, run_id)
+        again, retry_after_ms = request.book(outcomes, self.watches)
+        if self.watches.asking:
             self._wake(now_ms)
-        run.run_id = run_id
+        some = len(again) < len(request.indices)
+        if some:
+            self._starts.moved(request, now_ms)
+        if not again:
+            return True
+        if request.is_overdue(now_ms):
+            for index, error in again.items():
+                request.batch.refused(index, error, self.watches)
+            return True
+        if some:
+            request.narrow(self._number(), list(again))
+        self._requests[request.id] = request
+        self._put_off(request, again[request.indices[0]], retry_after_ms, now_ms)
+        return False
 
     def _on_error(self, head: Header, error: WfeError, body: bytes, now_ms: int) -> None:
         number = head.request
@@ -242,8 +228,7 @@ class Session:
         if request is None:
             return
         if isinstance(error, Busy) or (isinstance(error, Unavailable) and request.patient):
-            request.last_error = error
-            self._put_off(request, decode_error(body).retry_after_ms, now_ms)
+            self._put_off(request, error, decode_error(body).retry_after_ms, now_ms)
             return
         self._finish(request, error, now_ms)
 
@@ -311,10 +296,12 @@ class Session:
             if self.connected and self.silent_ms(now_ms) > SILENCE_MS:
                 self._lost(now_ms)
             self._say_hello(now_ms)
+        for start in self._starts.overdue(now_ms):  # first, for each of the others lets one of those that wait leave
+            self._give_up(start, now_ms)
         for request in [r for r in self._requests.values() if r.due_ms <= now_ms or r.deadline_ms <= now_ms]:
-            if request.deadline_ms <= now_ms:
-                self._finish(request, request.overdue(self.refused), now_ms)
-            else:
+            if request.is_overdue(now_ms):
+                self._give_up(request, now_ms)
+            elif request.due_ms <= now_ms:
                 self._transmit(request, now_ms)
         self._pump_starts(now_ms)
         if self.connected:
@@ -322,13 +309,11 @@ class Session:
         self._set_due(busy)
 
     def _set_due(self, busy: bool) -> None:
-        due = self._hello_due_ms if busy or not self.connected else NEVER
+        due = min(self._starts.due_ms, self._hello_due_ms if busy or not self.connected else NEVER)
         for request in self._requests.values():
             due = min(due, request.due_ms, request.deadline_ms)
-        if len(self.watches):
-            due = min(due, self._rewatch_due_ms)
-        if self.watches.asking and self.connected:
-            due = min(due, 0)
+        if self.connected and len(self.watches):
+            due = 0 if self.watches.asking else min(due, self._rewatch_due_ms)
         self.due_ms = due
 
     def _wake(self, at_ms: int) -> None:
@@ -377,7 +362,9 @@ class Session:
         if len(self._requests) == 1:
             self._wake(max(now_ms, self._hello_due_ms))
 
-    def _put_off(self, request: Request, retry_after_ms: int, now_ms: int) -> None:
+    def _put_off(self, request: Request, error: WfeError, retry_after_ms: int, now_ms: int) -> None:
+        request.last_error = error
+        request.answers += 1
         request.due_ms = now_ms + self._jittered(pause_ms(retry_after_ms, request.attempt))
         self._wake(min(request.due_ms, request.deadline_ms))
 
@@ -385,16 +372,24 @@ class Session:
         """Between 75 % and 125 %, so that clients that were put off together do not come back together."""
         return delay_ms * (768 + self._bits(9)) // 1024
 
+    def _give_up(self, request: Request, now_ms: int) -> None:
+        """Its time is over; with a bulk start all that waits of its batch."""
+        late = [request]
+        if isinstance(request, StartRequest) and request.batch.bulk:
+            late += self._starts.withdraw(request.batch)
+        for each in late:
+            self._finish(each, each.given_up(self.refused, self.connected), now_ms)
+
     def _finish(self, request: Request, error: WfeError, now_ms: int) -> None:
-        if self._requests.pop(request.id, None) is not None and isinstance(request, StartRequest):
-            self._starts.ended(request)
+        known = self._requests.pop(request.id, None) is not None
         self._answer(request, error)
-        self._pump_starts(now_ms)
+        if known and isinstance(request, StartRequest):
+            self._starts.ended(request)
+            self._pump_starts(now_ms)
 
     def _answer(self, request: Request, error: WfeError) -> None:
         if isinstance(request, StartRequest):
             for index in request.indices:
-                self.watches.drop(request.batch.runs[index].run_id)
-                request.batch.answered(index, error)
+                request.batch.refused(index, error, self.watches)
         else:
             request.done(None, error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from wfe.client.watches import Watch
+from wfe.client.watches import Watch, Watches
 from wfe.errors import WfeError
 from wfe.limits import FRAME_MESSAGES_MAX, MIB
 from wfe.model.ids import mint_run_id, partition_of, partition_of_key
@@ -17,7 +17,9 @@ from wfe.wire.messages import StartRun
 START_FRAME_BYTES = MIB
 """Inputs of one frame, unless a single one is larger."""
 START_WINDOW = 128
-"""START frames under way at once (`start_queue`); the rest waits here, so that no socket queue overflows."""
+"""START frames under way at once (`start_queue`), of bulk and of single starts each; the rest waits here, so that no
+socket queue overflows.
+"""
 RUNS_PER_FRAME_MIN = 8
 RUNS_PER_FRAME = 32
 """Few runs share a frame rather than spread one by one: the rotation evens partitions out over time, and a frame costs
@@ -34,16 +36,29 @@ class StartBatch:
 
     ``runs[i].run_id`` is the id that the server gave (an earlier run's, when the key names one); ``errors`` by index;
     ``watches`` of those runs that were started with ``watch``.
+
+    ``bulk``: the runs may be more than can be taken within a timeout, which therefore counts from ``moved_ms``, when
+    one of them was last taken or refused for good. Otherwise it counts from the call.
     """
 
-    __slots__ = ("created", "done", "each", "errors", "open", "runs", "watches")
+    __slots__ = ("bulk", "created", "done", "each", "errors", "moved_ms", "open", "runs", "watches")
 
-    def __init__(self, runs: list[StartRun], done: Done | None = None, each: Each | None = None) -> None:
-        self.runs, self.done, self.each = runs, done, each
+    def __init__(
+        self, runs: list[StartRun], done: Done | None = None, each: Each | None = None, *, bulk: bool = False
+    ) -> None:
+        self.runs, self.done, self.each, self.bulk = runs, done, each, bulk
+        self.moved_ms = 0
         self.open = len(runs)
         self.watches: list[Watch | None] = [None] * len(runs)
         self.errors: dict[int, WfeError] = {}
         self.created: list[bool] = [True] * len(runs)
+
+    def watch_in(self, watches: Watches) -> None:
+        """Makes the watches of those that want one. The runs have their ids by now."""
+        for index, run in enumerate(self.runs):
+            if run.watch:
+                watch = self.watches[index] = Watch(run.run_id)
+                watches.add(watch)
 
     def answered(self, index: int, error: WfeError | None) -> None:
         if error is not None:
@@ -53,6 +68,11 @@ class StartBatch:
         self.open -= 1
         if self.open == 0 and self.done is not None:
             self.done(self)
+
+    def refused(self, index: int, error: WfeError, watches: Watches) -> None:
+        """There is no such run, or nobody knows: its end will not be told."""
+        watches.drop(self.runs[index].run_id)
+        self.answered(index, error)
 
 
 class Spread:

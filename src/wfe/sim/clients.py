@@ -199,7 +199,7 @@ class ClientNode(Node):
             self.open -= 1
             self._started(workflow, asked[index], minted[index] if minted else "", batch, index, error)
 
-        batch = StartBatch(runs, each=each)
+        batch = StartBatch(runs, each=each, bulk=len(runs) > 1)
         self.open += len(runs)
         self.session.start(workflow, 0, batch, self.now_ms())
         minted += [run.run_id for run in runs]

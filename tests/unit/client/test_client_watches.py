@@ -66,3 +66,14 @@ def test_a_watch_that_nobody_holds_is_dropped() -> None:
     world.run(60_000)
     assert len(world.session.watches) == 0
     assert world.front.sent(Kind.AWAIT) == []
+
+
+def test_a_client_that_waits_for_an_end_sleeps_while_the_server_is_gone() -> None:
+    world = World()
+    world.front.run = lambda name, value: None
+    watch = world.start(a_run()).watches[0]
+    world.front.deaf = True
+    world.run(20_000)
+    assert not world.session.connected
+    assert watch is not None
+    assert world.session.due_ms > world.now_ms
