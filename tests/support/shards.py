@@ -25,6 +25,7 @@ from wfe.sim.threads import SimReader, SimWriter
 from wfe.wire import messages as m
 from wfe.wire.backups import Barrier, CutDone
 from wfe.wire.blobs import BlobWindow, input_of, unpack
+from wfe.wire.definitions import Usage
 from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header, header
 
 encode = msgspec.msgpack.encode
@@ -68,6 +69,8 @@ class Host:
         self.replies: list[tuple[int, Any]] = []
         self.backup: list[tuple[int, Any]] = []
         """What the shard told the coordinator about backups."""
+        self.used: list[Usage] = []
+        """What it told the coordinator about definitions that it keeps runs of."""
         self.moves: list[tuple[int, tuple[int, int]]] = []
         """What the shard told the coordinator about partitions that move: HANDED or ADOPTED, number and partition."""
         self._requests = itertools.count(1)
@@ -171,6 +174,8 @@ class Host:
                 self._resolve(decode(parts[1], type=m.Resolve))
             elif kind in (Kind.MAIL, Kind.MAIL_ACK):
                 self.mail.append(parts)
+            elif kind == Kind.USED:
+                self.used.append(decode(parts[1], type=Usage))
             elif kind in (Kind.HANDED, Kind.ADOPTED):
                 self.moves.append((kind, tuple(decode(parts[1]))))
             elif kind in (Kind.QUIET, Kind.CUT_BEGUN, Kind.CUT_DONE):

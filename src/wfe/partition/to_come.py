@@ -1,7 +1,8 @@
 """Runs of a partition whose part of the log's tail is not replayed yet. Pure.
 
 After a crash a shard serves before it has replayed its log's tail: whoever asks for a run has that one replayed first.
-So nobody who looks into ``Partition.entries`` can tell the difference; who goes through all of them waits for all.
+So nobody who looks into ``Partition.entries`` can tell the difference. Who goes through all of them has them all
+replayed there and then, which holds up everybody else; so whoever can wait asks to be called instead (`when_whole`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,21 @@ class EntriesToCome(dict[str, Entry]):
         self._waiting = waiting
         self._replay = replay
         self._replay_all = replay_all
+        self._awaited_by: list[Callable[[int], None]] = []
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for all runs."""
+        return bool(self._awaited_by)
+
+    def when_whole(self, then: Callable[[int], None]) -> None:
+        """``then(now_ms)`` is called once every run was replayed."""
+        self._awaited_by.append(then)
+
+    def take_awaiting(self) -> list[Callable[[int], None]]:
+        """Those who wait: they are to be called now."""
+        waited, self._awaited_by = self._awaited_by, []
+        return waited
 
     def __getitem__(self, run_id: str) -> Entry:
         if run_id in self._waiting:
@@ -74,4 +90,4 @@ class EntriesToCome(dict[str, Entry]):
     def replayed(self) -> dict[str, Entry]:
         """A plain dict of what is there, for when nothing is to come any more."""
         assert not self._waiting, "every run was replayed"
-        return {run_id: super(EntriesToCome, self).__getitem__(run_id) for run_id in super().__iter__()}
+        return dict(super().items())

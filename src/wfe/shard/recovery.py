@@ -155,7 +155,7 @@ class Recovery:
         """Replay a slice of the log's tail, then look at further open runs of the stores.
 
         Load a slice of the runs with open tasks; after the grace give out what no worker claimed."""
-        self.tail.on_tick()
+        self.tail.on_tick(now_ms)
         self._read_on()
         if self._backlog and self._loader.waiting < SLICE:
             for _ in range(min(SLICE, len(self._backlog))):

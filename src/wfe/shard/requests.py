@@ -26,6 +26,7 @@ from wfe.model.malformed import MALFORMED
 from wfe.model.state import ENDED, RunState
 from wfe.partition.entry import Entry, decode_events
 from wfe.partition.partition import Partition
+from wfe.partition.to_come import EntriesToCome
 from wfe.partition.views import entry_view, history_events, run_view
 from wfe.shard.askers import Askers
 from wfe.shard.carrying import Carrying
@@ -55,6 +56,8 @@ _SEQ_MAX = (1 << 63) - 1
 _PAGE_BYTES = FRAME_BYTES_MAX - MIB
 _EVENT_BYTES = 300
 """What an event takes besides its data, generously."""
+_OF_ALL_RUNS = frozenset((Kind.LIST, Kind.APPROVALS, Kind.AWAITERS, Kind.CARRY))
+"""Questions about all runs of a partition."""
 Handler = Callable[[bytes, Header, Partition, Any, int], None]
 
 
@@ -91,9 +94,22 @@ class Requests:
                 message = decode(body)
             except MALFORMED as error:
                 raise ProtocolError(f"malformed body of {Kind(header.kind).name}: {error}") from error
-            handler(client, header, partition, message, now_ms)
+            entries = partition.entries
+            if header.kind in _OF_ALL_RUNS and isinstance(entries, EntriesToCome):
+                # After a crash: the runs come into memory a slice per turn, and others are served between the slices.
+                entries.when_whole(partial(self._handle, handler, client, header, partition, message))
+            else:
+                handler(client, header, partition, message, now_ms)
         except WfeError as error:
             core.refuse(client, header.request, error)
+
+    def _handle(
+        self, handler: Handler, client: bytes, header: Header, partition: Partition, message: Any, now_ms: int
+    ) -> None:
+        try:
+            handler(client, header, partition, message, now_ms)
+        except WfeError as error:
+            self._core.refuse(client, header.request, error)
 
     # ---- starting and awaiting --------------------------------------------------------------------------------------
 

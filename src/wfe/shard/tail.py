@@ -2,14 +2,16 @@
 
 Reading and checking all records, and booking what partitions themselves did, takes a tenth of the time that replaying
 the runs takes. So with many runs in the tail the shard serves after that; whoever asks for a run has it replayed at
-once (`partition.to_come`), and the others follow a slice per turn. Until all have, no checkpoint step is made and
-nothing is trimmed. A run that does not replay stops the shard, as a bad record does.
+once (`partition.to_come`), and the others follow a slice per turn, those first of whose partition somebody wants all (a
+list). Until all have, no checkpoint step is made and nothing is trimmed. A run that does not replay stops the shard, as
+a bad record does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import islice
 
 from wfe.core.evolve import replay
 from wfe.core.plan import Plan
@@ -122,36 +124,48 @@ class Tail:
 
     # ---- replaying --------------------------------------------------------------------------------------------------
 
-    def on_tick(self) -> None:
+    def on_tick(self, now_ms: int) -> None:
         """Replay a slice; after the last one everything is as if it had been done at once."""
         if self._failed is not None:
             raise self._failed  # whoever met it may have taken it for an error of his own
         if not self._checkpoints.replaying:
             return
         room = self._core.settings.replayed_per_turn
-        for number, waiting in self._waiting.items():
-            partition = self._partitions[number]
-            while waiting and room:
-                self.replay(partition, next(iter(waiting)))
+        for number in sorted(self._waiting, key=self._is_awaited, reverse=True):
+            waiting, partition = self._waiting[number], self._partitions[number]
+            for run_id in list(islice(waiting, room)):  # its first one, again and again, would be behind all gaps
+                self.replay(partition, run_id)
                 room -= 1
+            if not waiting:
+                self._is_whole(partition, now_ms)
         if room:
-            self.finish()
+            self.finish(now_ms)
 
-    def finish(self) -> None:
-        """Replay what is left."""
+    def finish(self, now_ms: int = 0) -> None:
+        """Replay what is left. Without a time: before the shard serves, nobody waits for it."""
         for number, waiting in self._waiting.items():
             partition = self._partitions[number]
-            while waiting:
-                self.replay(partition, next(iter(waiting)))
-            if isinstance(partition.entries, EntriesToCome):
-                partition.entries = partition.entries.replayed()
+            for run_id in list(waiting):
+                self.replay(partition, run_id)
+            self._is_whole(partition, now_ms)
         self._waiting.clear()
         self._checkpoints.replayed()
 
+    def _is_awaited(self, number: int) -> bool:
+        entries = self._partitions[number].entries
+        return isinstance(entries, EntriesToCome) and entries.is_awaited
+
+    def _is_whole(self, partition: Partition, now_ms: int) -> None:
+        """Every run of the partition is in memory: whoever waited for that goes on."""
+        entries = partition.entries
+        if isinstance(entries, EntriesToCome):
+            partition.entries = entries.replayed()
+            for then in entries.take_awaiting():
+                then(now_ms)
+
     def _replay_all(self, partition: Partition) -> None:
-        waiting = self._waiting[partition.number]
-        while waiting:
-            self.replay(partition, next(iter(waiting)))
+        for run_id in list(self._waiting[partition.number]):
+            self.replay(partition, run_id)
 
     def replay(self, partition: Partition, run_id: str) -> None:
         """Replay one run that is still to come."""

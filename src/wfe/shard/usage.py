@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from wfe.journal.store import PartitionStore
 from wfe.limits import LIST_LIMIT_DEFAULT
+from wfe.partition.to_come import EntriesToCome
 from wfe.shard.core import ShardCore, encode
 from wfe.shard.loading import Loader
 from wfe.wire.definitions import Usage, UsageQuestion
@@ -25,7 +26,11 @@ class Usages:
         self._core, self._loader = core, loader
 
     def on_question(self, question: UsageQuestion) -> None:
-        """The answer leaves when one run was found, or every store was read."""
+        """The answer leaves when one run was found, or every store was read. After a crash it waits for all runs."""
+        for partition in self._core.partitions.values():
+            if isinstance(partition.entries, EntriesToCome):
+                partition.entries.when_whole(lambda _: self.on_question(question))
+                return
         wanted = frozenset(question.hashes)
         self._next(question.number, wanted, sorted(self._core.partitions), "")
 

@@ -14,7 +14,9 @@ from wfe.partition.to_come import EntriesToCome
 from wfe.shard import recovery
 from wfe.sim.disk import SimCrashed
 from wfe.wire import messages as m
-from wfe.wire.frames import Kind
+from wfe.wire.approvals import ApprovalPage, ApprovalsQuery
+from wfe.wire.definitions import CarryQuery, UsageQuestion
+from wfe.wire.frames import Kind, header
 
 LAZY = {"replayed_at_once": 0, "replayed_per_turn": 1}
 
@@ -29,6 +31,12 @@ def crashed(runs: int = 6) -> tuple[Host, list[str]]:
     ids = [shard.start("waiting").run_id for _ in range(runs)]
     shard.crash()
     return shard, ids
+
+
+def turns(shard: Host) -> None:
+    """More than the tail has runs."""
+    for _ in range(12):
+        shard.turn()
 
 
 def test_a_run_that_is_asked_for_is_replayed_before_the_others():
@@ -47,6 +55,52 @@ def test_whoever_goes_through_all_runs_of_a_partition_finds_them_all():
     found = {run_id for partition in shard.shard.core.partitions.values() for run_id in partition.entries}
     assert found == set(ids)
     assert shard.shard.recovery.tail.left == 0
+
+
+def test_a_list_waits_for_all_runs_and_others_are_served_meanwhile():
+    shard, ids = crashed()
+    number = shard.request(Kind.LIST, 0, m.ListRuns(limit=100))
+    approvals = shard.request(Kind.APPROVALS, 0, ApprovalsQuery(limit=100))
+    left = shard.shard.recovery.tail
+    for expected in (5, 4):
+        shard.turn()
+        assert left.left == expected
+    assert shard.reply(number) is None
+    assert shard.get(ids[5]).status == "waiting"
+    assert left.left
+    turns(shard)
+    page = shard.reply(number, m.RunPage)
+    assert [view.id for view in page.runs] == sorted(ids, reverse=True)
+    assert shard.reply(approvals, ApprovalPage) == ApprovalPage([], False)
+
+
+def test_a_list_that_waited_and_makes_no_sense_is_refused():
+    shard, _ = crashed()
+    number = shard.request(Kind.CARRY, 0, CarryQuery("", b"x", ""))
+    turns(shard)
+    assert shard.reply(number).code == "definition"
+
+
+def test_a_partition_of_which_somebody_wants_all_runs_is_replayed_first():
+    shard, _ = crashed()
+    other = shard.shard.core.partition_for(shard.start("waiting", run_id=shard.run_id(1)).run_id)
+    shard.crash()
+    other = shard.shard.core.partitions[other.number]
+    assert len(other.entries) == 1
+    number = shard.request(Kind.LIST, other.number, m.ListRuns(limit=100))
+    for _ in range(4):
+        shard.turn()
+    assert len(shard.reply(number, m.RunPage).runs) == 1
+    assert shard.shard.recovery.tail.left
+
+
+def test_who_asks_which_definitions_are_used_waits_for_all_runs():
+    shard, ids = crashed()
+    used = shard.get(ids[0]).definition
+    shard.shard.on_back([header(Kind.USAGE), encode(UsageQuestion(1, [used]))], shard.now_ms)
+    assert shard.shard.recovery.tail.left
+    turns(shard)
+    assert [set(answer.runs) for answer in shard.used] == [{used}]
 
 
 def test_after_the_last_slice_nothing_is_left_of_it():
