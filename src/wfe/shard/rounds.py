@@ -23,6 +23,7 @@ from wfe.model.blob import expand
 from wfe.model.event import RunEvent, RunStarted
 from wfe.model.ids import is_run_id, partition_of
 from wfe.model.state import ENDED, RUN_DEADLINE, RunState
+from wfe.observe import get_logger
 from wfe.partition.entry import Entry, decode_events, decode_state, reopened
 from wfe.partition.partition import Partition
 from wfe.partition.past import run_past
@@ -34,6 +35,7 @@ from wfe.wire.messages import StartOutcome
 from wfe.wire.payload import decode_any
 from wfe.wire.rounds import ForkRun, RetryRun, SkipNode, StateQuery
 
+_log = get_logger("shard")
 PAGE_CHUNKS = 1_000
 EXPIRING_RETRY_S = 0.5
 MOVING_RETRY_S = 0.05
@@ -193,7 +195,7 @@ class Rounds:
         if then is not None:
             # What is refused must leave the run as it was, and the retry alone would not: try it on a copy first.
             copy = decode_state(encode_state(past.run))
-            retry(Turn(copy, past.plan, now_ms, self._core.settings.partitions_total, self._core.random))
+            self._try(Turn(copy, past.plan, now_ms, self._core.settings.partitions_total, self._core.random), retry)
         if isinstance(entry, Entry):
             self._run(entry, now_ms, retry)
             self._core.open_runs += 1  # if it has ended in the same turn, its end took it off before
@@ -204,6 +206,15 @@ class Rounds:
         partition.recent.pop(past.run.id, None)
         self._core.live_runs += 1
         self._core.open_runs += 1
+
+    def _try(self, turn: Turn, work: Callable[[Turn], None]) -> None:
+        """Whether it would be refused."""
+        try:
+            work(turn)
+        except WfeError:
+            raise
+        except Exception:  # noqa: BLE001  a defect: the turn itself will meet it, and is undone
+            _log.exception("a defect of wfe was met by what was tried on a copy of a run", run_id=turn.run.id)
 
     def _fork(self, client: bytes, header: Header, partition: Partition, wanted: ForkRun, now_ms: int) -> None:
         if not is_run_id(wanted.new_run_id) or partition_of(wanted.new_run_id) != partition.number:

@@ -83,13 +83,13 @@ class Turns:
             self._core.touched.pop(entry, None)
 
     def recover(self, entry: Entry, before: int, now_ms: int, deferred: Command | None = None) -> None:
-        """A defect broke a turn: rebuild the run as of the turn's beginning and set it aside as an incident.
+        """A defect broke a turn: rebuild the run as of the turn's beginning and set it aside as an incident. One that
+        has ended stays as it was: what met the defect came too late, or was to make it go on, and was not promised.
 
         This reads a snapshot on the loop; it is one run, and after a defect only.
         """
         core = self._core
-        core.counters["runs_quarantined"] += 1
-        _log.exception("a defect of wfe met a run, which is quarantined", run_id=entry.run.id)
+        _log.exception("a defect of wfe met a run", run_id=entry.run.id)
         # Of a run's first turn its start stays: an incident without a run could not even be told.
         first = not (before or entry.chunks or entry.stored)
         kept = entry.events[: 1 if first else before]
@@ -99,11 +99,16 @@ class Turns:
             store = core.disk.stores[entry.partition]
             blobs = store.blobs(entry.run.id)  # before the snapshot: what a step adds in between is in memory
             found = store.snapshot(entry.run.id)
-            snapshot = None if found is None else found[1]
+            ended = store.ended(entry.run.id) if found is None else None  # it was about to go on after its end
+            snapshot = found[1] if found is not None else ended.snapshot if ended is not None else None
         blobs |= {name: bytes(data) for name, data in entry.run.blobs.items()}
         entry.run = rebuild(entry.plan, snapshot, chunks, kept, blobs)
         entry.events[:] = kept
-        core.open_runs += entry.ended  # the command was one that makes an ended run go on
+        if entry.ended:
+            self._untouch(entry)
+            return
+        core.counters["runs_quarantined"] += 1
+        _log.error("a run is quarantined", run_id=entry.run.id)
         turn = self.begin(entry, now_ms)
         decide.quarantine(turn, "a defect of wfe: see the server's log for the run's id", deferred)
         # The defect may have met a timer, which is no longer in the heap: it waits for the run to be resumed.

@@ -8,7 +8,10 @@ import pytest
 from msgspec import Raw
 
 from support.shards import Host, decode, encode
+from wfe.core import rounds as core_rounds
+from wfe.core.turn import Turn
 from wfe.model.definition import Definition, Fail, Map, Sleep, Task, WaitSignal
+from wfe.model.event import RunQuarantined
 from wfe.model.ids import mint_run_id, partition_of
 from wfe.wire import messages as m
 from wfe.wire.frames import Kind
@@ -325,3 +328,40 @@ def test_the_state_at_every_event_can_be_seen() -> None:
     assert {node.node: decode(node.value) for node in napping[0].nodes if node.state == "done"} == {"first": 6}
     assert ask(shard, Kind.STATE, StateQuery(run_id), RunPast).event == total
     assert code(ask(shard, Kind.STATE, StateQuery(run_id, total + 1))) == "invalid_input"
+
+
+@pytest.mark.parametrize("where", ["memory", "one row", "rows of its own"])
+@pytest.mark.parametrize("kind", [Kind.RETRY, Kind.SKIP])
+def test_an_ended_run_whose_next_round_meets_a_defect_stays_as_it_was(
+    kind: Kind, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard, fragile = world()
+    run_id = shard.start(*(("flow", 3) if where == "rows of its own" else ("big", [1, 2]))).run_id
+    if where == "rows of its own":
+        shard.turn()
+        shard.checkpoint()
+    finish(shard)
+    if where != "memory":
+        shard.checkpoint()
+        assert shard.shard.core.disk.stores[0].ended(run_id).spilled == (where == "rows of its own")
+    before = (shard.shard.core.live_runs, shard.shard.core.open_runs, shard.get(run_id))
+    assert before[2].status == "failed"
+
+    def broken(turn: Turn, *_: Any) -> None:
+        turn.emit(RunQuarantined(turn.now_ms, "half of it"))
+        raise IndexError("a defect")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(core_rounds, "retry", broken)
+        wanted = RetryRun(run_id, "c1") if kind is Kind.RETRY else SkipNode(run_id, "second", Raw(encode(7)), "c1")
+        assert "defect" in ask(shard, kind, wanted).message
+    assert (shard.shard.core.live_runs, shard.shard.core.open_runs, shard.get(run_id)) == before
+    shard.crash()
+    assert shard.get(run_id) == before[2]
+    shard.hello()
+    fragile.works = True
+    assert retry(shard, run_id, "c2") == ""
+    finish(shard)
+    assert shard.get(run_id).status == "completed"
+    shard.checkpoint()
+    assert shard.disk_is_sound()
