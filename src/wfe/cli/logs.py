@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wfe.cli.output import command, note, print_json, print_json_line
+from wfe.cli.output import command, note, print_json, print_json_line, printable
 from wfe.cli.params import WholeNumber, address_option, connected, run_argument, the_run
 
 if TYPE_CHECKING:
@@ -64,4 +64,4 @@ def _print(items: list[LogItem]) -> None:
         node = f"{item.node}#{item.activation}" if item.activation else item.node
         where = f"{node} (attempt {item.attempt})" if item.attempt > 1 else node
         level = "" if item.level == "info" else f"{item.level.upper()}: "
-        click.echo(f"{rfc3339(item.time_ms)}  {where}  {level}{item.text}")
+        click.echo(f"{rfc3339(item.time_ms)}  {where}  {level}{printable(item.text)}")

@@ -9,7 +9,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -97,14 +97,24 @@ def print_error_document(code: str, message: str, error: object = None) -> None:
     print_json({"error": document})
 
 
+_COMMANDS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+
+
+def printable(text: str, stream: TextIO | None = None) -> str:
+    """As a terminal may have it: control characters are shown, not obeyed, for keys, errors and lines of tasks come from
+    elsewhere. Whoever reads a pipe gets what there is. ``stream`` None: standard output."""
+    return text.translate(_COMMANDS) if (stream or sys.stdout).isatty() else text
+
+
 def complain(message: str) -> None:
     """One message on stderr."""
+    message = printable(message, sys.stderr)
     click.secho(f"wfe: {message}", err=True, fg="red" if sys.stderr.isatty() else None)
 
 
 def note(message: str) -> None:
     """Something worth knowing, on stderr: stdout holds results only."""
-    click.echo(message, err=True)
+    click.echo(printable(message, sys.stderr), err=True)
 
 
 def fail_usage(message: str) -> NoReturn:
@@ -142,7 +152,7 @@ def compact(value: Any, width: int = 80) -> str:
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     """Names and values, one a line; empty values are left out."""
-    shown = [(name, value) for name, value in fields if value]
+    shown = [(name, printable(value)) for name, value in fields if value]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
         click.echo(f"{click.style(name.ljust(width), dim=True)}  {styled(value)}")

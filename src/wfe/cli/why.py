@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from wfe.cli.output import command, print_json, styled
+from wfe.cli.output import command, print_json, printable, styled
 from wfe.cli.params import address_option, connected, run_argument, the_run
 
 
@@ -26,7 +26,7 @@ def why_command(run_id: str, key: str | None, address: str | None, as_json: bool
         return
     click.echo(f"run {document['id']} ({document['workflow']}@{document['version']}) is {styled(document['status'])}")
     for line in _lines(document, "  "):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 def _lines(document: dict[str, Any], indent: str) -> Iterator[str]:
