@@ -101,8 +101,8 @@ _COMMANDS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) i
 
 
 def printable(text: str, stream: TextIO | None = None) -> str:
-    """As a terminal may have it: control characters are shown, not obeyed, for keys, errors and lines of tasks come from
-    elsewhere. Whoever reads a pipe gets what there is. ``stream`` None: standard output."""
+    """As a terminal may have it: control characters are shown, not obeyed, for keys, errors and lines of tasks come
+    from elsewhere. Whoever reads a pipe gets what there is. ``stream`` None: standard output."""
     return text.translate(_COMMANDS) if (stream or sys.stdout).isatty() else text
 
 
