@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -18,10 +17,9 @@ from urllib.request import urlopen
 
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+from support.browser import barriers, launched, logged_in, needs_chromium
+
+pytestmark = needs_chromium
 
 APP = """
 import os, time
@@ -76,7 +74,6 @@ nodes:
   - {set: "${\'hello \' + name}", id: greeting}
 output: ${greeting}
 """
-WAIT_MS = 30_000
 
 
 @pytest.fixture(scope="module")
@@ -103,28 +100,14 @@ def wait_until_ready(url: str) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(browser: Any, shop: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A page that is logged in. Anything that the browser complains of fails the test."""
-    context = browser.new_context(viewport={"width": getattr(request, "param", 1280), "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(WAIT_MS)
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(shop.url)
-    page.fill("input[type=password]", (shop.data / "token").read_text().strip())
-    page.click("text=Log in")
-    page.wait_for_selector("h1:text('Overview')")
-    yield page
-    context.close()
-    assert complaints == []
+    with logged_in(browser, shop, getattr(request, "param", 1280)) as page:
+        yield page
 
 
 def start_from_form(page: Any, number: str, total: int) -> str:
@@ -277,9 +260,7 @@ def test_every_page_is_whole_and_accessible_in_light_and_dark(page: Any, shop: A
             page.wait_for_load_state("networkidle") if path != "log" else page.wait_for_selector(".badge:text('live')")
             assert page.locator("main .trouble").count() == 0, path
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is wider than the page"
-            found = axe.Axe().run(page).response["violations"]
-            serious = [each for each in found if each["impact"] in ("serious", "critical")]
-            assert serious == [], (path, theme, [(each["id"], each["nodes"][0]["html"]) for each in serious])
+            assert barriers(page) == [], (path, theme)
 
 
 def test_the_keys_lead_from_page_to_page(page: Any) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from support.browser import barriers, launched, logged_in, needs_chromium, playwright
 from wfe.journal.rows import ended_run_ops
 from wfe.journal.schema import EndedRow
 from wfe.lmdb.layout import open_store
 from wfe.model.event import EventChunk
 from wfe.model.ids import mint_run_id
 
-playwright = pytest.importorskip("playwright.sync_api")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
-WAIT_MS = 30_000
+pytestmark = needs_chromium
 RUNS = 100_000
 PARTITIONS = 4
 PAGE = 100
@@ -115,28 +111,14 @@ def fill(data: Path) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(browser: Any, shop: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A page that is logged in. Anything that the browser complains of fails the test."""
-    context = browser.new_context(viewport={"width": getattr(request, "param", 1280), "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(WAIT_MS)
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(shop.url)
-    page.fill("input[type=password]", (shop.data / "token").read_text().strip())
-    page.click("text=Log in")
-    page.wait_for_selector("h1:text('Overview')")
-    yield page
-    context.close()
-    assert complaints == []
+    with logged_in(browser, shop, getattr(request, "param", 1280)) as page:
+        yield page
 
 
 def look(page: Any, name: str) -> None:
@@ -159,9 +141,7 @@ def test_a_run_s_lines_are_followed_as_text_and_filtered_by_node(page: Any, shop
     assert page.title() == "wfe"
     look(page, f"lines-{page.viewport_size['width']}")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    found = axe.Axe().run(page).response["violations"]
-    serious = [each for each in found if each["impact"] in ("serious", "critical")]
-    assert serious == [], [(each["id"], each["nodes"][0]["html"]) for each in serious]
+    assert barriers(page) == []
     (tmp_path / "go").touch()
     page.wait_for_selector("h1 .badge:text('completed')")
     page.wait_for_selector(".lines span:text-is('line 2999')")

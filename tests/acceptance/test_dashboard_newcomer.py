@@ -17,12 +17,10 @@ from typing import Any
 import pytest
 
 from conftest import STOP_S, WFE, environment_in
+from support.browser import WAIT_MS, launched, needs_chromium
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+pytestmark = needs_chromium
 EXAMPLES = Path(__file__).parents[2] / "examples"
-WAIT_MS = 30_000
 
 
 @pytest.fixture
@@ -57,15 +55,13 @@ def printed(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def page(printed: str) -> Iterator[Any]:
     """The printed address, opened in a browser that knows nothing of wfe yet."""
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(WAIT_MS)
         broken: list[str] = []
         page.on("pageerror", lambda error: broken.append(str(error)))
         page.goto(printed)
         yield page
-        browser.close()
         assert broken == []
 
 
