@@ -1,8 +1,9 @@
 """Checkpointing, a little at a time: dirty runs of one partition per step, oldest first; then the log is trimmed.
 
-A step is due when the log's tail has grown beyond what it should be, when there is nothing else to do, or when one run
-has made many commits since it was written: they are written, and would be replayed, at once. A run that ended since the
-last step gets a single row; an open one its snapshot and its new history.
+A step is due when the log's tail has grown beyond what it should be, when there is nothing else to do, when one run has
+made many commits since it was written (they are written, and would be replayed, at once), or when many ended runs fill
+memory: those leave alone. A run that ended since the last step gets a single row, so that waiting longer would save
+nothing; an open one gets its snapshot and its new history.
 
 A step is made in slices, one after each commit and as large as what that commit took in: made at once, it would hold up
 whoever has little to do for several milliseconds.
@@ -26,20 +27,22 @@ from wfe.shard.core import ShardCore
 
 STEPS_MAX = 2
 """Steps in flight."""
-
-
 SLICE_RUNS_MIN = 8
 """Runs that are written down after each commit while a step is made, or twice as many as the commit took in."""
 
 
 class Making:
-    """A step that is being made. ``entries``: runs that are in it, with how many of their chunks it takes over."""
+    """A step that is being made. ``entries``: runs that are in it, with how many of their chunks it takes over.
 
-    __slots__ = ("ended", "entries", "oldest", "ops", "partition", "size_bytes")
+    ``queue``: the dirty runs that it takes, or only those of them that have ended.
+    """
 
-    def __init__(self, partition: int, oldest: int) -> None:
+    __slots__ = ("ended", "entries", "oldest", "ops", "partition", "queue", "size_bytes")
+
+    def __init__(self, partition: int, oldest: int, queue: dict[Entry, None]) -> None:
         self.partition = partition
         self.oldest = oldest
+        self.queue = queue
         self.ops: list[Op] = []
         self.entries: dict[Entry, int] = {}
         self.ended: list[str] = []
@@ -61,6 +64,9 @@ class Checkpoints:
     def __init__(self, core: ShardCore) -> None:
         self._core = core
         self._dirty: dict[int, dict[Entry, None]] = {number: {} for number in core.partitions}
+        self._ended: dict[int, dict[Entry, None]] = {}
+        """Those of the dirty runs that have ended (since then perhaps gone on)."""
+        self._ended_runs = 0
         self._in_flight: list[Step] = []
         self._making: Making | None = None
         self._long: int | None = None
@@ -90,6 +96,7 @@ class Checkpoints:
     def left(self, number: int) -> None:
         """It is gone."""
         del self._dirty[number]
+        self._ended_runs -= len(self._ended.pop(number, {}))
 
     def arrive(self, number: int) -> None:
         """A partition comes, all of it in its store."""
@@ -120,6 +127,16 @@ class Checkpoints:
                 dirty.setdefault(entry.partition, {})[entry] = None
             elif len(entry.chunks) >= RUN_CHUNKS_MAX:
                 self._long = entry.partition
+        if self._core.ended:
+            self._note_ended(self._core.ended)
+            self._core.ended = []
+
+    def _note_ended(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            ended = self._ended.setdefault(entry.partition, {})
+            if entry.dirty_at and entry not in ended:
+                ended[entry] = None
+                self._ended_runs += 1
 
     def mark(self, entry: Entry, position: int) -> None:
         """A run has events from this log position on that its store does not hold."""
@@ -132,6 +149,7 @@ class Checkpoints:
         self.replaying = False
         for number, dirty in self._dirty.items():
             self._dirty[number] = dict.fromkeys(sorted(dirty, key=lambda entry: entry.dirty_at))
+            self._note_ended([entry for entry in dirty if entry.ended])
 
     def tail_full(self) -> bool:
         """Whether recovery would take too long if more were admitted, or memory would fill with runs that wait.
@@ -159,15 +177,16 @@ class Checkpoints:
         if making is None:
             if len(self._in_flight) >= (1 if idle else STEPS_MAX):
                 return False
+            queues = self._dirty
             if idle or self._core.leaving or self.tail_bytes >= self._core.settings.tail_bytes:
                 number = self._oldest_partition()
                 if number is None:
                     self._trim()
-            else:
-                number = self._long_partition()
+            elif (number := self._long_partition()) is None and self._ended_runs >= self._core.settings.ended_runs_max:
+                queues, number = self._ended, self._fullest_partition()
             if number is None:
                 return False
-            making = self._making = Making(number, self._oldest_of(self._partition(number)))
+            making = self._making = Making(number, self._oldest_of(self._partition(number)), queues[number])
         hurry = idle or self._is_behind or bool(self._core.leaving)
         slice_runs = CHECKPOINT_RUNS if hurry else max(SLICE_RUNS_MIN, 2 * self._taken_in)
         partition = self._partition(making.partition)
@@ -189,6 +208,10 @@ class Checkpoints:
         """The partition of a run with so many chunks that writing or replaying them would hold up others."""
         number, self._long = self._long, None
         return number if number in self._core.partitions and number not in self._busy else None
+
+    def _fullest_partition(self) -> int | None:
+        """The partition with most ended runs in memory."""
+        return max(sorted(self._ended.keys() - self._busy), key=lambda number: len(self._ended[number]), default=None)
 
     def _oldest_partition(self) -> int | None:
         """The partition that keeps the log from being trimmed."""
@@ -216,13 +239,16 @@ class Checkpoints:
     def _add(self, making: Making, partition: Partition, runs: int) -> bool:
         """Write down so many further runs; whether the step is complete."""
         assert not partition.events, "a store never holds what is not in the log"
-        queue = self._dirty[partition.number]
+        queue, dirty, ended = making.queue, self._dirty[partition.number], self._ended.get(partition.number, {})
         until = min(CHECKPOINT_RUNS, len(making.entries) + runs)
         while queue and len(making.entries) < until and making.size_bytes < CHECKPOINT_BYTES:
             entry = next(iter(queue))
             if entry in making.entries:
                 return True  # it has moved on since: its rows of this step must be there before its next ones
-            del queue[entry]
+            del dirty[entry]
+            if entry in ended:
+                del ended[entry]
+                self._ended_runs -= 1
             entry.dirty_at = 0
             made = _ended_ops(entry) if entry.ended else _open_ops(entry)
             if entry.ended:

@@ -34,6 +34,8 @@ Found = Entry | RunState | None
 """A run in memory, an ended run from the store, or none."""
 
 TAIL_BYTES = 8 * MIB
+ENDED_RUNS_MAX = 4_096
+"""About 4 KB each, but for what they hold of values."""
 REPLAYED_AT_ONCE = 2_000
 
 
@@ -63,6 +65,8 @@ class Settings:
     """Ready tasks beyond which new runs are refused."""
     tail_bytes: int = TAIL_BYTES
     """While the load is high, runs get this much of the log's length to end before they are written."""
+    ended_runs_max: int = ENDED_RUNS_MAX
+    """Ended runs that wait in memory to be written, however short the log is."""
     replayed_at_once: int = REPLAYED_AT_ONCE
     """With more runs than that in its log's tail a shard serves before it has replayed all of them."""
     replayed_per_turn: int = 500
@@ -130,6 +134,8 @@ class ShardCore:
     """Runs in memory."""
     open_runs: int = 0
     """Runs that have not ended, those that left memory included."""
+    ended: list[Entry] = field(default_factory=list)
+    """Runs that ended since the last commit."""
     tallies: Tallies = field(default_factory=Tallies)
     traces: Traces = field(default_factory=Traces)
     host: dict[str, int] = field(default_factory=dict)

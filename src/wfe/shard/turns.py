@@ -191,6 +191,7 @@ class Turns:
         if run.trace:
             core.traces.run_ended(run)
         core.open_runs -= 1
+        core.ended.append(entry)
         self.homes.forget(entry)
         if run.id in core.watchers:
             told = outcome(run)

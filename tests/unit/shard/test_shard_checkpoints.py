@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec import Raw
 
-from support.shard_cases import host
+from support.shard_cases import host, waiting
 from support.shards import Host, encode
 from wfe.model.definition import Definition, Map, Task
 from wfe.shard import checkpoints
@@ -14,6 +14,7 @@ from wfe.wire import messages as m
 from wfe.wire.frames import Kind
 
 RUNS = SLICE_RUNS_MIN + 4
+QUICK = Definition("quick", params={"n": {}}, output="${n}")
 
 
 def with_a_step_half_made() -> tuple[Host, list[str]]:
@@ -90,4 +91,48 @@ def test_a_run_that_commits_again_and_again_is_written_before_its_part_of_the_lo
     assert shard.shard.checkpoints.tail_bytes < shard.shard.core.settings.tail_bytes
     shard.crash()
     assert shard.get(run_id).status == "completed"
+    assert shard.disk_is_sound()
+
+
+def under_load(shard: Host, turns: int, ended: int) -> list[int]:
+    """Runs that end at once, as many each turn: never idle. Returns how many are in memory after each turn."""
+    here = []
+    for _ in range(turns):
+        for _ in range(ended):
+            shard.request(Kind.START, 0, [m.StartRun(shard.run_id(), Raw(encode(1)))], workflow="quick")
+        shard.turn()
+        here.append(len(shard.shard.core.partitions[0].entries))
+    return here
+
+
+def test_ended_runs_leave_memory_under_load_long_before_the_log_is_long():
+    shard = host(QUICK, waiting())
+    shard.shard.core.settings.ended_runs_max = 20
+    here = under_load(shard, turns=100, ended=5)
+    assert max(here) < 20 + 256 + 2 * 5
+    assert here[-1] < 200
+    assert shard.shard.core.counters["checkpoint_steps"] > 3
+    assert shard.shard.core.counters["runs_completed"] == 500
+
+
+def test_ended_runs_are_written_before_open_ones_that_are_older():
+    shard = host(QUICK, waiting())
+    ids = [shard.start("waiting").run_id for _ in range(3)]
+    shard.shard.core.settings.ended_runs_max = 10
+    under_load(shard, turns=30, ended=5)
+    partition = shard.shard.core.partitions[0]
+    assert all(partition.entries[run_id].dirty_at for run_id in ids)
+    assert shard.shard.core.counters["checkpoint_steps"] > 0
+    shard.crash()
+    assert {shard.get(run_id).status for run_id in ids} == {"waiting"}
+    assert shard.disk_is_sound()
+
+
+def test_runs_that_had_ended_before_a_crash_leave_memory_under_load_too():
+    shard = host(QUICK, waiting())
+    under_load(shard, turns=10, ended=5)
+    shard.crash()
+    shard.shard.core.settings.ended_runs_max = 20
+    here = under_load(shard, turns=20, ended=1)
+    assert here[-1] < 50
     assert shard.disk_is_sound()
