@@ -6,6 +6,9 @@ import asyncio
 import email
 import email.policy
 import json
+import os
+import re
+import signal
 import socket
 import sys
 import time
@@ -18,6 +21,7 @@ import pytest
 from msgspec import structs
 
 from support.receivers import Hook, MailServer, hook
+from wfe.bootstrap.world import new_loop
 from wfe.gateway.alerts.delivery import QUEUE_MAX, Delivery, Mailbox, Send
 from wfe.gateway.alerts.receivers import NotDelivered, deliver
 from wfe.gateway.alerts.rules import Receiver, read_alerting
@@ -154,7 +158,20 @@ async def test_commands_that_fail_hang_or_are_not_there_are_errors_and_leave_not
     hangs = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     with pytest.raises(NotDelivered, match="longer than 3 s"):
         await deliver(receiver(command=[sys.executable, "-c", hangs], timeout="3s"), notice(), "")
-    assert gone(int(pid.read_text()))
+    async with asyncio.timeout(30):
+        while not gone(int(pid.read_text())):
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, new_loop], ids=["asyncio", "uvloop"])
+def test_a_command_has_ended_when_it_has_whatever_it_leaves_behind(loop_factory: Any) -> None:
+    leaves = "import subprocess, sys; left = subprocess.Popen(['sleep', '600']); print(left.pid, file=sys.stderr)"
+    to = receiver(command=[sys.executable, "-c", leaves + "; sys.exit(3)"], timeout="60s")
+    with asyncio.Runner(loop_factory=loop_factory) as runner, pytest.raises(NotDelivered) as failed:
+        runner.run(deliver(to, notice(), ""))
+    said = re.fullmatch(r".* exits with 3: (\d+)", str(failed.value))
+    assert said is not None, "not that it took too long"
+    os.kill(int(said[1]), signal.SIGKILL)
 
 
 def gone(pid: int) -> bool:

@@ -2,7 +2,8 @@
 
 Each takes at most the receiver's time limit. Invariants: secrets are read when they are needed and travel in no notice;
 a webhook is signed as Standard Webhooks says and is not led elsewhere by a redirect; a command gets its notice on
-standard input, no shell in between, and does not outlive its time limit; a password is sent over TLS only.
+standard input, no shell in between, and does not outlive its time limit (what it leaves behind when it ends may); a
+password is sent over TLS only.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Any
@@ -35,6 +36,7 @@ from wfe.gateway.signatures import sign
 from wfe.secrets import read_secret
 
 ERROR_CHARS_MAX = 500
+LAST_WORDS_S = 0.5
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _WITHHELD = ("WFE_TOKEN",)
 
@@ -199,48 +201,74 @@ def _one_line(text: str) -> str:
 # ---- commands -------------------------------------------------------------------------------------------------------
 
 
+class _LastWords(asyncio.Protocol):
+    """The end of what a command says on standard error, whatever the length."""
+
+    def __init__(self) -> None:
+        self.tail = b""
+        self.ended = asyncio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        self.tail = (self.tail + data)[-4_000:]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended.set()
+
+
+@asynccontextmanager
+async def _last_words() -> AsyncIterator[tuple[int, _LastWords]]:
+    """A pipe for standard error, and what comes through it. One of our own: asyncio waits for its pipes to close, and
+    what a command leaves in the background may hold this one open long after the command has ended."""
+    reading, writing = os.pipe()
+    transport, words = await asyncio.get_running_loop().connect_read_pipe(_LastWords, os.fdopen(reading, "rb", 0))
+    try:
+        yield writing, words
+    finally:
+        transport.close()
+
+
 async def _run(receiver: Receiver, body: bytes, timeout_s: float) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in _WITHHELD}
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *receiver.command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment,
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as error:
-        raise NotDelivered(f"{receiver.command[0]} cannot be started: {error}") from None
-    try:
-        async with asyncio.timeout(timeout_s):
-            said = await _communicate(process, body)
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                if sys.platform == "win32":  # there are no groups of processes to be killed
-                    process.kill()
-                else:
-                    os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-    if process.returncode:
-        text = said.decode("utf-8", "replace").strip().splitlines()
-        raise NotDelivered(f"{receiver.command[0]} exits with {process.returncode}{': ' + text[-1] if text else ''}")
+    async with _last_words() as (stderr, words):
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *receiver.command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=stderr,
+                env=environment,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            raise NotDelivered(f"{receiver.command[0]} cannot be started: {error}") from None
+        finally:
+            os.close(stderr)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await _hand_over(process, body)
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    if sys.platform == "win32":  # there are no groups of processes to be killed
+                        process.kill()
+                    else:
+                        os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+        if process.returncode:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(words.ended.wait(), LAST_WORDS_S)
+            text = words.tail.decode("utf-8", "replace").strip().splitlines()
+            last = f": {text[-1]}" if text else ""
+            raise NotDelivered(f"{receiver.command[0]} exits with {process.returncode}{last}")
 
 
-async def _communicate(process: asyncio.subprocess.Process, body: bytes) -> bytes:
-    """The last of what it says on standard error, whatever the length."""
+async def _hand_over(process: asyncio.subprocess.Process, body: bytes) -> None:
     assert process.stdin is not None
-    assert process.stderr is not None
     with suppress(BrokenPipeError, ConnectionResetError):  # it need not read its input
         process.stdin.write(body)
         await process.stdin.drain()
     process.stdin.close()
-    said = b""
-    while part := await process.stderr.read(65_536):
-        said = (said + part)[-4_000:]
     await process.wait()
-    return said
 
 
 def _secret(name: str) -> str:
