@@ -28,7 +28,7 @@ from wfe.gateway.verbs import post
 from wfe.limits import BULK_CONCURRENCY, BULK_RUNS_MAX, KEY_CHARS_MAX, NAME_CHARS_MAX
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]
-EventId = Annotated[str, msgspec.Meta(max_length=KEY_CHARS_MAX)]
+Key = Annotated[str, msgspec.Meta(max_length=KEY_CHARS_MAX)]
 Action = Literal["cancel", "pause", "resume", "retry", "signal"]
 
 
@@ -43,8 +43,8 @@ class SignalRequest(Struct, forbid_unknown_fields=True):
 
     name: Name
     payload: Any = None
-    event_id: EventId = ""
-    correlation: EventId = ""
+    event_id: Key = ""
+    correlation: Key = ""
 
 
 class SignalByKey(Struct, forbid_unknown_fields=True):
@@ -55,8 +55,8 @@ class SignalByKey(Struct, forbid_unknown_fields=True):
     key: Annotated[str, msgspec.Meta(min_length=1, max_length=KEY_CHARS_MAX)]
     name: Name
     payload: Any = None
-    event_id: EventId = ""
-    correlation: EventId = ""
+    event_id: Key = ""
+    correlation: Key = ""
     start: dict[str, Any] | None = None
 
 
@@ -87,6 +87,7 @@ class BulkFilter(Struct, forbid_unknown_fields=True):
     workflow: Name | None = None
     tags: dict[str, str] = {}
     ids: Annotated[list[str], msgspec.Meta(max_length=BULK_RUNS_MAX)] = []
+    key: Key | None = None
 
 
 class BulkRequest(Struct, forbid_unknown_fields=True):
@@ -175,9 +176,10 @@ async def signal_by_key(gateway: NamedDependency[Gateway], data: JSONBody[Signal
 async def bulk(gateway: NamedDependency[Gateway], data: JSONBody[BulkRequest]) -> BulkOutcome:
     """Looks for the runs, then does it to each; those that refuse are named with the reason."""
     wanted = data.filter
-    if not (wanted.status or wanted.workflow or wanted.tags or wanted.ids):
+    conditions = wanted.status or wanted.workflow or wanted.tags or wanted.key
+    if not (conditions or wanted.ids):
         raise BadRequest(422, "name at least one condition: a bulk operation never means all runs", pointer="#/filter")
-    if wanted.ids and (wanted.status or wanted.workflow or wanted.tags):
+    if wanted.ids and conditions:
         raise BadRequest(422, "name the runs by `ids` or by conditions: one of the two", pointer="#/filter/ids")
     if (data.action == "signal") != (data.signal is not None):
         raise BadRequest(422, "`signal` is what the action signal sends", pointer="#/signal")
@@ -187,7 +189,11 @@ async def bulk(gateway: NamedDependency[Gateway], data: JSONBody[BulkRequest]) -
         more = len(set(wanted.ids)) > data.limit
     else:
         found = await gateway.client.list(
-            status=wanted.status, workflow=wanted.workflow, tags=wanted.tags, limit=data.limit
+            status=wanted.status,
+            workflow=wanted.workflow,
+            key=wanted.key or None,
+            tags=wanted.tags,
+            limit=data.limit,
         )
         ids, more, incomplete = [run.id for run in found], found.more, found.incomplete
     if data.dry_run:

@@ -179,6 +179,15 @@ def test_runs_that_are_named_are_not_narrowed_down_silently(http: HttpEnv) -> No
     assert http.get(f"/api/v1/runs/{run_id}").json()["status"] == "waiting"
 
 
+def test_a_key_narrows_a_bulk_operation_down_as_it_does_a_list(http: HttpEnv) -> None:
+    kept, meant = (
+        http.post("/api/v1/runs", {"workflow": "patient", "key": key}).json()["id"] for key in ("kept", "meant")
+    )
+    for conditions in ({"workflow": "patient", "key": "meant"}, {"key": "meant", "status": None}):
+        found = http.post("/api/v1/runs/bulk", {"action": "cancel", "filter": conditions}).json()
+        assert (found["runs"], kept in found["runs"]) == ([meant], False)
+
+
 @pytest.mark.parametrize("field", ["partition", "to"])
 def test_a_number_that_no_partition_or_shard_can_have_is_no_defect(http: HttpEnv, field: str) -> None:
     answer = http.post("/api/v1/rebalance", {"moves": [{"partition": 0, "to": 0, field: 1 << 63}], "dry_run": True})

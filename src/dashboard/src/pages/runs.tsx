@@ -163,12 +163,12 @@ function Bulk({ chosen, filter, done }: { chosen: string[]; filter: Filter; done
   const [plan, setPlan] = useState<BulkOutcome | null>(null);
   const [undo, setUndo] = useState<BulkOutcome | null>(null);
   const notify = useNotify();
-  const filtered = Boolean(filter.status || filter.workflow || filter.tag);
+  const filtered = Boolean(filter.status || filter.workflow || filter.key || filter.tag);
   const body = (action: string, dry: boolean, ids: string[]) => {
-    const [name, value] = (filter.tag ?? "").split("=", 2);
-    const wanted = ids.length
-      ? { ids }
-      : { status: filter.status, workflow: filter.workflow, tags: name && value !== undefined ? { [name]: value } : {} };
+    const { status, workflow, key, tag } = filter;
+    const equals = tag?.indexOf("=") ?? -1; // without one it matches nothing: never more than the list shows
+    const tags = tag ? { [equals < 0 ? tag : tag.slice(0, equals)]: equals < 0 ? "" : tag.slice(equals + 1) } : {};
+    const wanted = ids.length ? { ids } : { status, workflow, key, tags };
     return { action, dry_run: dry, filter: wanted };
   };
   const look = async (action: string) => setPlan(await post<BulkOutcome>("runs/bulk", body(action, true, chosen)));
