@@ -66,12 +66,12 @@ def chunk_events() -> list[Any]:
 
 def test_the_events_of_a_run_are_encoded(benchmark: Any) -> None:
     events = chunk_events()
-    assert benchmark(encode_events, NOW_MS, events)
+    assert benchmark(encode_events, (NOW_MS, events))
     benchmark.extra_info.update(per="event", units=len(events))
 
 
 def test_the_events_of_a_run_are_decoded(benchmark: Any) -> None:
-    data = encode_events(NOW_MS, chunk_events())
+    data = encode_events((NOW_MS, chunk_events()))
     found = benchmark(decode_events, data)
     assert isinstance(found, EventChunk)
     benchmark.extra_info.update(per="event", units=len(found.events))
@@ -85,7 +85,7 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ShardLog]:
 
 
 def test_a_batch_of_200_runs_is_committed(benchmark: Any, log: ShardLog) -> None:
-    events = encode_events(NOW_MS, chunk_events())
+    events = encode_events((NOW_MS, chunk_events()))
     chunks = [Chunk(0, 1, run_id, 1, 2, events) for run_id in RUN_IDS]
 
     def commit() -> None:

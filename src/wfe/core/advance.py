@@ -22,11 +22,25 @@ from wfe.model.state import ENDED, RUNNING
 
 def advance(turn: Turn) -> None:
     """Bring about everything that follows from what the turn has booked so far."""
-    run, plan = turn.run, turn.plan
-    enabled = turn.enabled
+    run, plan, enabled = turn.run, turn.plan, turn.enabled
+    busy = run.faults or run.locks or turn.nets or run.compensating is not None
+    if busy or len(enabled) > 1 or run.status != RUNNING:
+        _to_the_end(turn)
+    elif enabled:
+        # What the loop comes to for most turns: the next task of a chain can open, or nothing can, and all else rests.
+        key, stride = enabled[0], plan.stride
+        index, act = key % stride, key // stride
+        if key >= 0 and plan.nodes[index].plain and act in run.frames:
+            enabled.clear()
+            turn.emit(TasksOpened(act, (index,)))
+            turn.ready.append(key)
+        else:
+            _to_the_end(turn)
+
+
+def _to_the_end(turn: Turn) -> None:
+    run, plan, enabled = turn.run, turn.plan, turn.enabled
     nodes, stride = plan.nodes, plan.stride
-    if len(enabled) <= 1 and _at_once(turn):
-        return
     tasks: list[int] = []
     tasks_act = 0
     position = 0
@@ -83,23 +97,6 @@ def advance(turn: Turn) -> None:
     if tasks:
         _open_tasks(turn, tasks_act, tasks)
     enabled.clear()
-
-
-def _at_once(turn: Turn) -> bool:
-    """What the loop comes to for most turns: nothing is enabled, or the next task of a chain, and all else rests."""
-    run, enabled = turn.run, turn.enabled
-    if run.status != RUNNING or run.faults or run.locks or turn.nets or run.compensating is not None:
-        return False
-    if not enabled:
-        return True
-    key, plan = enabled[0], turn.plan
-    act, index = divmod(key, plan.stride)
-    if key < 0 or not plan.nodes[index].plain or act not in run.frames:
-        return False
-    enabled.clear()
-    turn.emit(TasksOpened(act, (index,)))
-    turn.ready.append(key)
-    return True
 
 
 def settle(turn: Turn) -> bool:

@@ -107,10 +107,12 @@ def _task_opened_with(run: RunState, plan: Plan, event: ev.TaskOpenedWith, enabl
 
 
 def _task_done(run: RunState, plan: Plan, event: ev.TaskDone, enabled: Enabled) -> None:
-    key = event.act * plan.stride + event.node
+    act, node = event.act, event.node
+    key = act * plan.stride + node
     del run.open[key]
-    forget(run, key)
-    complete(run, plan, event.act, event.node, event.value, enabled)
+    if run.inputs or run.failures or run.losses or run.previous or run.handed_out:
+        forget(run, key)
+    complete(run, plan, act, node, event.value, enabled)
 
 
 def _task_failed(run: RunState, plan: Plan, event: ev.TaskFailed, enabled: Enabled) -> None:

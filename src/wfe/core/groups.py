@@ -24,6 +24,8 @@ _decode_items = msgspec.msgpack.Decoder(list[Raw]).decode
 _PAGES_REMEMBERED = 32
 _pages: dict[bytes, list[Raw]] = {}
 """Pages that were taken apart last, by the reference that names their content: a view, the same for everybody."""
+_page_of_last: list[tuple[Raw | None, list[Raw]]] = [(None, [])]
+"""That of the item that was asked for last, by its reference as an object: the next item is likely to be in it, too."""
 
 
 def number_in(items: Raw) -> int | None:
@@ -59,8 +61,9 @@ def item_of(group: Group | LoopState, index: int, blobs: Blobs) -> Raw:
         return group.items[index]
     if not group.pages:
         return Raw(_encode(index))
-    number, place = divmod(index, MAP_PAGE_ITEMS)
-    return _page(group.pages[number], blobs)[place]
+    ref = group.pages[index // MAP_PAGE_ITEMS]
+    found: list[Raw] = _page_of_last[0][1] if ref is _page_of_last[0][0] else _page(ref, blobs)
+    return found[index % MAP_PAGE_ITEMS]
 
 
 def page_range(group: Group, number: int) -> range:
@@ -138,4 +141,5 @@ def _page(ref: Raw, blobs: Blobs) -> list[Raw]:
         while len(_pages) >= _PAGES_REMEMBERED:
             _pages.pop(next(iter(_pages)), None)
         _pages[name] = found
+    _page_of_last[0] = ref, found
     return found

@@ -163,13 +163,13 @@ def put_result(run: RunState, group: Group, index: int, value: Raw) -> None:
 
 def collect(run: RunState, group: Group, index: int) -> None:
     """An item of a paged map has ended: when it is the last of its page, the page's results are put together."""
-    number = index // MAP_PAGE_ITEMS
-    page = page_range(group, number)
-    left = group.waiting.get(number, len(page)) - 1
+    number, waiting = index // MAP_PAGE_ITEMS, group.waiting
+    left = waiting[number] - 1 if number in waiting else len(page_range(group, number)) - 1
     if left:
-        group.waiting[number] = left
+        waiting[number] = left
         return
-    group.waiting.pop(number, None)
+    waiting.pop(number, None)
+    page = page_range(group, number)
     values = [group.results.pop(inside) for inside in page if inside in group.results]
     group.done += len(values)
     if not group.left:

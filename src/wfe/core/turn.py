@@ -63,24 +63,14 @@ class Turn:
         self.mail: list[tuple[str, MailBody]] = []
         self.nets: dict[int, int] = {}
 
-    def again(self, run: RunState, plan: Plan, now_ms: int, events: list[RunEvent]) -> None:
-        """Another turn, when this one's effects were taken and `clear` was called."""
-        self.run = run
-        self.plan = plan
-        self.now_ms = now_ms
-        self.events = events
-        self.first_event = len(events)
-
     def clear(self) -> None:
-        """Its effects were taken; most turns had one of them."""
-        if self.ready:
-            self.ready.clear()
-        if self.enabled or self.armed or self.withdrawn or self.mail or self.nets:
-            self.enabled.clear()
-            self.armed.clear()
-            self.withdrawn.clear()
-            self.mail.clear()
-            self.nets.clear()
+        """Its effects were taken: with another run, plan, time and events it is another turn."""
+        self.ready.clear()
+        self.enabled.clear()
+        self.armed.clear()
+        self.withdrawn.clear()
+        self.mail.clear()
+        self.nets.clear()
 
     def emit(self, event: RunEvent) -> None:
         """Record an event and book it at once, so that what follows sees its outcome."""

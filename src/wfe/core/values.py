@@ -266,12 +266,12 @@ def splice(run: RunState, plan: Plan, scope: int, act: int, made: Input) -> Raw:
     """A task's input from state, without decoding any value. The compiler made sure that every source has one."""
     if made.fixed is not None:
         return made.fixed
-    parts: list[bytes | memoryview] = []
+    parts: list[bytes | Raw] = []
     for piece in made.pieces:
         if isinstance(piece, bytes):
             parts.append(piece)
         else:
             value = read(run, plan, scope, act, piece)
             assert value is not None, f"{piece.name} must have a value by now"
-            parts.append(memoryview(value))
+            parts.append(value)
     return Raw(b"".join(parts))

@@ -42,6 +42,11 @@ def ref_to(name: bytes) -> Raw:
     return Raw(_HEAD + name)
 
 
+def may_refer(data: bytes | Raw) -> bool:
+    """Whether an encoded value may hold a reference."""
+    return len(data) >= REF_BYTES and _HEAD in bytes(data)
+
+
 def names_in(data: bytes | Raw) -> list[bytes]:
     """Names of the references in an encoded value. Chance may add one that is none: look it up among the blobs."""
     encoded = bytes(data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import msgspec
@@ -19,7 +19,9 @@ from wfe.model.tables import NOTHING, share_empties
 
 _encode_state = msgspec.msgpack.Encoder().encode
 _decode_state = msgspec.msgpack.Decoder(RunState).decode
-_encode_chunk = msgspec.msgpack.Encoder().encode
+encode_events: Callable[[tuple[int, list[RunEvent]]], bytes] = msgspec.msgpack.Encoder().encode
+"""One chunk of a run's history, of its time in ms and its events, as an `EventChunk` is encoded (which would have to be
+made first): the bytes in the log are the bytes of the history."""
 _decode_chunk = msgspec.msgpack.Decoder(EventChunk).decode
 
 _NONE: Mapping[int, int] = MappingProxyType({})
@@ -107,11 +109,6 @@ def reopened(partition: int, run: RunState, plan: Plan, chunks: list[tuple[int, 
     if not spilled:
         entry.chunks = list(chunks)
     return entry
-
-
-def encode_events(time_ms: int, events: list[RunEvent]) -> bytes:
-    """One chunk of a run's history: the bytes in the log are the bytes of the history."""
-    return _encode_chunk((time_ms, events))  # as an `EventChunk`, which would have to be made first
 
 
 def decode_events(data: bytes) -> EventChunk:

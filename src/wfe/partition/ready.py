@@ -74,7 +74,8 @@ class ReadyQueue:
                 if share == len(queue):
                     taken.extend(queue)
                 else:
-                    taken.extend(queue.popleft() for _ in range(share))
+                    give = queue.popleft
+                    taken += [give() for _ in range(share)]
                     level[kind] = queue  # to the end: kinds take turns
                 if len(taken) == count:
                     break

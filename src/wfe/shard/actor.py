@@ -294,7 +294,7 @@ class Shard:
         for entry in touched:
             made, run = entry.events, entry.run
             count = len(made)
-            events = encode_events(now_ms, made)
+            events = encode_events((now_ms, made))
             first = run.seq - count + 1
             chunks.append(Chunk(entry.partition, epoch, run.id, first, count, events))
             entry.chunks.append((first, events))

@@ -14,6 +14,7 @@ from functools import partial
 from wfe.core import decide
 from wfe.core.values import splice
 from wfe.limits import FRAME_MESSAGES_MAX, LOSSES_SUSPECT, TASK_INPUT_BYTES_MAX
+from wfe.model.blob import may_refer
 from wfe.model.needs import Needs
 from wfe.model.state import NULL, PAUSED
 from wfe.partition.entry import Entry, Lease
@@ -32,6 +33,7 @@ from wfe.wire.messages import Dispatch, ShardLoad, TaskSpec
 _DISPATCH = header(Kind.DISPATCH)
 _LOAD = header(Kind.LOAD)
 _NONE: Mapping[TaskKind, int] = {}
+_UNBOUNDED = 1 << 62
 
 
 class Dispatcher:
@@ -105,9 +107,9 @@ class Dispatcher:
     def _hand_over(self, link: Link, items: list[Item], now_ms: int, needs: Needs | None = None) -> None:
         """Sends one frame with as many of these tasks as fit; ``needs``: it uses grants, not credit."""
         specs: list[TaskSpec] = []
-        leases: list[Lease] = []
         size = filled = 0
-        worker, cargo = link.worker, Cargo(link.blobs)
+        credit_bytes = link.credit_bytes if needs is None else _UNBOUNDED
+        worker, leased, cargo = link.worker, link.held, Cargo(link.blobs)
         alone = False
         stages = self._core.stages
         followed = stages.followed if stages is not None else None
@@ -116,7 +118,7 @@ class Dispatcher:
             attempt = run.open.get(key)
             if attempt is None or key in held or run.status == PAUSED:
                 continue  # withdrawn, claimed, or to be queued anew at resume
-            if size > link.credit_bytes and needs is None:
+            if size > credit_bytes:
                 self._put_back(items[position:])
                 break
             suspect = run.losses.get(key, 0) >= LOSSES_SUSPECT if run.losses else False
@@ -131,9 +133,10 @@ class Dispatcher:
                 self.unmarked.append((entry, key, attempt))
                 continue
             whole = added = len(spec.input)
-            if run.blobs:
+            refers = run.blobs and may_refer(spec.input)
+            if refers:
                 whole, added = cargo.weigh(spec.input, run.blobs)
-            recorded = len(spec.recorded)
+            recorded = len(spec.recorded) if spec.durable else 0
             added += recorded
             if whole + recorded > TASK_INPUT_BYTES_MAX:
                 self.oversize.append((entry, key, attempt))
@@ -141,7 +144,7 @@ class Dispatcher:
             if filled + added > TASK_INPUT_BYTES_MAX:
                 self._put_back(items[position:])
                 break
-            if run.blobs:
+            if refers:
                 cargo.load()
             size += whole
             filled += added
@@ -150,7 +153,7 @@ class Dispatcher:
             specs.append(spec)
             # At once: a task may be queued twice (a resume queues what is open), even within one frame.
             held[key] = lease = Lease(entry, key, attempt, worker, now_ms)
-            leases.append(lease)
+            leased[lease] = None
             if followed and stages is not None and entry in followed:
                 stages.dispatched(lease)
             if suspect:
@@ -167,7 +170,6 @@ class Dispatcher:
                 link.credit_bytes -= size
             else:
                 link.grants[needs] -= len(specs)
-            link.held.update(dict.fromkeys(leases))
             self._send(link, specs, alone, cargo, needs)
 
     def _send(self, link: Link, specs: list[TaskSpec], alone: bool, cargo: Cargo, needs: Needs | None) -> None:
@@ -253,7 +255,7 @@ def _spec(entry: Entry, key: int, attempt: int, worker: str, now_ms: int) -> Tas
     node = plan.nodes[index]
     if not node.redeliver and run.handed_out.get(key) != attempt:
         return None
-    made = run.inputs.get(key) if run.inputs else None
+    made = run.inputs.get(key) if run.inputs else node.input.fixed
     if made is None:
         made = splice(run, plan, node.scope, act, node.input)
     return TaskSpec(

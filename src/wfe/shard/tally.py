@@ -27,6 +27,8 @@ class Tallies:
     def __init__(self) -> None:
         self._plans: dict[str, list[list[int]]] = {}
         """By a plan's hash and a node's position, the row of its task; nodes of one task share theirs."""
+        self._last: tuple[Plan | None, list[list[int]]] = (None, [])
+        """The plan that was asked for last, for the next task is likely to be of the same, and its rows."""
         self._tasks: dict[tuple[str, str], list[int]] = {}
         self._runs: dict[str, RunTally] = {}
 
@@ -36,11 +38,13 @@ class Tallies:
         if status > _FAILED:
             return
         plan, execution_us = entry.plan, result.started_us
-        if entry.run.durable is not None:
+        last, rows = self._last
+        if plan is last:
+            row = rows[key % plan.stride]
+        elif plan.durable:
             row = self._row(entry.run.workflow, kind_of(entry.run, plan, key)[0])
         else:
-            rows = self._plans.get(plan.hash)
-            row = (rows if rows is not None else self._rows(entry.run.workflow, plan))[key % plan.stride]
+            row = self._rows(entry.run.workflow, plan)[key % plan.stride]
         row[status] += 1
         row[_SUM] += execution_us
         bits = execution_us.bit_length()
@@ -73,10 +77,13 @@ class Tallies:
         return list(self._runs.values())
 
     def _rows(self, workflow: str, plan: Plan) -> list[list[int]]:
-        if len(self._plans) > TALLIES_MAX:
-            self._plans.clear()
-        rows = [self._row(workflow, node.task) if node.task else [] for node in plan.nodes]
-        self._plans[plan.hash] = rows
+        rows = self._plans.get(plan.hash)
+        if rows is None:
+            if len(self._plans) > TALLIES_MAX:
+                self._plans.clear()
+            rows = [self._row(workflow, node.task) if node.task else [] for node in plan.nodes]
+            self._plans[plan.hash] = rows
+        self._last = (plan, rows)
         return rows
 
     def _row(self, workflow: str, task: str) -> list[int]:

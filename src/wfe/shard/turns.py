@@ -35,6 +35,9 @@ class Turns:
         self._core = core
         self._withdrawn = withdrawn
         self._kinds: dict[str, list[Kind]] = {}
+        self._last_plan: Plan | None = None
+        self._last_kinds: list[Kind] = []
+        """Those of the plan that was asked for last: the next task is likely to be of the same."""
         self.pools = Pools(core)
         self.homes = Homes(core.ready, core.counters, withdrawn)
         self._spare: Turn | None = None
@@ -44,11 +47,14 @@ class Turns:
         """A turn of this run; `file` it afterwards, and look at it no more."""
         if not entry.events:
             self._core.touched[entry] = None
-        turn, self._spare = self._spare, None
+        turn = self._spare
         if turn is None:
             core = self._core
             return Turn(entry.run, entry.plan, now_ms, core.settings.partitions_total, core.random, entry.events)
-        turn.again(entry.run, entry.plan, now_ms, entry.events)
+        self._spare = None
+        turn.run, turn.plan, turn.now_ms = entry.run, entry.plan, now_ms
+        turn.events = events = entry.events
+        turn.first_event = len(events)
         return turn
 
     def apply(self, entry: Entry, now_ms: int, command: Command) -> bool:
@@ -123,10 +129,13 @@ class Turns:
         if not entry.events:
             self._untouch(entry)
             return
-        if turn.ready and run.status != PAUSED:
-            self.enqueue(entry, turn.ready)
-            if run.trace:
-                core.traces.ready(run, turn.ready, turn.now_ms)
+        ready = turn.ready
+        if ready:
+            if run.status != PAUSED:
+                self.enqueue(entry, ready)
+                if run.trace:
+                    core.traces.ready(run, ready, turn.now_ms)
+            ready.clear()
         if turn.armed or turn.withdrawn or turn.mail:
             self._file_rarer(entry, turn)
         if run.status != RUNNING:
@@ -134,7 +143,8 @@ class Turns:
                 self._ended(entry)  # by this turn; others of the batch may follow
             elif run.status == PAUSED and type(turn.events[-1]) is TurnRefused and len(turn.events) > turn.first_event:
                 _log.warning("a run is paused, for its function is not deterministic", run_id=run.id, why=run.incident)
-        turn.clear()
+        if turn.enabled or turn.nets:
+            turn.clear()
         self._spare = turn
 
     def _file_rarer(self, entry: Entry, turn: Turn) -> None:
@@ -147,11 +157,12 @@ class Turns:
                 self._withdrawn(lease)
         for receiver, body in turn.mail:
             core.partitions[entry.partition].post(partition_of(receiver), body)
+        turn.clear()
 
     def enqueue(self, entry: Entry, keys: list[int]) -> None:
         """Put open tasks into the ready queue."""
         plan, run, leases, unclaimed = entry.plan, entry.run, entry.leases, entry.unclaimed
-        kinds = self._kinds.get(plan.hash) or self.kinds(plan)
+        kinds = self._last_kinds if plan is self._last_plan else self.kinds(plan)
         stride = plan.stride
         core = self._core
         rank = 2 * run.priority + (1 if entry.chunks or entry.stored or run.parent else 0)  # as `rank_of` says
@@ -181,6 +192,7 @@ class Turns:
             found = self._kinds[plan.hash] = [_kind_of(node) for node in plan.nodes]
             for kind in found:
                 self.pools.learn(kind, lasting=True)
+        self._last_plan, self._last_kinds = plan, found
         return found
 
     def _ended(self, entry: Entry) -> None:

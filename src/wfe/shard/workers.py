@@ -214,27 +214,33 @@ class Workers:
             self._core.workers.send(link.peer, [header(Kind.REJECT), encode(None)])
             return
         link.results_seq = message.seq
-        partitions, total, take = self._core.partitions, self._core.settings.partitions_total, self._result
+        partitions, take = self._core.partitions, self._result
         missing = done = 0
         for result in message.results:
             run_id = result.run_id
-            number = PARTITION_OF_PREFIX.get(run_id[:2], -1)
-            partition = partitions.get(number)
-            entry = partition.entries.get(run_id) if partition is not None else None
-            if entry is not None:
-                if take(link, entry, result, now_ms):
-                    done += 1
-            elif partition is not None and run_id not in partition.recent:
-                link.late[message.seq] = link.late.get(message.seq, 0) + 1
-                self._loader.run(partition, run_id, self._late(link, message.seq, result), now_ms)
-            elif partition is None and 0 <= number < total:  # its owner is to have it: the next hello goes there
-                link.late[message.seq] = link.late.get(message.seq, 0) + 1
-            else:
-                missing += 1
+            try:
+                entry = partitions[PARTITION_OF_PREFIX[run_id[:2]]].entries[run_id]
+            except KeyError:
+                missing += not self._not_here(link, message.seq, result, now_ms)
+                continue
+            done += take(link, entry, result, now_ms)
         self._acks[link.peer] = link.booked_seq()
         self._core.counters["tasks_done"] += done
         if missing:
             self._core.counters["results_stale"] += missing
+
+    def _not_here(self, link: Link, seq: int, result: TaskResult, now_ms: int) -> bool:
+        """A result whose run is not in memory. Whether it may count still: then its frame is not acknowledged yet."""
+        run_id = result.run_id
+        number = PARTITION_OF_PREFIX.get(run_id[:2], -1)
+        partition = self._core.partitions.get(number)
+        recent = partition.recent if partition is not None else {}
+        if run_id in recent or not 0 <= number < self._core.settings.partitions_total:
+            return False
+        link.late[seq] = link.late.get(seq, 0) + 1  # one that is elsewhere goes to its owner after the next hello
+        if partition is not None:
+            self._loader.run(partition, run_id, self._late(link, seq, result), now_ms)
+        return True
 
     def _late(self, link: Link, seq: int, result: TaskResult) -> Callable[[object, int], None]:
         """A result whose run has to be loaded first (after a restart). Its frame is acknowledged only afterwards."""
@@ -257,13 +263,12 @@ class Workers:
         """Whether a task is done. Its failure, and a result that does not count any more, are counted here."""
         stride, node, attempt = entry.plan.stride, result.node, result.attempt
         key = result.activation * stride + node if 0 <= node < stride - 1 else NOWHERE
-        leases = entry.leases
-        lease = leases.get(key)
+        lease = entry.leases.get(key)
         core, status, previous = self._core, result.status, NULL
         if status == NEED_ALL and (lease is None or lease.worker != link.worker):
             return False  # said again after a hello: somebody else has the turn by now
         if lease is not None and lease.attempt == attempt:
-            del leases[key]
+            del entry.leases[key]
             core.tallies.task(entry, key, result)
             holder = link if lease.worker == link.worker else self._by_worker.get(lease.worker)
             if holder is not None:
@@ -280,14 +285,14 @@ class Workers:
         turns = self.turns
         turn = turns.begin(entry, now_ms)
         value = result.value if status == _DONE else NULL
-        error, did = result.error, what_it_did(entry, key, result, link.worker)
+        error, durable = result.error, entry.run.durable is not None
+        did = what_it_did(entry, key, result, link.worker) if durable else NULL
         try:
             counted = decide.task_result(turn, key, attempt, status, value, error, previous, did)
         except Exception:  # noqa: BLE001  a defect must cost one run, not a shard
             kept = TaskEnded(key, attempt, status, value.copy(), error, previous, did.copy())
             turns.recover(entry, turn.first_event, now_ms, kept)
             return False
-        durable = entry.run.durable is not None
         if durable and turns.homes.turn_over(entry, key, result, link.worker, entry.events[turn.first_event :]):
             turns.file(entry, turn)
             return False
@@ -303,10 +308,8 @@ class Workers:
         return bool(self._dispatcher.oversize or self._dispatcher.unmarked)
 
     def settle_unsent(self, now_ms: int) -> None:
-        """What must not run twice is written down before it leaves; what fits into no frame fails.
-
-        Arguments may each be small enough, but not together.
-        """
+        """What must not run twice is written down before it leaves; what fits into no frame (arguments may each be
+        small enough, but not together) fails."""
         self._dispatcher.mark(now_ms)
         tasks, self._dispatcher.oversize = self._dispatcher.oversize, []
         message = f"the arguments have more than {TASK_INPUT_BYTES_MAX} bytes together: pass paths or URLs instead"
