@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wfe.cli.output import command, note, print_json, print_table
+from wfe.cli.output import command, counted, note, print_json, print_table
 from wfe.cli.params import address_option, connected
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def export_command(workflows: tuple[str, ...], form: str, file: str | None, addr
         return
     with open(file, "w", encoding="utf-8") as out:
         out.write(text)
-    note(f"{file}: {len(found)} definitions")
+    note(f"{file}: {counted(len(found), 'definition')}")
 
 
 def _numbered(definition: Definition, version: int) -> Definition:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wfe.cli.output import EXIT_FAILED, command, complain, note, print_json, print_table, styled
+from wfe.cli.output import EXIT_FAILED, command, complain, counted, note, print_json, print_table, styled
 from wfe.cli.params import address_option, apps_argument, connected
 
 if TYPE_CHECKING:
@@ -72,8 +72,9 @@ def _check(app: App, definitions: list[Definition], address: str | None, as_json
             for obstacle in run.obstacles:
                 click.echo(f"  {obstacle.node + ': ' if obstacle.node else ''}{obstacle.reason}")
         if each.runs or each.carried:
-            more = " or more" if each.more else ""
-            click.echo(f"{name}: {len(each.runs)}{more} live runs could not be carried, {each.carried} could")
+            more = "or more " if each.more else ""
+            broken = counted(len(each.runs), f"{more}live run")
+            click.echo(f"{name}: {broken} could not be carried, {each.carried} could")
         if each.incomplete:
             complain(f"{name}: partitions that could not be asked: {', '.join(map(str, each.incomplete))}")
     return code

@@ -150,6 +150,11 @@ def compact(value: Any, width: int = 80) -> str:
     return text if len(text) <= width or not sys.stdout.isatty() else text[: width - 1] + "…"
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     """Names and values, one a line; empty values are left out."""
     shown = [(name, printable(value)) for name, value in fields if value]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wfe.cli.output import command, compact, fail_usage, note, print_json, print_json_line, print_table
+from wfe.cli.output import command, compact, counted, fail_usage, note, print_json, print_json_line, print_table
 from wfe.cli.params import CONNECT_TIMEOUT_S, Duration, address_option, connected
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _tables(found: Rates) -> list[tuple[Sequence[str], Sequence[Sequence[str]], 
 
 
 def _print(found: Rates) -> None:
-    click.echo(f"{found.state}, {found.workers} workers")
+    click.echo(f"{found.state}, {counted(found.workers, 'worker')}")
     for columns, rows, empty in _tables(found):
         click.echo()
         print_table(columns, rows, empty)
@@ -110,7 +110,7 @@ def _screen(found: Rates) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    parts: list[Any] = [Text(f"wfe: {found.state}, {found.workers} workers", style="bold")]
+    parts: list[Any] = [Text(f"wfe: {found.state}, {counted(found.workers, 'worker')}", style="bold")]
     for columns, rows, empty in _tables(found):
         if not rows:
             parts.append(Text(empty, style="dim"))

@@ -14,6 +14,7 @@ from wfe.client.calls import definition_json
 from wfe.client.connection import Connection
 from wfe.client.listing import LIST_TIMEOUT_S
 from wfe.client.replies import decoder_of
+from wfe.client.views import deployed_document
 from wfe.errors import Disconnected, Unavailable
 from wfe.limits import LIST_LIMIT_DEFAULT
 from wfe.wire.definitions import CarryPage, CarryQuery, CarryVerdict
@@ -100,13 +101,8 @@ async def _of_partition(
 
 def check_document(check: DeployCheck) -> dict[str, Any]:
     """The JSON form."""
-    deployed = check.deployed
     return {
-        "workflow": deployed.workflow,
-        "version": deployed.version,
-        "hash": deployed.hash,
-        "changed": deployed.changed,
-        "new": deployed.new,
+        **deployed_document(check.deployed),
         "ok": check.ok,
         "runs_carried": check.carried,
         "runs_broken": [

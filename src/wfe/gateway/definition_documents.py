@@ -92,18 +92,9 @@ class DefinitionList(Struct):
     definitions: list[DefinitionSummary]
 
 
-class DefinitionDocument(Struct):
+class DefinitionDocument(DefinitionSummary):
     """A version with its graph in the JSON form, and the JSON Schema of its input."""
 
-    workflow: str
-    version: int
-    hash: str
-    current: bool
-    deployed_at: str | None
-    deprecated_at: str | None
-    note: str
-    tags: list[str]
-    triggers: list[str]
     description: str
     definition: Any
     input_schema: Any

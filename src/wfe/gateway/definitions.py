@@ -222,20 +222,9 @@ def _summary(found: DefinitionFound) -> DefinitionSummary:
 
 def _document(found: DefinitionFound) -> DefinitionDocument:
     definition = decode(found.definition)
-    return DefinitionDocument(
-        found.workflow,
-        found.version,
-        found.hash,
-        found.current,
-        rfc3339(found.deployed_at),
-        rfc3339(found.deprecated_at),
-        found.note,
-        found.tags,
-        found.triggers,
-        definition.description,
-        msgspec.json.decode(found.definition),
-        input_schema(definition),
-    )
+    graph = msgspec.json.decode(found.definition)
+    summary = msgspec.structs.astuple(_summary(found))
+    return DefinitionDocument(*summary, definition.description, graph, input_schema(definition))
 
 
 def _cached(

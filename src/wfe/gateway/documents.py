@@ -79,18 +79,12 @@ class Run(Struct):
     trace_id: str | None = None
 
 
-class Blocker(Struct):
+class Blocker(Wait):
     """What a run waits for, explained: ``text`` is a sentence that says what would help, ``reason`` a stable word.
 
     ``by``: places in the way, as run/node/activation; ``child``: of a sub-workflow, what that waits for.
     """
 
-    kind: str
-    node: str
-    detail: str
-    attempt: int
-    since: str | None
-    due: str | None
     reason: str
     text: str
     by: list[str]
