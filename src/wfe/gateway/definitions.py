@@ -222,9 +222,12 @@ def _summary(found: DefinitionFound) -> DefinitionSummary:
 
 def _document(found: DefinitionFound) -> DefinitionDocument:
     definition = decode(found.definition)
-    graph = msgspec.json.decode(found.definition)
-    summary = msgspec.structs.astuple(_summary(found))
-    return DefinitionDocument(*summary, definition.description, graph, input_schema(definition))
+    return DefinitionDocument(
+        **msgspec.structs.asdict(_summary(found)),
+        description=definition.description,
+        definition=msgspec.json.decode(found.definition),
+        input_schema=input_schema(definition),
+    )
 
 
 def _cached(
