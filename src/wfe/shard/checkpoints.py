@@ -1,9 +1,9 @@
 """Checkpointing, a little at a time: dirty runs of one partition per step, oldest first; then the log is trimmed.
 
 A step is due when the log's tail has grown beyond what it should be, when there is nothing else to do, when one run has
-made many commits since it was written (they are written, and would be replayed, at once), or when many ended runs fill
-memory: those leave alone. A run that ended since the last step gets a single row, so that waiting longer would save
-nothing; an open one gets its snapshot and its new history.
+made many commits since it was written (they are written, and would be replayed, at once), or when runs that ended fill
+memory for long: those leave alone. A run that ended since the last step gets a single row, so that waiting longer would
+save nothing; an open one gets its snapshot and its new history.
 
 A step is made in slices, one after each commit and as large as what that commit took in: made at once, it would hold up
 whoever has little to do for several milliseconds.
@@ -27,22 +27,18 @@ from wfe.shard.core import ShardCore
 
 STEPS_MAX = 2
 """Steps in flight."""
+LOOK_MS = 1_000
 SLICE_RUNS_MIN = 8
 """Runs that are written down after each commit while a step is made, or twice as many as the commit took in."""
 
 
 class Making:
-    """A step that is being made. ``entries``: runs that are in it, with how many of their chunks it takes over.
-
-    ``queue``: the dirty runs that it takes, or only those of them that have ended.
-    """
+    """A step that is being made, of the dirty runs of ``queue``. ``entries``: those in it, with how many chunks."""
 
     __slots__ = ("ended", "entries", "oldest", "ops", "partition", "queue", "size_bytes")
 
     def __init__(self, partition: int, oldest: int, queue: dict[Entry, None]) -> None:
-        self.partition = partition
-        self.oldest = oldest
-        self.queue = queue
+        self.partition, self.oldest, self.queue = partition, oldest, queue
         self.ops: list[Op] = []
         self.entries: dict[Entry, int] = {}
         self.ended: list[str] = []
@@ -66,7 +62,8 @@ class Checkpoints:
         self._dirty: dict[int, dict[Entry, None]] = {number: {} for number in core.partitions}
         self._ended: dict[int, dict[Entry, None]] = {}
         """Those of the dirty runs that have ended (since then perhaps gone on)."""
-        self._ended_runs = 0
+        self._look_ms = 0
+        """When it is looked again for how long they have waited."""
         self._in_flight: list[Step] = []
         self._making: Making | None = None
         self._long: int | None = None
@@ -96,7 +93,7 @@ class Checkpoints:
     def left(self, number: int) -> None:
         """It is gone."""
         del self._dirty[number]
-        self._ended_runs -= len(self._ended.pop(number, {}))
+        self._ended.pop(number, None)
 
     def arrive(self, number: int) -> None:
         """A partition comes, all of it in its store."""
@@ -133,10 +130,8 @@ class Checkpoints:
 
     def _note_ended(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            ended = self._ended.setdefault(entry.partition, {})
-            if entry.dirty_at and entry not in ended:
-                ended[entry] = None
-                self._ended_runs += 1
+            if entry.dirty_at:
+                self._ended.setdefault(entry.partition, {})[entry] = None
 
     def mark(self, entry: Entry, position: int) -> None:
         """A run has events from this log position on that its store does not hold."""
@@ -182,8 +177,8 @@ class Checkpoints:
                 number = self._oldest_partition()
                 if number is None:
                     self._trim()
-            elif (number := self._long_partition()) is None and self._ended_runs >= self._core.settings.ended_runs_max:
-                queues, number = self._ended, self._fullest_partition()
+            elif (number := self._long_partition()) is None and now_ms >= self._look_ms:
+                queues, number = self._ended, self._patient_partition(now_ms)
             if number is None:
                 return False
             making = self._making = Making(number, self._oldest_of(self._partition(number)), queues[number])
@@ -209,9 +204,15 @@ class Checkpoints:
         number, self._long = self._long, None
         return number if number in self._core.partitions and number not in self._busy else None
 
-    def _fullest_partition(self) -> int | None:
-        """The partition with most ended runs in memory."""
-        return max(sorted(self._ended.keys() - self._busy), key=lambda number: len(self._ended[number]), default=None)
+    def _patient_partition(self, now_ms: int) -> int | None:
+        """The partition whose ended runs have waited for longest, and long enough."""
+        busy = self._busy
+        heads = {n: next(iter(runs)).run.ended_ms for n, runs in self._ended.items() if runs and n not in busy}
+        number = min(heads, key=heads.__getitem__, default=None)
+        if number is not None and now_ms - heads[number] >= self._core.settings.ended_wait_ms:
+            return number
+        self._look_ms = now_ms + LOOK_MS
+        return None
 
     def _oldest_partition(self) -> int | None:
         """The partition that keeps the log from being trimmed."""
@@ -246,9 +247,7 @@ class Checkpoints:
             if entry in making.entries:
                 return True  # it has moved on since: its rows of this step must be there before its next ones
             del dirty[entry]
-            if entry in ended:
-                del ended[entry]
-                self._ended_runs -= 1
+            ended.pop(entry, None)
             entry.dirty_at = 0
             made = _ended_ops(entry) if entry.ended else _open_ops(entry)
             if entry.ended:

@@ -34,8 +34,7 @@ Found = Entry | RunState | None
 """A run in memory, an ended run from the store, or none."""
 
 TAIL_BYTES = 8 * MIB
-ENDED_RUNS_MAX = 4_096
-"""About 4 KB each, but for what they hold of values."""
+ENDED_WAIT_MS = 10_000
 REPLAYED_AT_ONCE = 2_000
 
 
@@ -65,8 +64,8 @@ class Settings:
     """Ready tasks beyond which new runs are refused."""
     tail_bytes: int = TAIL_BYTES
     """While the load is high, runs get this much of the log's length to end before they are written."""
-    ended_runs_max: int = ENDED_RUNS_MAX
-    """Ended runs that wait in memory to be written, however short the log is."""
+    ended_wait_ms: int = ENDED_WAIT_MS
+    """For so long ended runs wait in memory to be written, however short the log is."""
     replayed_at_once: int = REPLAYED_AT_ONCE
     """With more runs than that in its log's tail a shard serves before it has replayed all of them."""
     replayed_per_turn: int = 500

@@ -95,9 +95,10 @@ def test_a_run_that_commits_again_and_again_is_written_before_its_part_of_the_lo
 
 
 def under_load(shard: Host, turns: int, ended: int) -> list[int]:
-    """Runs that end at once, as many each turn: never idle. Returns how many are in memory after each turn."""
+    """Runs that end at once, as many each turn, which is 100 ms: never idle. How many are in memory after each turn."""
     here = []
     for _ in range(turns):
+        shard.now_ms += 100
         for _ in range(ended):
             shard.request(Kind.START, 0, [m.StartRun(shard.run_id(), Raw(encode(1)))], workflow="quick")
         shard.turn()
@@ -107,10 +108,9 @@ def under_load(shard: Host, turns: int, ended: int) -> list[int]:
 
 def test_ended_runs_leave_memory_under_load_long_before_the_log_is_long():
     shard = host(QUICK, waiting())
-    shard.shard.core.settings.ended_runs_max = 20
+    shard.shard.core.settings.ended_wait_ms = 1_000
     here = under_load(shard, turns=100, ended=5)
-    assert max(here) < 20 + 256 + 2 * 5
-    assert here[-1] < 200
+    assert max(here) < 200  # 50 per second
     assert shard.shard.core.counters["checkpoint_steps"] > 3
     assert shard.shard.core.counters["runs_completed"] == 500
 
@@ -118,8 +118,8 @@ def test_ended_runs_leave_memory_under_load_long_before_the_log_is_long():
 def test_ended_runs_are_written_before_open_ones_that_are_older():
     shard = host(QUICK, waiting())
     ids = [shard.start("waiting").run_id for _ in range(3)]
-    shard.shard.core.settings.ended_runs_max = 10
-    under_load(shard, turns=30, ended=5)
+    shard.shard.core.settings.ended_wait_ms = 1_000
+    under_load(shard, turns=50, ended=5)
     partition = shard.shard.core.partitions[0]
     assert all(partition.entries[run_id].dirty_at for run_id in ids)
     assert shard.shard.core.counters["checkpoint_steps"] > 0
@@ -129,10 +129,10 @@ def test_ended_runs_are_written_before_open_ones_that_are_older():
 
 
 def test_runs_that_had_ended_before_a_crash_leave_memory_under_load_too():
-    shard = host(QUICK, waiting())
+    shard = host(QUICK)
     under_load(shard, turns=10, ended=5)
     shard.crash()
-    shard.shard.core.settings.ended_runs_max = 20
-    here = under_load(shard, turns=20, ended=1)
-    assert here[-1] < 50
+    shard.shard.core.settings.ended_wait_ms = 1_000
+    here = under_load(shard, turns=30, ended=1)
+    assert here[-1] < 40
     assert shard.disk_is_sound()
