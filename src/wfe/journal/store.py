@@ -109,6 +109,15 @@ class PartitionStore:
         for key, value in self._tables.sealed(schema.OPEN, start):
             yield decode_row(_open, schema.OPEN, key, value)
 
+    def awaiting(self, channel: str) -> Iterator[OpenRow]:
+        """Open runs that await a signal on this channel, oldest first. Every row is checked, few are decoded."""
+        text = channel.encode()  # as it stands in a row, too
+        for key, value in self._tables.sealed(schema.OPEN):
+            if text in unseal(schema.OPEN, key, value):
+                row = decode_row(_open, schema.OPEN, key, value)
+                if channel in row.awaits:
+                    yield row
+
     def open_page(self, after: str, limit: int) -> list[OpenRow]:
         """At most ``limit`` open runs behind ``after`` ("": from the oldest on)."""
         start = after.encode() + b"\0" if after else b""

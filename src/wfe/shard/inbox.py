@@ -85,5 +85,4 @@ def _stored(store: PartitionStore, hidden: Collection[str], after: str) -> list[
 
 def _awaiting(store: PartitionStore, hidden: Collection[str], channel: str, limit: int) -> list[str]:
     """On the reader thread."""
-    rows = (row.run_id for row in store.open_runs() if channel in row.awaits and row.run_id not in hidden)
-    return list(islice(rows, limit))
+    return list(islice((row.run_id for row in store.awaiting(channel) if row.run_id not in hidden), limit))
