@@ -105,6 +105,9 @@ def gateway(options: GatewayOptions) -> int:
             f"wfe: there is no token for {options.connect}: start the server first, or set WFE_TOKEN", file=sys.stderr
         )
         return EXIT_REFUSED
+    from wfe.transport.descriptors import raise_descriptor_limit
+
+    raise_descriptor_limit()
     return run_gateway(msgspec.structs.replace(options, token=token))
 
 

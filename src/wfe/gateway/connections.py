@@ -15,6 +15,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wfe.limits import HTTP_REQUEST_S, STREAM_STALL_S
 
+CONNECTED_FACTOR = 2
+"""Connections above what uvicorn serves hear 503 when they ask; above so many times that they hear nothing, so that
+strangers who ask nothing do not use up this process's descriptors."""
+
 
 class Connection(H11Protocol):
     """``request_s``, ``stall_s``: the two limits, in seconds."""
@@ -26,7 +30,11 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._watch_request()
+        served = self.config.limit_concurrency
+        if served is not None and len(self.connections) > CONNECTED_FACTOR * served:
+            transport.abort()
+        else:
+            self._watch_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
         _cancel(self._overdue)

@@ -162,6 +162,17 @@ class Timers:
         self.due.clear()
 
 
+def test_strangers_who_connect_beyond_measure_are_not_kept() -> None:
+    config = uvicorn.Config(App(), http=Connection, lifespan="off", log_config=None, limit_concurrency=2)
+    state, transports = ServerState(), [Transport() for _ in range(6)]
+    for transport in transports:
+        made = Connection(config, state, {}, _loop=Timers())  # type: ignore[arg-type]
+        made.connection_made(transport)
+        if transport.aborted_with:
+            made.connection_lost(ConnectionAbortedError())
+    assert [len(transport.aborted_with) for transport in transports] == [0, 0, 0, 0, 1, 1]
+
+
 def test_a_reader_that_takes_a_little_of_it_keeps_its_connection() -> None:
     config = uvicorn.Config(App(), http=Connection, lifespan="off", log_config=None)
     timers, transport = Timers(), Transport()
