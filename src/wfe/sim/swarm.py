@@ -51,6 +51,8 @@ ACTIONS = (
     "deploy",
 )
 WEIGHTS = {"start": 6, "start_key": 2, "signal": 3, "get": 2, "resume": 2}
+DELAYS_MAX_US = (400, 400, 400, 4_000, 40_000)
+"""From one host to a network far away: the longer frames travel, the more of them cross."""
 FOCUSED = 0.5
 """Of worlds."""
 TOGETHER: dict[type[Node], type[Node]] = {
@@ -125,17 +127,18 @@ def choose(random: Random) -> Swarm:
             weather.duplicate = random.choice((0.001, 0.01, 0.1, 0.5))
         if random.random() < 0.3:
             weather.spike = random.choice((0.0001, 0.01))
+        weather.delay_max_us = random.choice(DELAYS_MAX_US)
     actions = [a for a in ACTIONS if a == "start" or random.random() < 0.6 for _ in range(WEIGHTS.get(a, 1))]
     tasks = ["echo", *(task for task in TASKS[1:] if random.random() < 0.5)]
     local = random.choice((0, 1, 1, 2))
     made = Swarm(
         faults=faults,
-        mean_fault_us=random.choice((200_000, 500_000, 1_000_000, 4_000_000)),
+        mean_fault_us=random.choice((100_000, 300_000, 1_000_000, 3_000_000)),
         actions=actions,
         pause_us=random.choice((5_000, 20_000, 100_000)),
         weather=weather,
         shards=random.choice((1, 1, 2, 2, 3)),
-        partitions=random.choice((4, 8)),
+        partitions=random.choice((2, 4, 8)),
         local_workers=local,
         remote_workers=random.choice((0, 1, 2)) if local else random.choice((1, 2)),
         clients=random.choice((1, 2, 3)),
@@ -145,11 +148,14 @@ def choose(random: Random) -> Swarm:
         backups=random.random() < 0.3,
         open_runs_max=random.choice((5, 20, 20, 60, 10_000)),
         turn_us=random.choice((50, 50, 500, 5_000, 20_000)),
-        shard_settings=random.choice(({}, {"live_runs_max": 5, "tail_bytes": 3_000}, {"ready_max": 4}))
+        shard_settings=random.choice(
+            ({}, {"live_runs_max": 5, "tail_bytes": 3_000, "ended_wait_ms": 20}, {"ready_max": 4})
+        )
         | random.choice(({}, {"replayed_at_once": 0, "replayed_per_turn": 2})),
         moves=random.random() < 0.4,
         talks=random.random() < 0.3,
     )
+    made.shards = min(made.shards, made.partitions)
     if random.random() < 0.3 and not made.backups and "wall_step" not in faults:
         made.expiry = True
         made.shard_settings |= {"retention_ms": random.choice((0, RETENTION_MS_MIN))}
