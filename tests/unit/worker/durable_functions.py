@@ -105,6 +105,15 @@ async def cleans_up(wf: wfe.Durable) -> str:
 
 
 @wfe.workflow
+async def begins_more_at_its_end(wf: wfe.Durable) -> None:
+    try:
+        await wf.wait_signal("never")
+    finally:
+        asyncio.create_task(wf.sleep("1d"))  # noqa: RUF006
+        await asyncio.gather(wf.sleep("1d"), note("clean"))
+
+
+@wfe.workflow
 async def swallows(wf: wfe.Durable) -> str:
     while True:
         try:

@@ -5,6 +5,8 @@ each turn against one from scratch).
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 from typing import Any
 
 import durable_functions as functions
@@ -12,7 +14,7 @@ import pytest
 from durable_functions import CardDeclined, Order
 
 import wfe
-from support.durable_engine import BEGAN_MS, asked, play, using, value
+from support.durable_engine import BEGAN_MS, Engine, asked, play, using, value
 from wfe.errors import TimedOut
 from wfe.model.policy import ErrorInfo
 from wfe.wire import durable as wire
@@ -259,3 +261,15 @@ def test_cancelled_out_of_the_blue_is_a_failure(play, using):
     assert result.status == wire.FAILED
     assert result.error is not None
     assert result.error.type == "CancelledError"
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_what_a_function_begins_when_it_is_let_go_ends_without_a_complaint(live):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        engine = Engine(functions.begins_more_at_its_end, live=live)
+        assert engine.turn().status == wire.SUSPENDED
+        engine.close()
+        del engine
+        gc.collect()
+    assert [str(each.message) for each in said if "never awaited" in str(each.message)] == []

@@ -47,7 +47,7 @@ from wfe.worker.durable import places
 from wfe.worker.durable.differences import describe, difference
 from wfe.worker.durable.failures import home_of
 from wfe.worker.durable.functions import DurableFunction
-from wfe.worker.durable.loop import DurableLoop, Restless, Timer
+from wfe.worker.durable.loop import DurableLoop, DurableTask, Restless, Timer
 from wfe.worker.durable.outcomes import Answer, ContinueWith, Halted, decoded, failure_of
 from wfe.worker.failure import error_info
 from wfe.worker.functions import encode_result
@@ -164,13 +164,17 @@ class Instance:
         self._main, self._context = None, _NO_CONTEXT
 
     def _end_tasks(self) -> None:
-        for task in reversed(self._loop.tasks()):
-            coroutine = task.get_coro()
-            if isinstance(coroutine, Coroutine):
-                try:
-                    self._context.run(coroutine.close)
-                except BaseException as error:  # noqa: BLE001  whatever the function says to its end: it is over
-                    self._last_words = repr(error)
+        ended = set[DurableTask[Any]]()
+        # What ``finally`` blocks begin never runs, and is ended, too: else Python complains of it, much later.
+        while left := [task for task in reversed(self._loop.tasks()) if task not in ended]:
+            ended.update(left)
+            for task in left:
+                coroutine = task.get_coro()
+                if isinstance(coroutine, Coroutine):
+                    try:
+                        self._context.run(coroutine.close)
+                    except BaseException as error:  # noqa: BLE001  whatever the function says to its end: it is over
+                        self._last_words = repr(error)
 
     @property
     def made(self) -> int:
