@@ -180,8 +180,8 @@ def readable(document: dict[str, Any]) -> list[tuple[str, str]]:
         label = name.replace("_", " ")
         if name == "stages":
             for stage, latency in value.items():
-                shown = f"p50 {latency['p50_ms']} ms, p99 {latency['p99_ms']} ms" if latency else "nothing measured"
-                lines.append((f"stage {stage}", shown))
+                shown = f"p50 {latency['p50_ms']} ms, p99 {latency['p99_ms']} ms" if latency else None
+                lines.append((f"stage {stage}", _in_words(shown)))
         elif isinstance(value, dict):
             lines.append((label, ", ".join(f"{key} {each}" for key, each in value.items())))
         elif isinstance(value, list) and value and isinstance(value[0], dict):
@@ -189,8 +189,14 @@ def readable(document: dict[str, Any]) -> list[tuple[str, str]]:
         elif isinstance(value, list):
             lines.append((label, ", ".join(map(str, value))))
         else:
-            lines.append((label, str(value)))
+            lines.append((label, _in_words(value)))
     return lines
+
+
+def _in_words(value: Any) -> str:
+    if value is None:
+        return "nothing measured"
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def new_progress(what: str = "") -> Callable[[int, int], None]:

@@ -6,6 +6,7 @@ import io
 
 import pytest
 
+from wfe.cli.bench_engine import readable
 from wfe.cli.output import printable
 
 
@@ -29,3 +30,13 @@ def test_a_terminal_shows_control_characters_and_does_not_obey_them(text: str, s
 
 def test_a_pipe_gets_what_there_is() -> None:
     assert printable("\x1b[31m", io.StringIO()) == "\x1b[31m"
+
+
+def test_what_a_benchmark_did_not_measure_is_said_in_words() -> None:
+    found = readable({"ratio": None, "in_time": True, "runs": 3, "stages": {"queue": None}})
+    assert found == [
+        ("ratio", "nothing measured"),
+        ("in time", "yes"),
+        ("runs", "3"),
+        ("stage queue", "nothing measured"),
+    ]

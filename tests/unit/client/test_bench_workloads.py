@@ -219,6 +219,13 @@ def test_a_trace_that_cannot_be_run_is_refused(tmp_path: Path, trace: object, re
         replay.read_trace(written(tmp_path, trace))
 
 
+def test_two_tasks_of_one_id_are_not_taken_for_one(tmp_path: Path) -> None:
+    trace = a_trace({"a": []}, {"a": 1})
+    trace["workflow"]["specification"]["tasks"] *= 2
+    with pytest.raises(InvalidInput, match="two tasks of one id"):
+        replay.read_trace(written(tmp_path, trace))
+
+
 async def test_a_replay_notices_tasks_that_began_before_their_parents_ended(
     tmp_path: Path, front: FakeFront, client: AsyncClient
 ) -> None:

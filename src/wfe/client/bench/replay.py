@@ -85,6 +85,8 @@ def read_trace(path: Path) -> Trace:
     if raw.schema_version != SCHEMA_VERSION:
         raise InvalidInput(f"{path}: has schema version {raw.schema_version}, not {SCHEMA_VERSION}")
     nodes = {task.id: f"t{place}" for place, task in enumerate(raw.workflow.specification.tasks, 1)}
+    if len(nodes) < len(raw.workflow.specification.tasks):
+        raise InvalidInput(f"{path}: has two tasks of one id")
     recorded = {task.id: task.runtime_s for task in raw.workflow.execution.tasks}
     try:
         parents = {

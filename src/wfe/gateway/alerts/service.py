@@ -79,7 +79,7 @@ async def serve(alerting: Alerting, make_client: Callable[[], AsyncClient]) -> i
                     alerts.restore(await client.alerts())
                     restored = True
                 status: ServerStatus | None = await client.status()
-        except (Disconnected, TimeoutError):
+        except (Disconnected, OSError):  # no answer in time, too, and no descriptors for a socket
             status = None
         except WfeError as error:
             _log.error("the server refuses the alerts", reason=str(error))
