@@ -11,6 +11,7 @@ from msgspec import Raw, structs
 from support.core_cases import define, task
 from support.runs import RunDriver, decode, encode
 from wfe.core.groups import item_of, length_of, number_in
+from wfe.core.places import new_group
 from wfe.limits import MAP_GROWN_MAX, MAP_ITEMS_MAX, MAP_PAGE_ITEMS, MAP_PARALLEL_MAX, PAYLOAD_BYTES_MAX
 from wfe.model.blob import expand
 from wfe.model.definition import Assign, BreakIf, Loop, Map, Set, Sleep, State, WaitSignal
@@ -59,6 +60,15 @@ def drive(node: Map, items: Any, *, restart: bool = False, order: Any = None) ->
         if not driver.step():
             break
     return driver
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_maps_that_take_their_items_in_turn_get_their_own_whichever_page_was_read_last():
+    run = Driver(define(Map(id="m", items="[]", do=INC)), None, TASKS).run
+    lists = [[100 * number + item for item in range(3 * PAGE)] for number in range(2)]
+    groups = [new_group(run, MapOpened(0, 0, 1, Raw(encode(items)))) for items in lists]
+    for index in (0, 1, PAGE, 2 * PAGE + 1, PAGE + 1, 0):
+        assert [decode(item_of(group, index, run.blobs)) for group in groups] == [items[index] for items in lists]
 
 
 def test_a_map_of_more_items_than_a_page_gives_its_results_in_order():

@@ -15,6 +15,7 @@ from wfe.model.blob import (
     compact,
     described,
     expand,
+    may_refer,
     name_of,
     names_needed,
     ref_to,
@@ -125,3 +126,9 @@ def test_a_value_that_is_no_msgpack_is_kept_as_a_whole():
     broken = Raw(b"\xdf\xff\xff\xff\xff" + b"\xc1" * BLOB_BYTES_MIN)
     store = Store()
     assert bytes(expand(compact(broken, store.take), store)) == bytes(broken)
+
+
+def test_only_what_is_as_long_as_a_reference_and_has_its_beginning_may_hold_one():
+    ref = ref_to(name_of(encode(LARGE)))
+    assert [may_refer(data) for data in (ref, Raw(encode({"a": ref})))] == [True, True]
+    assert [may_refer(data) for data in (Raw(bytes(ref)[:-1]), Raw(encode("x" * REF_BYTES)))] == [False, False]

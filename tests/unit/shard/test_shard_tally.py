@@ -46,6 +46,17 @@ def test_nodes_of_one_task_count_together_with_their_durations() -> None:
     assert sum(runs(shard)["chain"].buckets) == 1
 
 
+def test_workflows_that_take_turns_are_counted_apart() -> None:
+    flows = [Definition(name, nodes=(Task(id="a", task="inc", with_={"x": 1}),)) for name in ("one", "other")]
+    shard = host(*flows)
+    for name in ("one", "other", "one"):
+        shard.start(name)
+        shard.turn()
+        finish(shard)
+    found = tasks(shard)
+    assert (found["one", "inc"].done, found["other", "inc"].done) == (2, 1)
+
+
 def test_failures_count_apart_and_stale_results_not_at_all() -> None:
     shard = host(Definition("flow", nodes=(Task(id="a", task="boom"),)))
     run_id = shard.start("flow").run_id
