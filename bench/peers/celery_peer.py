@@ -7,7 +7,6 @@ Tasks are acknowledged late, so that a worker's death loses none.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import socket
 import subprocess
@@ -106,14 +105,10 @@ def main() -> None:
             worker.wait()
             redis.terminate()
             redis.wait()
-    latencies.sort()
     tasks = {"chain": LENGTH, "fanout": WIDTH + 2, "latency": 1}[given.workload]
-    figures = {
-        "tasks_per_s": round(given.runs * tasks / seconds, 1),
-        "p50_ms": round(latencies[len(latencies) // 2], 2),
-        "p99_ms": round(latencies[min(len(latencies) - 1, len(latencies) * 99 // 100)], 2),
-    }
-    print(json.dumps(figures))
+    from figures import tell
+
+    tell(latencies, seconds, tasks)
 
 
 if __name__ == "__main__":

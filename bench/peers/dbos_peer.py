@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import tempfile
 import time
@@ -91,13 +90,9 @@ def main() -> None:
             tasks = LENGTH if given.workload == "chain" else 1
             latencies, seconds = chains(given.runs, given.at_once, tasks)
         DBOS.destroy()
-    latencies.sort()
-    figures = {
-        "tasks_per_s": round(given.runs * tasks / seconds, 1),
-        "p50_ms": round(latencies[len(latencies) // 2], 2),
-        "p99_ms": round(latencies[min(len(latencies) - 1, len(latencies) * 99 // 100)], 2),
-    }
-    print(json.dumps(figures))
+    from figures import tell
+
+    tell(latencies, seconds, tasks)
 
 
 if __name__ == "__main__":

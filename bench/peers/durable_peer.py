@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import tempfile
 import time
@@ -77,13 +76,9 @@ def main() -> None:
         LocalServer([str(Path(__file__).resolve())], data=data, options=options) as server,
     ):
         latencies, seconds = asyncio.run(measure(server, workflow, argument, given))
-    latencies.sort()
-    figures = {
-        "tasks_per_s": round(given.runs * tasks / seconds, 1),
-        "p50_ms": round(latencies[len(latencies) // 2], 2),
-        "p99_ms": round(latencies[min(len(latencies) - 1, len(latencies) * 99 // 100)], 2),
-    }
-    print(json.dumps(figures))
+    from figures import tell
+
+    tell(latencies, seconds, tasks)
 
 
 if __name__ == "__main__":

@@ -178,13 +178,9 @@ def main() -> None:
         raise SystemExit(f"there is no {SERVER}: npm install @restatedev/restate-server")
     with tempfile.TemporaryDirectory(prefix="restate-") as directory:
         latencies, seconds, tasks = asyncio.run(benchmark(given, Path(directory)))
-    latencies.sort()
-    figures = {
-        "tasks_per_s": round(given.runs * tasks / seconds, 1),
-        "p50_ms": round(latencies[len(latencies) // 2], 2),
-        "p99_ms": round(latencies[min(len(latencies) - 1, len(latencies) * 99 // 100)], 2),
-    }
-    print(json.dumps(figures))
+    from figures import tell
+
+    tell(latencies, seconds, tasks)
 
 
 if __name__ == "__main__":
