@@ -27,6 +27,7 @@ from mutants_pools import pool_patches
 from mutants_worlds import WHERE, seeds
 from planting import always, around, no_match, nothing
 
+from wfe.coordinator.peers import Peer
 from wfe.core import advance, decide, evolve, faults
 from wfe.core.nodes import blocks
 from wfe.journal.log import ShardLog
@@ -258,6 +259,7 @@ def _engine_patches() -> dict[str, Any]:
         "results of other attempts count": around(decide, "task_result", _stale_counts),
         "a repeated start starts again": around(starts.Starts, "_known_or_new", _always_new),
         "keys name nothing": around(loading.Loader, "key", _no_keys),
+        "commands on definitions count again": around(Peer, "changed", nothing),
         "signals count twice": around(decide, "signal", _signals_again),
         "signals are acknowledged and dropped": around(decide, "signal", nothing),
         "a cancel is acknowledged and dropped": around(decide, "control", _ignores_cancel),

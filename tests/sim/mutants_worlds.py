@@ -14,7 +14,8 @@ from wfe.sim.swarm import Swarm, choose
 from wfe.sim.tasks import LARGE
 
 Wanted = Callable[[frozenset[str]], bool]
-FEW, OFTEN_US, SLOW_NETWORK_US, SLOW_TURN_US, ASKING_OFTEN = 3, 300_000, 4_000, 5_000, 0.5
+FEW, OFTEN, ASKING_OFTEN = 3, 0.1, 0.5
+OFTEN_US, SLOW_NETWORK_US, SLOW_TURN_US = 300_000, 4_000, 5_000
 AT_ONCE = {"Map", "Parallel", "Graph", "Race"}
 """Kinds within which several nodes are open at once."""
 LETTERS = {"StartWorkflow", "SubWorkflow", "Lock"}
@@ -32,6 +33,7 @@ WHERE: dict[str, Wanted] = {
     "the next owner is written down before the partition is handed over": (
         lambda has: {"moves", "shards", "engine_crash"} <= has and bool(has & SHARD_ENDS)
     ),
+    "commands on definitions count again": lambda has: "doubles" in has,
     "a task settles the grant of another": lambda has: {"graphs", "asking"} <= has,
 }
 """By the name of the bug. Others are looked for in all worlds."""
@@ -50,6 +52,7 @@ def traits(swarm: Swarm) -> frozenset[str]:
         ("often few faults", len(swarm.faults) <= FEW and swarm.mean_fault_us <= OFTEN_US),
         ("moves", swarm.moves),
         ("asking", swarm.asking > ASKING_OFTEN),
+        ("doubles", swarm.weather.duplicate >= OFTEN),
         ("slow network", swarm.weather.delay_max_us >= SLOW_NETWORK_US),
         ("slow turns", swarm.turn_us >= SLOW_TURN_US),
         ("shard ends", bool(SHARD_ENDS & set(swarm.faults))),

@@ -16,6 +16,7 @@ FOUND = {
     12: "a fork from inside a lock of all runs was written, though it was refused",
     28: "a task that was queued twice was leased twice",
     42: "a version that was made current while shards were asked about it was to be deleted",
+    61: "a deploy that was sent twice made an old version current again",
     76: "a run that went on while its snapshot was written left memory, and came back as it was before",
     81: "lines that were lost with a shard came again behind others, and were called out of order",
     99: "an idle shard kept all credit while the tasks of another waited for ever",
