@@ -33,7 +33,12 @@ def _encode(value: int, chars: int) -> str:
 
 def mint_run_id(partition: int, time_ms: int, random_bits: int) -> str:
     """A run id from its parts; ``random_bits`` is any non-negative integer, of which 70 bits are used."""
-    return _PAIRS[partition] + time_text(time_ms) + _encode(random_bits & ((1 << RANDOM_BITS) - 1), 14)
+    # Written out, as a client that starts a million runs mints a million: a loop takes two and a half times as long.
+    pairs, high, low = _PAIRS, random_bits >> 40, random_bits & 0xFF_FFFF_FFFF
+    return (
+        f"{pairs[partition]}{time_text(time_ms)}{pairs[high >> 20 & 1023]}{pairs[high >> 10 & 1023]}"
+        f"{pairs[high & 1023]}{pairs[low >> 30]}{pairs[low >> 20 & 1023]}{pairs[low >> 10 & 1023]}{pairs[low & 1023]}"
+    )
 
 
 @lru_cache(maxsize=16)

@@ -27,6 +27,8 @@ from wfe.shard.core import ShardCore
 
 STEPS_MAX = 2
 """Steps in flight."""
+BEHIND = 8
+"""Times as much goes into a step while the log is twice as long as it should be: for bulks of runs that end at once."""
 LOOK_MS = 1_000
 SLICE_RUNS_MIN = 8
 """Runs that are written down after each commit while a step is made, or twice as many as the commit took in."""
@@ -35,10 +37,10 @@ SLICE_RUNS_MIN = 8
 class Making:
     """A step that is being made, of the dirty runs of ``queue``. ``entries``: those in it, with how many chunks."""
 
-    __slots__ = ("ended", "entries", "oldest", "ops", "partition", "queue", "size_bytes")
+    __slots__ = ("ended", "entries", "oldest", "ops", "partition", "queue", "scale", "size_bytes")
 
-    def __init__(self, partition: int, oldest: int, queue: dict[Entry, None]) -> None:
-        self.partition, self.oldest, self.queue = partition, oldest, queue
+    def __init__(self, partition: int, oldest: int, queue: dict[Entry, None], scale: int) -> None:
+        self.partition, self.oldest, self.queue, self.scale = partition, oldest, queue, scale
         self.ops: list[Op] = []
         self.entries: dict[Entry, int] = {}
         self.ended: list[str] = []
@@ -147,10 +149,7 @@ class Checkpoints:
             self._note_ended([entry for entry in dirty if entry.ended])
 
     def tail_full(self) -> bool:
-        """Whether recovery would take too long if more were admitted, or memory would fill with runs that wait.
-
-        Those leave only once they are written: whoever starts more of them than that takes is held up.
-        """
+        """Whether recovery would take too long if more were admitted, or memory would fill with runs to be written."""
         crowded = self._core.live_runs > self._core.settings.live_runs_max and self._is_behind
         return crowded or self.tail_bytes >= LOG_TAIL_BYTES_MAX
 
@@ -181,9 +180,10 @@ class Checkpoints:
                 queues, number = self._ended, self._patient_partition(now_ms)
             if number is None:
                 return False
-            making = self._making = Making(number, self._oldest_of(self._partition(number)), queues[number])
+            scale = BEHIND if self._is_behind else 1
+            making = self._making = Making(number, self._oldest_of(self._partition(number)), queues[number], scale)
         hurry = idle or self._is_behind or bool(self._core.leaving)
-        slice_runs = CHECKPOINT_RUNS if hurry else max(SLICE_RUNS_MIN, 2 * self._taken_in)
+        slice_runs = max(CHECKPOINT_RUNS if hurry else SLICE_RUNS_MIN, 2 * self._taken_in)
         partition = self._partition(making.partition)
         if self._add(making, partition, slice_runs):
             self._making = None
@@ -193,7 +193,7 @@ class Checkpoints:
 
     @property
     def _busy(self) -> set[int]:
-        """Partitions with a step that is being made or written."""
+        """Partitions with a step under way."""
         busy = {step.partition for step in self._in_flight}
         if self._making is not None:
             busy.add(self._making.partition)
@@ -241,8 +241,9 @@ class Checkpoints:
         """Write down so many further runs; whether the step is complete."""
         assert not partition.events, "a store never holds what is not in the log"
         queue, dirty, ended = making.queue, self._dirty[partition.number], self._ended.get(partition.number, {})
-        until = min(CHECKPOINT_RUNS, len(making.entries) + runs)
-        while queue and len(making.entries) < until and making.size_bytes < CHECKPOINT_BYTES:
+        runs_max, bytes_max = CHECKPOINT_RUNS * making.scale, CHECKPOINT_BYTES * making.scale
+        until = min(runs_max, len(making.entries) + runs)
+        while queue and len(making.entries) < until and making.size_bytes < bytes_max:
             entry = next(iter(queue))
             if entry in making.entries:
                 return True  # it has moved on since: its rows of this step must be there before its next ones
@@ -258,7 +259,7 @@ class Checkpoints:
             making.ops.extend(made)
             making.size_bytes += sum([len(op.value) for op in made if op.value is not None])
             making.entries[entry] = len(entry.chunks)
-        return not queue or len(making.entries) >= CHECKPOINT_RUNS or making.size_bytes >= CHECKPOINT_BYTES
+        return not queue or len(making.entries) >= runs_max or making.size_bytes >= bytes_max
 
     def _submit(self, making: Making, partition: Partition) -> None:
         ops = making.ops

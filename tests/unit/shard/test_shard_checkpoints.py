@@ -136,3 +136,13 @@ def test_runs_that_had_ended_before_a_crash_leave_memory_under_load_too():
     here = under_load(shard, turns=30, ended=1)
     assert here[-1] < 40
     assert shard.disk_is_sound()
+
+
+def test_runs_that_end_at_once_are_written_as_fast_as_they_come():
+    """Each step took 256 runs, whatever came: if more did per turn, they filled memory, and starts were refused."""
+    shard = host(QUICK)
+    settings = shard.shard.core.settings
+    settings.live_runs_max, settings.tail_bytes = 2_000, 10_000
+    here = under_load(shard, turns=12, ended=600)
+    assert shard.shard.core.counters["starts_refused_busy"] == 0
+    assert here[-1] < 2_000
