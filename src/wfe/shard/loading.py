@@ -87,6 +87,8 @@ class Loader:
         self._core = core
         self._installed = installed
         self._waiting: dict[Any, list[Then]] = {}
+        self._begins: dict[Any, set[str]] = {}
+        """What is looked up for starts -> hashes of the definitions that they would begin."""
         self._asked_ms: dict[NameWanted, int] = {}
         self._names: dict[tuple[str, int], str] = {}
         self.definitions: dict[str, Compiled] = {}
@@ -98,8 +100,10 @@ class Loader:
 
     # ---- stores -----------------------------------------------------------------------------------------------------
 
-    def run(self, partition: Partition, run_id: str, then: Then, now_ms: int) -> None:
-        """Go on with the run: at once when it is in memory, else when it was looked up (None: there is none)."""
+    def run(self, partition: Partition, run_id: str, then: Then, now_ms: int, begins: str = "") -> None:
+        """Go on with the run: at once when it is in memory, else when it was looked up (None: there is none).
+        ``begins``: the hash of the definition of which a run begins if there is none.
+        """
         entry = partition.entries.get(run_id)
         wanted = RunWanted(partition.number, run_id)
         if entry is not None and wanted not in self._waiting:
@@ -107,7 +111,7 @@ class Loader:
             return
         store = self._core.disk.stores[partition.number]
         known = frozenset(self.definitions)
-        self._read(wanted, then, lambda: _read_run(store, run_id, known))
+        self._read(wanted, then, lambda: _read_run(store, run_id, known), begins)
 
     def is_wanted(self, partition: int, run_id: str) -> bool:
         """Whether commands wait for this run to be looked up, or are about to go on from what was found."""
@@ -119,15 +123,24 @@ class Loader:
         if not self.pins[run]:
             del self.pins[run]
 
-    def key(self, partition: Partition, namespace: str, workflow: str, key: str, then: Then, now_ms: int) -> None:
-        """Go on with ``(run id, input digest)`` that the key names, or None."""
+    def key(
+        self,
+        partition: Partition,
+        namespace: str,
+        workflow: str,
+        key: str,
+        then: Then,
+        now_ms: int,
+        begins: str = "",
+    ) -> None:
+        """Go on with ``(run id, input digest)`` that the key names, or None. ``begins``: see `run`."""
         name = (namespace, workflow, key)
         wanted = KeyWanted(partition.number, *name)
         if name in partition.keys and wanted not in self._waiting:
             then(partition.keys[name], now_ms)
             return
         store = self._core.disk.stores[partition.number]
-        self._read(wanted, then, lambda: store.key(namespace, workflow, key))
+        self._read(wanted, then, lambda: store.key(namespace, workflow, key), begins)
 
     def read(self, work: Callable[[], object], then: Then, partition: Partition | None = None) -> None:
         """Any other read of the stores, off the loop. Nobody goes on for a ``partition`` that has left meanwhile."""
@@ -138,10 +151,13 @@ class Loader:
         """A partition leaves: whoever waits for something of it asks its next owner."""
         for wanted in [w for w in self._waiting if isinstance(w, (RunWanted, KeyWanted)) and w.partition == number]:
             del self._waiting[wanted]
+            self._begins.pop(wanted, None)
         for run in [run for run in self.pins if run[0] == number]:
             del self.pins[run]
 
-    def _read(self, wanted: Any, then: Then, work: Callable[[], object]) -> None:
+    def _read(self, wanted: Any, then: Then, work: Callable[[], object], begins: str = "") -> None:
+        if begins:
+            self._begins.setdefault(wanted, set()).add(begins)
         waiting = self._waiting.get(wanted)
         if waiting is not None:
             waiting.append(then)
@@ -173,6 +189,7 @@ class Loader:
                 result = self._core.partitions[wanted.partition].entries.get(wanted.run_id, result)
             then(result, now_ms)
         del self._waiting[wanted]
+        self._begins.pop(wanted, None)
 
     def _install(self, wanted: RunWanted, stored: _StoredRun | None, now_ms: int) -> Found:
         partition = self._core.partitions[wanted.partition]
@@ -241,7 +258,9 @@ class Loader:
         return replace(self.definitions[answer.found_hash], version=answer.found_version)
 
     def awaits(self, digest: str) -> bool:
-        """Whether starts wait for this definition."""
+        """Whether starts wait for this definition, or for something else before a run of it begins."""
+        if any(digest in begun for begun in self._begins.values()):
+            return True
         return any(isinstance(wanted, NameWanted) and wanted.hash == digest for wanted in self._waiting)
 
     def compile(self, digest: str, body: bytes, version: int = 0) -> Compiled:

@@ -92,6 +92,7 @@ class Starts:
                 wanted.run_id,
                 lambda found, later_ms: self._known_or_new(partition, compiled, wanted, origin, told, found, later_ms),
                 now_ms,
+                begins=compiled.plan.hash,
             )
             return
         self._known_or_new(partition, compiled, wanted, origin, told, entry, now_ms)
@@ -147,6 +148,7 @@ class Starts:
                 wanted.key,
                 lambda bound, later_ms: self._by_key(partition, compiled, wanted, origin, told, bound, later_ms),
                 now_ms,
+                begins=compiled.plan.hash,
             )
 
     def _by_key(
