@@ -1,6 +1,7 @@
 """Questions under way: what is sent, sent again after growing pauses, and given up at its deadline.
 
-Sans-IO. A question is repeated byte for byte under its number, but for starts, which say ``resent``.
+Sans-IO. A question is repeated byte for byte under its number, but for starts, which say ``resent`` once one was not
+answered.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class StartRequest(Request):
 
     def encoded(self) -> bytes:
         runs = [self.batch.runs[index] for index in self.indices]
-        if self.attempt > 1:
+        if self.attempt - 1 > self.answers:  # what was put off each time is as new as it was: no store need be asked
             for run in runs:
                 run.resent = True
         try:

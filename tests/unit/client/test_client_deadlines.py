@@ -213,3 +213,21 @@ def test_a_partition_that_takes_nothing_ends_many_starts_once_the_others_are_don
     assert batch.open == 1
     world.run(2 * TIMEOUT_MS)
     assert {index: type(error) for index, error in batch.errors.items()} == {0: Unavailable}
+
+
+# ---- what is sent again ----
+
+
+def test_a_start_that_was_put_off_says_resent_only_if_another_send_was_not_answered() -> None:
+    """For one that says so the shard looks into its store: under overload that took more than the starts themselves."""
+    world = World()
+    world.front.errors[Kind.START] = [ErrorReply("busy", "full", retry_after_ms=50)] * 3
+    world.start(a_run())
+    world.run(2_000)
+    world.front.drop = {Kind.START}
+    world.start(a_run())
+    world.front.drop = set()
+    world.front.errors[Kind.START] = [ErrorReply("busy", "full", retry_after_ms=50)]
+    world.run(5_000)
+    said = [decode(body, list[StartRun])[0].resent for kind, _, body in world.front.seen if kind is Kind.START]
+    assert said == [False, False, False, False, False, True, True]
