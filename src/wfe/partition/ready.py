@@ -60,6 +60,12 @@ class ReadyQueue:
         queue.append((entry, key))
         self.size += 1
 
+    def extend(self, rank: int, kind: Kind, entry: Entry, keys: list[int]) -> None:
+        """Add tasks of one run, at least one, at the end of their kind."""
+        self.push(rank, kind, entry, keys[0])
+        self._levels[rank][kind].extend([(entry, key) for key in keys[1:]])
+        self.size += len(keys) - 1
+
     def take(self, kinds: frozenset[Kind], count: int) -> list[Item]:
         """At most ``count`` tasks of these kinds; which are withdrawn is for the caller to see."""
         taken: list[Item] = []

@@ -170,6 +170,11 @@ class Turns:
         if core.stages is not None:
             core.stages.ready(entry, keys)
         durable = run.durable is not None
+        if len(keys) > 1 and not (durable or unclaimed or leases):
+            first = keys[0]
+            if keys == list(range(first, keys[-1] + 1, stride)):  # one node of many items
+                core.ready.extend(rank, kinds[first % stride], entry, keys)
+                return
         for key in keys:
             if unclaimed and unclaimed.get(key) == run.open.get(key):
                 continue  # a worker may present it; what nobody presents is opened anew

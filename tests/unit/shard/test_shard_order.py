@@ -52,6 +52,18 @@ def test_a_sub_workflow_is_no_new_run() -> None:
     assert other not in served
 
 
+def test_items_of_a_map_stand_in_line_as_if_they_had_come_one_by_one() -> None:
+    one_by_one, at_once = ReadyQueue(), ReadyQueue()
+    runs = [object() for _ in range(3)]
+    for number, run in enumerate(runs):
+        for key in range(number, 40, 4):
+            one_by_one.push(1, KIND, run, key)  # type: ignore[arg-type]
+        at_once.extend(1, KIND, run, list(range(number, 40, 4)))  # type: ignore[arg-type]
+    assert at_once.size == one_by_one.size == 30
+    assert at_once.take(ALL, 25) + at_once.take(ALL, 25) == one_by_one.take(ALL, 25) + one_by_one.take(ALL, 25)
+    assert at_once.size == 0
+
+
 def test_every_eighth_helping_begins_with_a_new_run() -> None:
     queue = ReadyQueue()
     items: list[Item] = [(object(), number) for number in range(200)]  # type: ignore[misc]
