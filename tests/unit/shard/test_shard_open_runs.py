@@ -168,7 +168,9 @@ def ask_all(shard: Host) -> list[Any]:
     return [run for page in pages for run in page.runs]
 
 
-def test_a_run_that_a_defect_meets_while_it_is_made_to_go_on_counts_as_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_runs_that_a_defect_meets_as_they_are_to_go_on_only_the_fork_counts_as_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     shard, _ = world()
     origin, retried = shard.start("waiting").run_id, failed(shard)
 
@@ -180,5 +182,5 @@ def test_a_run_that_a_defect_meets_while_it_is_made_to_go_on_counts_as_open(monk
         assert ask(shard, Kind.RETRY, RetryRun(retried, "c1")).code
         wanted = ForkRun(origin, mint_run_id(partition_of(origin), 1, 7), event=1)
         assert ask(shard, Kind.FORK, wanted).code
-    assert [shard.get(run_id).status for run_id in (retried, wanted.new_run_id)] == ["paused", "paused"]
-    assert count(shard) == 3
+    assert [shard.get(run_id).status for run_id in (retried, wanted.new_run_id)] == ["failed", "paused"]
+    assert count(shard) == 2
