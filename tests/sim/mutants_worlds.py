@@ -28,6 +28,10 @@ WHERE: dict[str, Wanted] = {
     ),
     "an old acknowledgement follows a hello": lambda has: {"moves", "shards", "slow network", "slow turns"} <= has,
     "the count of a loop is lost in a checkpoint": lambda has: {"graphs", "Loop", "shard ends"} <= has,
+    "credit is never called back": lambda has: "shards" in has,
+    "a catch takes every error": lambda has: {"graphs", "Catch"} <= has,
+    "a map forgets what it grew by": lambda has: {"graphs", "Map"} <= has,
+    "a shared lock goes to who came last": lambda has: {"graphs", "Lock"} <= has,
     "two hold one lock": lambda has: {"graphs", "Lock"} <= has and bool(has & AT_ONCE),
     "signals ignore their correlation": lambda has: {"graphs", "WaitSignal"} <= has,
     "the next owner is written down before the partition is handed over": (
