@@ -31,6 +31,7 @@ FOUND = {
     3542: "commands on a workflow that crossed on their way were believed in the order of their answers",
     5786: "a resume gave out again what a worker from before the restart still held",
     6006: "a turn that a worker had no coroutine for ran twice, for the worker said so again after a hello",
+    20212: "an approval that was refused, asked for again by a retry and cancelled was judged as still refused",
 }
 
 

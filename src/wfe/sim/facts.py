@@ -160,6 +160,8 @@ class Facts:
             case kinds.EventEmitted(node, act, name, data):
                 self.emitted[node, act] = (name, decode(data))
                 self.order[node, act] = number
+            case kinds.ApprovalAsked(node, act):
+                self.decided.pop((node, act), None)  # a retry took its refusal back
             case kinds.ApprovalDecided(node, act, value, _, error):
                 self.decided[node, act] = (decode(value), error)
                 if error is None:
