@@ -136,6 +136,7 @@ class _Log:
 
     def __init__(self) -> None:
         self.listener: Callable[[Mapping[str, Any]], None] | None = None
+        self._lost = 0
         self.set_up(LEVELS["warning"], "auto", None, None, None, {})
 
     def set_up(
@@ -150,6 +151,7 @@ class _Log:
         out = stream if stream is not None else sys.stderr
         as_console = format == "console" or (format == "auto" and out.isatty())
         self._level, self._stream, self._mask, self._context, self._fields = level, stream, mask, context, fields
+        self._lost = 0
         self._render = _console_renderer(colors=out.isatty()) if as_console else _render_json
 
     def begin(self, logger: _Named, method: str, event: Event) -> Event:
@@ -167,17 +169,30 @@ class _Log:
         """One write per line, so that lines of several processes on one stream do not mix."""
         if self.listener is not None:
             self.listener(event)
+        lost = self._lost
+        if lost:
+            told = {**self._fields, "lines": lost, "time": event.get("time"), "level": "warning", "logger": "log"}
+            if not self._write(self._render({**told, "event": "lines of the log could not be written"})):
+                self._lost += 1
+                return ""
+            self._lost -= lost
         line = self._render(event)
         if self._mask is not None:
             line = self._mask(line)
+        if not self._write(line):
+            self._lost += 1
+        return line
+
+    def _write(self, line: str) -> bool:
+        """Whether it was written. What logs is in the middle of something and must get to its end, whatever becomes of
+        the log: its disk is full, or whoever read our standard error is gone."""
         stream = self._stream if self._stream is not None else sys.stderr
         try:
             stream.write(line + "\n")
             stream.flush()
-        except (BrokenPipeError, ValueError):
-            # Whoever read our standard error is gone. A log that nobody reads must not end the process.
-            return line
-        return line
+        except (OSError, ValueError):
+            return False
+        return True
 
 
 def _render_json(event: Event) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -119,6 +120,30 @@ def test_console_format_is_for_people(log):
     assert "recovered" in text
     assert "runs=3" in text
     assert not text.startswith("{")
+
+
+class FullDisk(io.StringIO):
+    """A file on a disk that has no room for so many writes."""
+
+    def __init__(self, refused: int) -> None:
+        super().__init__()
+        self._refused = refused
+
+    def write(self, text: str) -> int:
+        if self._refused:
+            self._refused -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_a_log_that_cannot_be_written_stops_nobody_and_says_later_how_much_was_lost():
+    stream = FullDisk(refused=2)
+    configure("info", "json", stream=stream)
+    for number in range(4):
+        get_logger("x").info("line", number=number)
+    told, third, fourth = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert (told["event"], told["level"], told["lines"]) == ("lines of the log could not be written", "warning", 2)
+    assert (third["number"], fourth["number"]) == (2, 3)
 
 
 def test_a_closed_stream_does_not_end_the_process(log):
