@@ -28,6 +28,7 @@ FOUND = {
     595: "a net that could not pass a node by was judged as one that had ended and found no way out",
     1706: "a checkpoint held a settlement that was not in the log, and after a crash a letter was taken twice",
     2085: "a net in a child that could not pass a node by was judged as one that had ended and found no way out",
+    2098: "a loop that an item broke which went on after its map was left was judged as not to be over",
     3542: "commands on a workflow that crossed on their way were believed in the order of their answers",
     5786: "a resume gave out again what a worker from before the restart still held",
     6006: "a turn that a worker had no coroutine for ran twice, for the worker said so again after a hello",

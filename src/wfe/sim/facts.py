@@ -19,18 +19,21 @@ from wfe.sim.rounds import counting
 @dataclass(slots=True)
 class Walked:
     """What became of some nodes. ``stuck``: some were withdrawn or never begun. ``faults``: types that may leave.
-    ``ends``: values that the run may end with. ``breaks``: the innermost loop around them may have been ended."""
+    ``ends``: values that the run may end with. ``breaks``: the innermost loop around them may have been ended;
+    ``may_break``: it may, by what nobody waits for."""
 
     stuck: bool = False
     faults: list[str] = field(default_factory=list)
     ends: list[Any] = field(default_factory=list)
     breaks: bool = False
+    may_break: bool = False
 
     def take(self, other: Walked) -> None:
         self.stuck = self.stuck or other.stuck
         self.faults += other.faults
         self.ends += other.ends
         self.breaks = self.breaks or other.breaks
+        self.may_break = self.may_break or other.may_break
 
     @property
     def done(self) -> bool:

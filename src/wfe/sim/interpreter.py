@@ -84,11 +84,12 @@ class Interpreter:
 
     def sequence(self, nodes: Sequence[Node], act: int, env: Env) -> Walked:
         """One after the other."""
+        found = Walked()
         for node in nodes:
-            walked = self.node(node, act, env)
-            if not walked.done:
-                return walked
-        return Walked()
+            found.take(self.node(node, act, env))
+            if not found.done:
+                break
+        return found
 
     def together(self, nodes: Sequence[Node], act: int, env: Env) -> Walked:
         """All at once, ordered by data alone."""

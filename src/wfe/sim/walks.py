@@ -93,7 +93,7 @@ def catch(at: Interpreter, node: Catch, place: Place, env: Env) -> Walked:
             env[node.id] = {"failed": False, "type": "", "message": "", "node": "", "attempts": 0}
             at.expect(node, place, env)
         leaving = [kind for kind in inner.faults if "Exception" not in node.errors and kind not in node.errors]
-        return Walked(inner.stuck or leaving != inner.faults, leaving, inner.ends, inner.breaks)
+        return Walked(inner.stuck or leaving != inner.faults, leaving, inner.ends, inner.breaks, inner.may_break)
     if caught.type not in inner.faults:
         raise at.book.fail(f"{node.id} takes {caught.type}, its faults are {inner.faults}")
     if "Exception" not in node.errors and caught.type not in node.errors:

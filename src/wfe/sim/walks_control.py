@@ -44,6 +44,8 @@ def loop(at: Interpreter, node: Loop, place: Place, env: Env) -> Walked:
         walked = at.sequence(node.do, inners[number], inner)
         number += 1
         last = number == len(inners)
+        if last and walked.may_break and place in facts.loops_over:
+            return Walked()
         if walked.done:
             if node.until is None or not holds(node.until, inner):
                 continue

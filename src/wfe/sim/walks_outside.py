@@ -82,7 +82,9 @@ def map_(at: Interpreter, node: Map, place: Place, env: Env) -> Walked:
             counts["failed"] += left is None or number < left
             continue
         if left is not None and _ended_at(at, node, place, index) > left:
-            found.ends += walked.ends if node.rest == "continue" else []
+            if node.rest == "continue":
+                found.ends += walked.ends
+                found.may_break = found.may_break or walked.breaks or walked.may_break
             continue
         values[index] = _item_value(at, node, place, index, walked, inner)
         found.take(walked)
