@@ -68,7 +68,8 @@ def test_a_killed_shard_answers_for_its_open_runs():
 def test_a_long_run_keeps_little_in_memory_and_comes_back():
     found = script("long_run.py", "--events", "20000")
     assert found["tenths"][-1]["events"] > 19_000
-    assert all(tenth["chunks_in_memory"] <= RUN_CHUNKS_MAX + 300 for tenth in found["tenths"])
+    # What is being written stays until the disk has it, and more comes meanwhile; without a bound it would be 10,000.
+    assert all(tenth["chunks_in_memory"] <= 3 * RUN_CHUNKS_MAX for tenth in found["tenths"])
     assert found["tenths"][-1]["snapshot_bytes"] < 2 * found["tenths"][0]["snapshot_bytes"]
 
 

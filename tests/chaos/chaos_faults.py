@@ -22,7 +22,7 @@ from chaos_server import LEASE_MS, Engine, NotServing, alive, family, send
 
 import wfe
 from wfe.errors import WfeError
-from wfe.limits import RESTART_INTENSITY, RESTART_PERIOD_MS
+from wfe.limits import DESCRIPTORS_LOOK_MS, RESTART_INTENSITY, RESTART_PERIOD_MS
 
 KILLS = {"a worker": 8, "a shard": 4, "all workers": 2, "the coordinator": 3, "all shards": 1, "everything": 2}
 KILLS |= {"the remote worker": 2}
@@ -50,7 +50,7 @@ class Faults:
         }
         self._restarting = asyncio.Lock()
         self._moving = random.Random(dice.random())
-        self._limited = False
+        self._limited = self._sudden = False
 
     @property
     def kills(self) -> int:
@@ -155,8 +155,11 @@ class Faults:
             victim = self._one(role)
             held = 0 if victim is None else descriptors(victim)
             spare = self._dice.randint(0, 3)
+            self._limited = self._sudden = True
             starved = victim is not None and held and self._limit(victim, resource.RLIMIT_NOFILE, held + spare)
-            self._limited = True
+            if starved:  # descriptors run out gradually, not from one moment to the next: whoever minds them may look
+                await asyncio.sleep(2 * DESCRIPTORS_LOOK_MS / 1_000)
+            self._sudden = False
         if starved:
             self.counts[f"starve a {role} of descriptors"] += 1
             try:
@@ -211,6 +214,8 @@ class Faults:
 
     async def move(self) -> None:
         """Some partitions go to other shards, or stay where they are when those die."""
+        if self._sudden:
+            return
         dice = self._moving
         with suppress(WfeError, TimeoutError):
             async with wfe.aconnect(self._engine.address, self._engine.token, connect_timeout_s=0.5) as client:

@@ -21,6 +21,7 @@ FOUND = {
     81: "lines that were lost with a shard came again behind others, and were called out of order",
     99: "an idle shard kept all credit while the tasks of another waited for ever",
     133: "a run that expired while its history was read had an empty one, instead of being unknown",
+    141: "a start that was put off was not said to be resent: the run that its double had begun was made again",
     152: "results were acknowledged before the run that they belong to was loaded",
     203: "an acknowledgement of the old conversation followed the welcome of the new one",
     216: "a fork that was asked for again after it had left memory began anew",

@@ -1,7 +1,6 @@
 """Questions under way: what is sent, sent again after growing pauses, and given up at its deadline.
 
-Sans-IO. A question is repeated byte for byte under its number, but for starts, which say ``resent`` once one was not
-answered.
+Sans-IO. A question is repeated byte for byte under its number, but for starts, which say ``resent``.
 """
 
 from __future__ import annotations
@@ -107,7 +106,7 @@ class StartRequest(Request):
 
     def encoded(self) -> bytes:
         runs = [self.batch.runs[index] for index in self.indices]
-        if self.attempt - 1 > self.answers:  # what was put off each time is as new as it was: no store need be asked
+        if self.attempt > 1:  # also after a Busy: a late double of that frame may have been taken, and have ended
             for run in runs:
                 run.resent = True
         try:

@@ -187,6 +187,23 @@ def test_many_starts_that_wait_behind_others_count_from_what_those_do() -> None:
     assert not second.errors
 
 
+def test_a_start_that_was_put_off_says_that_it_was_sent_before() -> None:
+    """The network may double a frame: the double of what was put off may be taken, and its run end, before this one."""
+    world = World(FakeFront(partitions=1))
+    accept, said = world.front.start_one, []
+
+    def start_one(workflow: str, run: StartRun) -> StartOutcome:
+        said.append(run.resent)
+        if len(said) == 1:
+            return StartOutcome(run.run_id, False, ErrorReply("busy", "later", retry_after_ms=10))
+        return accept(workflow, run)
+
+    world.front.start_one = start_one  # type: ignore[method-assign]
+    world.start(a_run(), timeout_ms=TIMEOUT_MS)
+    world.run(TIMEOUT_MS // 2)
+    assert said == [False, True]
+
+
 def test_a_lone_start_leaves_beside_many_that_are_not_answered() -> None:
     world = World(FakeFront(partitions=1))
     world.front.drop = {Kind.START}
@@ -213,21 +230,3 @@ def test_a_partition_that_takes_nothing_ends_many_starts_once_the_others_are_don
     assert batch.open == 1
     world.run(2 * TIMEOUT_MS)
     assert {index: type(error) for index, error in batch.errors.items()} == {0: Unavailable}
-
-
-# ---- what is sent again ----
-
-
-def test_a_start_that_was_put_off_says_resent_only_if_another_send_was_not_answered() -> None:
-    """For one that says so the shard looks into its store: under overload that took more than the starts themselves."""
-    world = World()
-    world.front.errors[Kind.START] = [ErrorReply("busy", "full", retry_after_ms=50)] * 3
-    world.start(a_run())
-    world.run(2_000)
-    world.front.drop = {Kind.START}
-    world.start(a_run())
-    world.front.drop = set()
-    world.front.errors[Kind.START] = [ErrorReply("busy", "full", retry_after_ms=50)]
-    world.run(5_000)
-    said = [decode(body, list[StartRun])[0].resent for kind, _, body in world.front.seen if kind is Kind.START]
-    assert said == [False, False, False, False, False, True, True]
