@@ -17,7 +17,7 @@ import psutil
 from chaos_load import RESULT_TIMEOUT_S, Load, Started
 from chaos_tasks import EXPECTED
 
-from wfe.errors import WfeError
+from wfe.errors import RunFailed, WfeError
 from wfe.limits import LIST_LIMIT_MAX, LOSSES_MAX
 
 POISON = "PoisonTask"
@@ -65,11 +65,12 @@ async def audit(client: Any, load: Load, effects: Effects) -> list[str]:
     wrong += wrong_results(load.runs)
     wrong += await wrong_lists(client, load)
     effects.read()
-    histories = await all_histories(client, load, wrong)
-    doomed = {run.id for run in load.runs if run.cancelled or run.error is not None}
+    histories, failed = await all_histories(client, load, wrong)
+    doomed = {run.id for run in load.runs if run.cancelled or run.error is not None} | failed.keys()
     for run_id, history in histories.items():
         wrong += wrong_history(run_id, history, effects.executions, whole=run_id not in doomed)
-    wrong += [f"{run.id} {run.workflow} {run.number}: {run.error}" for run in load.runs if unjust(run, histories)]
+    errors = {run.id: run.error for run in load.runs if run.error is not None} | failed
+    wrong += [f"{run_id} fails: {error}" for run_id, error in errors.items() if unjust(run_id, error, histories)]
     effects.forget()
     return wrong
 
@@ -117,9 +118,12 @@ async def wrong_lists(client: Any, load: Load) -> list[str]:
 # ---- histories ------------------------------------------------------------------------------------------------------
 
 
-async def all_histories(client: Any, load: Load, wrong: list[str]) -> dict[str, list[Any]]:
-    """The histories of all runs and their children, which must have ended; detached children are checked as well."""
+async def all_histories(client: Any, load: Load, wrong: list[str]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """The histories of all runs and their children, which must have ended; detached children are checked as well, and
+    the errors of those that failed are named.
+    """
     histories: dict[str, list[Any]] = {}
+    failed: dict[str, Any] = {}
     reading = asyncio.Semaphore(READERS)
 
     async def read(run_id: str) -> None:
@@ -135,15 +139,18 @@ async def all_histories(client: Any, load: Load, wrong: list[str]) -> dict[str, 
     async def read_detached(run: Started) -> None:
         async with reading:
             child = client.handle(run.output["child"])
-            if (result := await child.result(timeout_s=RESULT_TIMEOUT_S)) != 2 * run.number**2:
-                wrong.append(f"the child {child.id} of {run.number} gives {result!r}")
+            try:
+                if (result := await child.result(timeout_s=RESULT_TIMEOUT_S)) != 2 * run.number**2:
+                    wrong.append(f"the child {child.id} of {run.number} gives {result!r}")
+            except RunFailed as error:
+                failed[child.id] = error.error
         if child.id not in histories:
             await read(child.id)
 
     await asyncio.gather(*(read(run.id) for run in load.runs))
     detached = [run for run in load.runs if run.workflow == "parent" and isinstance(run.output, dict)]
     await asyncio.gather(*map(read_detached, detached))
-    return histories
+    return histories, failed
 
 
 @dataclass
@@ -198,10 +205,8 @@ def wrong_history(run_id: str, history: list[Any], executions: Executions, *, wh
     return wrong
 
 
-def unjust(run: Started, histories: dict[str, list[Any]]) -> bool:
+def unjust(run_id: str, error: Any, histories: dict[str, list[Any]]) -> bool:
     """Whether a run failed although none of its tasks, or of its children's, was lost LOSSES_MAX times."""
-    if run.error is None:
-        return False
 
     def poisoned(run_id: str) -> bool:
         history = histories.get(run_id, [])
@@ -209,4 +214,4 @@ def unjust(run: Started, histories: dict[str, list[Any]]) -> bool:
         own = any(task.losses == LOSSES_MAX for task in tasks_of(run_id, history).values())
         return own or any(map(poisoned, children))
 
-    return run.error.type != POISON or not poisoned(run.id)
+    return error.type != POISON or not poisoned(run_id)
