@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[str, list[str], list[str]]] = {
     "W2": ("20 fan-outs 1 -> 100 -> 1", ["fanout", "--runs", "2000", *FLOOR], ["--runs", "40"]),
     "W3": ("a lone task", ["latency", "--runs", "5000", *FLOOR], ["--runs", "50"]),
     "W4": ("fan-in 1 -> 10,000 -> 1", ["fanin", "--runs", "60", *FLOOR], ["--runs", "5", "--width", "1000"]),
-    "start_many": ("durable starts per second, in bulk", ["starts", "--runs", "200000"], ["--runs", "1000"]),
+    "start_many": ("durable starts per second, in bulk", ["starts", "--runs", "100000"], ["--runs", "1000"]),
     "start": (
         "durable starts per second, 64 client tasks",
         ["starts", "--single", "--runs", "50000"],
