@@ -175,6 +175,8 @@ DISK_FREE_BYTES_MIN: Final = 256 * MIB
 DISK_RETRY_S: Final = 5.0
 MEMORY_REFUSE_PERCENT: Final = 80
 """Of the machine's (or container's) memory: with more in all shards' hands new runs are refused, by default."""
+MEMORY_SHARD_BYTES_MIN: Final = 256 * MIB
+"""A shard's share of that is no less, however few partitions it has: its process alone takes some 30 MiB."""
 MEMORY_RETRY_S: Final = 2.0
 BUDGET_LOOK_MS: Final = 2_000
 """How often it is looked how much of its disk budget a shard has used."""

@@ -22,6 +22,7 @@ from wfe.limits import (
     HEARTBEAT_MS,
     LOG_MAP_BYTES,
     MEMORY_REFUSE_PERCENT,
+    MEMORY_SHARD_BYTES_MIN,
 )
 from wfe.shard.core import ShardCore
 
@@ -80,7 +81,8 @@ class Machine:
         self._core.host["memory_bytes"] = used.rss
         limit = self._options.memory_max_bytes
         if not limit:  # of the machine's, a shard has the share of its partitions
-            limit = self._memory_bytes * max(1, len(self._core.partitions)) // self._options.partitions_total
+            share = self._memory_bytes * len(self._core.partitions) // self._options.partitions_total
+            limit = max(share, MEMORY_SHARD_BYTES_MIN)
         return used.rss - getattr(used, "shared", 0) >= limit
 
 

@@ -64,9 +64,21 @@ def test_a_container_s_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert memory_limit_bytes() == everything
     limit.write_text("1000000\n")
     assert memory_limit_bytes() == 1_000_000
+
+
+def test_a_shard_s_share_is_never_less_than_what_it_needs_to_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "memory_limit_bytes", lambda: 1 << 30)
     core = core_of_a_shard()
-    Machine(core, options(tmp_path, 0), CommitTimes()).look(NOW_MS)
-    assert core.memory_full, "a shard of all partitions may have 80 % of a megabyte, and has more"
+    core.memory_full = True
+    one_of_many = options(tmp_path, 0)
+    one_of_many.partitions_total = 1_024
+    Machine(core, one_of_many, CommitTimes()).look(NOW_MS)
+    assert not core.memory_full, "most partitions went to other shards: what is left here must be served"
+    monkeypatch.setattr(machine, "MEMORY_SHARD_BYTES_MIN", 1)
+    Machine(core, one_of_many, CommitTimes()).look(NOW_MS)
+    assert core.memory_full, "its share alone is less than the process itself takes"
 
 
 def test_while_commits_are_slow_new_runs_are_refused_and_one_batch_a_second_tries_again(tmp_path: Path) -> None:
