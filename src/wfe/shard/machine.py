@@ -76,14 +76,19 @@ class Machine:
         return self._core.disk.log.size_bytes() > LOG_MAP_BYTES * DISK_REFUSE_PERCENT // 100
 
     def _memory_is_full(self) -> bool:
-        """Pages of the stores' files are the system's to take back: they do not count."""
-        used = self._process.memory_info()
-        self._core.host["memory_bytes"] = used.rss
+        self._core.host["memory_bytes"], own_bytes = memory_of(self._process)
         limit = self._options.memory_max_bytes
         if not limit:  # of the machine's, a shard has the share of its partitions
             share = self._memory_bytes * len(self._core.partitions) // self._options.partitions_total
             limit = max(share, MEMORY_SHARD_BYTES_MIN)
-        return used.rss - getattr(used, "shared", 0) >= limit
+        return own_bytes >= limit
+
+
+def memory_of(process: psutil.Process) -> tuple[int, int]:
+    """All that is resident, and how much of it is its own, in bytes: pages of the stores' files are the system's to
+    take back."""
+    used = process.memory_info()
+    return used.rss, used.rss - getattr(used, "shared", 0)
 
 
 def memory_limit_bytes() -> int:

@@ -11,7 +11,7 @@ from support.shard_cases import TASKS, chain
 from support.shards import Host
 from wfe.config import ShardOptions
 from wfe.errors import Busy
-from wfe.limits import ADMIT_COMMIT_US, ADMIT_PROBE_MS, HEARTBEAT_MS
+from wfe.limits import ADMIT_COMMIT_US, ADMIT_PROBE_MS, HEARTBEAT_MS, MEMORY_SHARD_BYTES_MIN
 from wfe.shard import machine
 from wfe.shard.admission import Admission
 from wfe.shard.core import ShardCore
@@ -70,6 +70,7 @@ def test_a_shard_s_share_is_never_less_than_what_it_needs_to_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "memory_limit_bytes", lambda: 1 << 30)
+    monkeypatch.setattr(machine, "memory_of", lambda process: (MEMORY_SHARD_BYTES_MIN, MEMORY_SHARD_BYTES_MIN - 1))
     core = core_of_a_shard()
     core.memory_full = True
     one_of_many = options(tmp_path, 0)
