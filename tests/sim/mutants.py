@@ -34,7 +34,7 @@ from wfe.journal.log import ShardLog
 from wfe.model.state import ENDED
 from wfe.partition.entry import Entry
 from wfe.partition.partition import Partition
-from wfe.shard import checkpoints, loading, mailroom, recovery, starts, workers
+from wfe.shard import checkpoints, loading, mailroom, recovery, run_rows, starts, workers
 from wfe.shard import dispatch as dispatching
 from wfe.shard.actor import Shard
 from wfe.shard.links import Link
@@ -249,12 +249,12 @@ def _engine_patches() -> dict[str, Any]:
         "a run leaves memory in the middle of a batch": around(checkpoints.Checkpoints, "on_written", _forgets_batch),
         "retry counters are lost when a run is loaded": around(loading, "rebuild", _retries_lost),
         "timers are lost in a restart": around(recovery.Recovery, "_arm", _no_timers),
-        "history lacks its last chunk": around(checkpoints, "open_run_ops", _chunk_short),
+        "history lacks its last chunk": around(run_rows, "open_run_ops", _chunk_short),
         "keys are not stored": around(checkpoints, "key_ops", _no_ops),
         "definitions are not stored": around(checkpoints, "definition_ops", _no_ops),
-        "large values are not stored": around(checkpoints, "blob_ops", _no_ops),
+        "large values are not stored": around(run_rows, "blob_ops", _no_ops),
         "a worker has other large values than its shard thinks": around(BlobWindow, "add", _forgets_blob),
-        "ended runs are not stored": around(checkpoints, "ended_run_ops", _no_ops),
+        "ended runs are not stored": around(run_rows, "ended_run_ops", _no_ops),
         "partition records are not stored": around(checkpoints, "record_ops", _no_ops),
         "results of other attempts count": around(decide, "task_result", _stale_counts),
         "a repeated start starts again": around(starts.Starts, "_known_or_new", _always_new),

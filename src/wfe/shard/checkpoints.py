@@ -15,15 +15,14 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from wfe.journal.rows import blob_ops, definition_ops, ended_run_ops, key_ops, open_run_ops, record_ops, reopened_run_op
-from wfe.journal.schema import EndedRow, OpenRow
+from wfe.journal.rows import definition_ops, key_ops, record_ops, reopened_run_op
 from wfe.limits import CHECKPOINT_BYTES, CHECKPOINT_RUNS, LOG_TAIL_BYTES_MAX, RUN_CHUNKS_MAX
 from wfe.partition.entry import Entry
 from wfe.partition.mailbox import encode_record
 from wfe.partition.partition import Partition
-from wfe.partition.views import open_approvals, shown_status
 from wfe.ports import Op
 from wfe.shard.core import ShardCore
+from wfe.shard.run_rows import ended_ops, open_ops
 
 STEPS_MAX = 2
 """Steps in flight."""
@@ -250,7 +249,7 @@ class Checkpoints:
             del dirty[entry]
             ended.pop(entry, None)
             entry.dirty_at = 0
-            made = _ended_ops(entry) if entry.ended else _open_ops(entry)
+            made = ended_ops(entry) if entry.ended else open_ops(entry)
             if entry.ended:
                 making.ended.append(entry.run.id)
             elif entry.reopened:
@@ -344,57 +343,3 @@ class Checkpoints:
         self._trimmed = through
         while self._tail and self._tail[0][0] <= through:
             self.tail_bytes -= self._tail.popleft()[1]
-
-
-def _open_ops(entry: Entry) -> list[Op]:
-    run = entry.run
-    row = OpenRow(
-        run.id,
-        run.workflow,
-        run.version,
-        shown_status(run, entry.leases),
-        run.key,
-        run.started_ms,
-        run.tags,
-        run.priority,
-        min(run.timers.values(), default=0),
-        bool(run.open),
-        run.seq,
-        run.definition,
-        run.namespace,
-        run.parent,
-        open_approvals(run, entry.plan),
-        [channel for channel in run.waits.values() if "\x1f" in channel] if run.waits else [],
-    )
-    snapshot = entry.snapshot()
-    ops = open_run_ops(row, snapshot, entry.chunks)
-    return ops + _blob_ops(entry, snapshot) if run.blobs or entry.stored_blobs else ops
-
-
-def _ended_ops(entry: Entry) -> list[Op]:
-    run = entry.run
-    row = EndedRow(
-        run.id,
-        run.workflow,
-        run.version,
-        run.status,
-        run.key,
-        run.started_ms,
-        run.ended_ms,
-        run.tags,
-        run.priority,
-        run.seq,
-        run.definition,
-        run.namespace,
-        run.parent,
-    )
-    earlier = None if entry.stored else ()
-    snapshot = entry.snapshot()
-    ops = ended_run_ops(row, snapshot, entry.chunks, entry.stored, earlier)
-    return ops + _blob_ops(entry, snapshot) if run.blobs or entry.stored_blobs else ops
-
-
-def _blob_ops(entry: Entry, snapshot: bytes) -> list[Op]:
-    run = entry.run
-    added, removed = entry.settle_blobs(snapshot)
-    return blob_ops(run.id, {name: bytes(run.blobs[name]) for name in added}, removed)
