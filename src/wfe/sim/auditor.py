@@ -13,25 +13,23 @@ from zlib import crc32
 from msgspec import Raw, msgpack
 
 from wfe.core.canonical import decode as decode_definition
-from wfe.errors import DefinitionDeprecated, InvalidInput, KeyConflict, PayloadTooLarge, UnknownWorkflow, WfeError
 from wfe.journal.log import Chunk
 from wfe.journal.verify import verify_store
 from wfe.model import event as ev
 from wfe.model.durable import NEED_ALL
 from wfe.model.event import EventChunk, PartitionChunk, RunStarted
 from wfe.model.event_kinds import LockGranted
-from wfe.model.event_rounds import RunRestored
 from wfe.model.ids import lock_address, partition_of
+from wfe.sim.answers import Answers
 from wfe.sim.contents import state_of
 from wfe.sim.cuts import Cuts
 from wfe.sim.interpreter import check_run
 from wfe.sim.ledger import ENDS, RunBook, Shape
 from wfe.sim.ledger_partitions import PartitionBook
-from wfe.sim.messages import is_wrong_input
 from wfe.sim.node import Violation
 from wfe.sim.owners import Owners
 from wfe.wire.blobs import input_of
-from wfe.wire.messages import HistoryPage, RunOutcome, RunPage, RunView, StartOutcome, TaskResult, TaskSpec
+from wfe.wire.messages import TaskResult, TaskSpec
 
 if TYPE_CHECKING:
     from wfe.sim.shards import ShardNode
@@ -54,10 +52,8 @@ class Auditor:
         self.partitions = {number: PartitionBook(number, self._may_be_gone) for number in range(world.partitions)}
         self._shapes: dict[str, Shape] = {}
         self.owners = Owners(self, self._may_be_gone)
+        self.answers = Answers(self, world)
         self._digests: dict[str, tuple[int, int]] = {}
-        self._asked: dict[str, str | None] = {}
-        """Starts by the id that they have minted: the run that was there already, by key and input."""
-        self._acknowledged: dict[str, None] = {}
         self.counts: dict[str, int] = {}
         self.executions = 0
         self.cuts = Cuts()
@@ -116,7 +112,12 @@ class Auditor:
             if started.definition in self._world.catalogue.deleted:
                 raise book.fail("begins, though its definition is deleted")
             # What a look found in this very turn may have let it in.
-            if node.refuses_starts and node.shard and node.shard.core.budget_spent and chunk.entity in self._asked:
+            if (
+                node.refuses_starts
+                and node.shard
+                and node.shard.core.budget_spent
+                and chunk.entity in self.answers.asked
+            ):
                 raise book.fail(f"begins, though {node.name}'s disk budget was used up before the start came")
         # A run that left memory is read before its timer has an effect, and its definition perhaps.
         awake_ms = node.acts_since_ms(chunk.partition) if self._world.disk_worst_us <= SWIFT_US else events.time_ms
@@ -233,7 +234,7 @@ class Auditor:
             if book.open.get((node, act)) == attempt and not (act == 0 and attempt in book.kept):
                 raise book.fail(f"the result of attempt {attempt} of {(node, act)} is acknowledged, but not durable")
 
-    # ---- clients ----------------------------------------------------------------------------------------------------
+    # ---- what is durable --------------------------------------------------------------------------------------------
 
     def known_seq(self, run_id: str) -> int:
         """How much of a run is durable now: later reads must show at least that (14)."""
@@ -247,112 +248,6 @@ class Auditor:
             if (workflow, key) in book.keys:
                 return book.keys[workflow, key][0]
         return None
-
-    def start_asked(self, run_id: str, workflow: str, data: Raw, key: str) -> None:
-        known = self.key_of(workflow, key) if key else None
-        self._asked[run_id] = known if known and bytes(self.runs[known].started.input) == bytes(data) else None
-
-    def start_answered(self, minted: str, run_id: str, workflow: str, data: Raw, key: str, created: bool) -> None:
-        """An accepted start: the run is durable, is of this workflow and input, and its key names it (1, 8)."""
-        book = self.runs.get(run_id)
-        if book is None:
-            raise Violation(f"the start of {run_id} was acknowledged, but is not durable")
-        if book.started.workflow != workflow or book.started.key != key or bytes(book.started.input) != bytes(data):
-            raise book.fail(f"was started as {book.started}, the client asked for {workflow}, {data!r}, {key!r}")
-        if run_id != minted and not key:
-            raise book.fail(f"answers the start of {minted}, which had no key")
-        if key and self.key_of(workflow, key) != run_id:
-            raise book.fail(f"key {key} names {self.key_of(workflow, key)}")
-        self._acknowledged[run_id] = None
-        self.count("starts_acknowledged")
-
-    def start_refused(self, minted: str, workflow: str, data: Raw, key: str, error: WfeError) -> None:
-        """A refused start has left nothing behind."""
-        self.count("starts_refused")
-        value = msgpack.decode(data)
-        if isinstance(error, (InvalidInput, PayloadTooLarge)) and is_wrong_input(value):
-            pass
-        elif isinstance(error, KeyConflict):
-            run_id = self.key_of(workflow, key)
-            if run_id is None or bytes(self.runs[run_id].started.input) == bytes(data):
-                raise Violation(f"key {key} of {workflow} conflicts with {run_id}, which has the same input")
-        elif isinstance(error, DefinitionDeprecated) and workflow in self._world.catalogue.ever_deprecated:
-            bound = self._asked[minted]
-            if bound is not None and not self._world.expiry.may_be_gone(bound):
-                raise self.runs[bound].fail(f"is there, but its key {key} is refused ({error!r})")
-            return self.count("starts_of_deprecated")  # perhaps a repetition of one that began after all
-        elif not isinstance(error, UnknownWorkflow):
-            raise Violation(f"a start of {workflow} with {value!r} is refused: {error!r}")
-        if minted in self.runs:
-            raise self.runs[minted].fail(f"was refused ({error!r}), and runs")
-
-    def signal_answered(self, run_id: str, name: str, event_id: str) -> None:
-        if event_id not in self.runs[run_id].arrived:
-            raise self.runs[run_id].fail(f"signal {event_id} was acknowledged, but is not durable")
-
-    def control_answered(self, run_id: str, action: str, command: str) -> None:
-        book = self.runs[run_id]
-        if command not in book.commands and not (action == "cancel" and book.status == "cancelled"):
-            raise book.fail(f"{action} was acknowledged, but is not durable")
-
-    def fork_answered(self, origin: RunBook, run_id: str, event: int, outcome: StartOutcome) -> None:
-        """A fork is durable, and one of this run from this point."""
-        book = self.runs.get(run_id)
-        if book is None or outcome.run_id != run_id:
-            raise Violation(f"the fork {run_id} of {origin.id} was acknowledged as {outcome}, but is not durable")
-        restored = book.events[1]
-        if not isinstance(restored, RunRestored) or (restored.origin, restored.at) != (origin.id, event):
-            raise book.fail(f"is a fork of {origin.id} from event {event}, it begins with {restored}")
-        if (book.started.definition, bytes(book.started.input)) != (
-            origin.started.definition,
-            bytes(origin.started.input),
-        ):
-            raise book.fail(f"is a fork of {origin.id}, which was {origin.started}")
-        self.count("forks")
-
-    def outcome_seen(self, outcome: RunOutcome) -> None:
-        """A run's end as a client hears it: final, durable (3, 5)."""
-        book = self.runs.get(outcome.run_id)
-        ends = [end for end in book.ends if end.status == outcome.status] if book is not None else []
-        if book is None or not ends:
-            raise Violation(f"{outcome.run_id} is said to be {outcome.status}, durable is {book and book.status}")
-        if not any(bytes(end.output) == bytes(outcome.output) for end in ends):
-            raise book.fail(f"ended with {ends!r}, a client hears {outcome.output!r}")
-        self.count("outcomes_seen")
-
-    def view_seen(self, view: RunView, floor: int) -> None:
-        """A read shows a durable state, no older than what was durable when it was asked (14)."""
-        book = self.runs.get(view.id)
-        if book is None or not floor <= view.events <= book.seq:
-            raise Violation(f"a read of {view.id} shows {view.events} events, {floor} were durable before it")
-        if book.status in ENDS and view.events == book.seq and view.status != book.status:
-            raise book.fail(f"is {book.status}, a client reads {view.status}")
-
-    def found(self, workflow: str, key: str, view: RunView) -> None:
-        if self.key_of(workflow, key) != view.id:
-            raise Violation(f"key {key} of {workflow} names {self.key_of(workflow, key)}, a client finds {view.id}")
-
-    def history_seen(self, run_id: str, page: HistoryPage, floor: int) -> None:
-        """A history is a prefix of the durable one, without gaps."""
-        book = self.runs[run_id]
-        numbers = [event.seq for event in page.events]
-        if numbers != list(range(1, len(numbers) + 1)) or (len(numbers) < min(floor, 1_000)):
-            raise book.fail(f"a client sees the events {numbers}, {floor} were durable before it asked")
-        for event in page.events:
-            if type(book.events[event.seq - 1]).__name__ != event.type:
-                raise book.fail(f"event {event.seq} is {book.events[event.seq - 1]}, a client sees {event.type}")
-
-    def list_seen(self, partition: int, page: RunPage, floor: Sequence[str]) -> None:
-        """A list has every run that was durable when it was asked, once, newest first (11)."""
-        ids = [view.id for view in page.runs]
-        if ids != sorted(set(ids), reverse=True):
-            raise Violation(f"a list of partition {partition} is not in order: {ids}")
-        missing = {run_id for run_id in set(floor) - set(ids) if not self._may_be_gone(run_id)}
-        if missing and not page.more:
-            raise Violation(f"a list of partition {partition} misses {sorted(missing)}")
-        unknown = [run_id for run_id in ids if run_id not in self.runs]
-        if unknown:
-            raise Violation(f"a list of partition {partition} shows what is not durable: {unknown}")
 
     # ---- the end ----------------------------------------------------------------------------------------------------
 

@@ -204,7 +204,7 @@ class ClientNode(Node):
         self.session.start(workflow, 0, batch, self.now_ms())
         minted += [run.run_id for run in runs]
         for run_id, (data, key) in zip(minted, asked, strict=True):
-            auditor.start_asked(run_id, workflow, data, key)
+            auditor.answers.start_asked(run_id, workflow, data, key)
         for watch in batch.watches:
             if watch is not None:
                 self._follow(watch)
@@ -215,19 +215,19 @@ class ClientNode(Node):
         run_id = batch.runs[index].run_id
         if error is None:
             self.runs.append(run_id)
-            self.world.auditor.start_answered(minted, run_id, workflow, *asked, batch.created[index])
+            self.world.auditor.answers.start_answered(minted, run_id, workflow, *asked, batch.created[index])
             return
         self.watching.discard(batch.watches[index])
         if isinstance(error, Busy) and error.retry_after_s <= 0:
             raise Violation(f"a start of {workflow} is refused as {error!r}, without a word when to come again")
         if not isinstance(error, MAYBE):
-            self.world.auditor.start_refused(minted, workflow, *asked, error)
+            self.world.auditor.answers.start_refused(minted, workflow, *asked, error)
 
     def _follow(self, watch: Any) -> None:
         def settled() -> None:
             self.watching.discard(watch)
             if watch.outcome is not None:
-                self.world.auditor.outcome_seen(watch.outcome)
+                self.world.auditor.answers.outcome_seen(watch.outcome)
 
         self.watching.add(watch)
         watch.when_settled(settled)
@@ -282,7 +282,7 @@ class ClientNode(Node):
             if isinstance(error, UnknownRun):
                 self.world.expiry.forgotten(run_id, f"signal {name}")
             elif error is None and not refused:
-                self.world.auditor.signal_answered(run_id, name, event_id)
+                self.world.auditor.answers.signal_answered(run_id, name, event_id)
             elif not isinstance(error, RunClosed) and not (refused and isinstance(error, InvalidInput)):
                 raise Violation(f"signal {name} with {payload!r} to {run_id} is answered with {error!r}")
 
@@ -309,7 +309,7 @@ class ClientNode(Node):
             if isinstance(error, UnknownRun):
                 self.world.expiry.forgotten(run_id, action)
             elif error is None:
-                self.world.auditor.control_answered(run_id, action, command)
+                self.world.auditor.answers.control_answered(run_id, action, command)
             elif not isinstance(error, RunClosed):
                 raise Violation(f"{action} of {run_id} is answered with {error!r}")
 
@@ -325,7 +325,7 @@ class ClientNode(Node):
                 return self.world.expiry.forgotten(run_id, "a read")
             if error is not None or reply is None:
                 raise Violation(f"the acknowledged run {run_id} is answered with {error!r}")
-            return self.world.auditor.view_seen(_decode_view(reply), floor)
+            return self.world.auditor.answers.view_seen(_decode_view(reply), floor)
 
         self._request(Kind.GET, GetRun(run_id), then, partition_of(run_id))
 
@@ -336,7 +336,7 @@ class ClientNode(Node):
 
         def then(reply: bytes | None, error: WfeError | None) -> None:
             if reply is not None:
-                self.world.auditor.found(workflow, key, _decode_view(reply))
+                self.world.auditor.answers.found(workflow, key, _decode_view(reply))
             elif isinstance(error, UnknownRun) and bound is not None:
                 self.world.expiry.forgotten(bound, f"key {key}")
             elif not isinstance(error, UnknownRun):
@@ -356,7 +356,7 @@ class ClientNode(Node):
                 return self.world.expiry.forgotten(run_id, "the history")
             if error is not None or reply is None:
                 raise Violation(f"the history of the acknowledged run {run_id} is answered with {error!r}")
-            return self.world.auditor.history_seen(run_id, _decode_page(reply), floor)
+            return self.world.auditor.answers.history_seen(run_id, _decode_page(reply), floor)
 
         self._request(Kind.HISTORY, HistoryQuery(run_id), then, partition_of(run_id))
 
@@ -369,7 +369,7 @@ class ClientNode(Node):
         def then(reply: bytes | None, error: WfeError | None) -> None:
             if error is not None or reply is None:
                 raise Violation(f"a list is answered with {error!r}")
-            self.world.auditor.list_seen(partition, _decode_list(reply), floor)
+            self.world.auditor.answers.list_seen(partition, _decode_list(reply), floor)
 
         self._request(Kind.LIST, ListRuns(limit=limit), then, partition)
 

@@ -65,7 +65,7 @@ class Interventions:
         def then(reply: bytes | None, error: WfeError | None) -> None:
             auditor = self._client.world.auditor
             if error is None:
-                auditor.control_answered(book.id, "retry", command)
+                auditor.answers.control_answered(book.id, "retry", command)
                 auditor.count("retries")
             elif not isinstance(error, RunClosed):
                 raise Violation(f"retry of {book.id} is answered with {error!r}")
@@ -93,7 +93,7 @@ class Interventions:
         def then(reply: bytes | None, error: WfeError | None) -> None:
             auditor = self._client.world.auditor
             if error is None:
-                auditor.control_answered(book.id, "skip", command)
+                auditor.answers.control_answered(book.id, "skip", command)
                 auditor.count("skips")
             elif not isinstance(error, (RunClosed, InvalidInput)):
                 raise Violation(f"skip of {node.id} of {book.id} is answered with {error!r}")
@@ -114,7 +114,7 @@ class Interventions:
             if error is None:
                 assert reply is not None
                 outcome = _decode_outcome(reply)
-                auditor.fork_answered(book, new_id, event, outcome)
+                auditor.answers.fork_answered(book, new_id, event, outcome)
                 client.runs.append(new_id)
                 client.follow(new_id)
             elif not isinstance(error, (RunClosed, InvalidInput)):
