@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from support.programs import SIGNALS, programs, tasks
 from support.runs import RunDriver, encode
-from wfe.core import decide, rounds
+from wfe.core import decide, rounds, skips
 from wfe.errors import InvalidInput, RunClosed
 from wfe.model.definition import Definition
 from wfe.model.event import RunStarted
@@ -95,7 +95,7 @@ def test_a_run_whose_nodes_are_skipped_ends(definition: Definition, value: int, 
         node = random.choice(list(run.plan.by_id))
         if random.random() < 0.3:
             with suppress(InvalidInput):  # it is not open now, or several times
-                run.command(lambda turn, node=node: rounds.skip(turn, node, Raw(encode(1))))
+                run.command(lambda turn, node=node: skips.skip(turn, node, Raw(encode(1))))
                 assert encode(run.replayed()) == encode(run.run), f"skip of {node}"
         else:
             run.step()

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Raw
 
 from support.runs import RUN_ID, START_MS, RunDriver, encode
-from wfe.core import decide, rounds
+from wfe.core import decide, rounds, skips
 from wfe.model.event import RunStarted
 from wfe.model.ids import mint_run_id
 
@@ -43,4 +43,4 @@ def retried(driver: RunDriver) -> None:
 
 
 def skipped(driver: RunDriver, node: str, value: Any, act: int | None = None) -> None:
-    driver.command(lambda turn: rounds.skip(turn, node, Raw(encode(value)), act))
+    driver.command(lambda turn: skips.skip(turn, node, Raw(encode(value)), act))

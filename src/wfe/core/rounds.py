@@ -1,46 +1,38 @@
-"""Going on after a failure (`retry`), from a point of another run (`fork`), without a node (`skip`); and looking back.
+"""Going on after a failure (`retry`), and from a point of another run (`fork`).
 
-All of it works on a run's whole history: what was open, and what was just about to open, is found by replaying it.
-Pure. Rejections are errors of `wfe.errors` and leave the state untouched.
+Both work on a run's whole history: what was open, and what was just about to open, is found by replaying it. Pure.
+Rejections are errors of `wfe.errors` and leave the state untouched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from difflib import get_close_matches
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
 from wfe.core.advance import advance
-from wfe.core.decisions import decided_by_skip
 from wfe.core.durable import rounds as durable
 from wfe.core.evolve import book, new_run
-from wfe.core.faults import withdrawing
+from wfe.core.findings import those_near
 from wfe.core.nets.play import wake
 from wfe.core.places import drop_enabled, enter, withdraw
-from wfe.core.plan import Op, Plan, PlanNode
-from wfe.core.schemas import compile_schema
+from wfe.core.plan import Op, Plan
 from wfe.core.signals import hand_over
 from wfe.core.turn import Turn
-from wfe.core.values import decode, encode_value, evaluate_raw
-from wfe.errors import DataCorrupt, ExpressionError, InvalidInput, RunClosed
-from wfe.limits import NAME_CHARS_MAX
+from wfe.core.values import encode_value
+from wfe.errors import DataCorrupt, InvalidInput, RunClosed
 from wfe.model import event as ev
 from wfe.model.blob import expand
-from wfe.model.definition import Approval, WaitSignal
-from wfe.model.event_kinds import ApprovalDecided, CompensationBegan, CompensationDone
+from wfe.model.event_kinds import CompensationBegan
 from wfe.model.event_nets import BoundaryArmed, BoundaryReached, FiringReleased, FiringsOpened
-from wfe.model.event_rounds import NodeSkipped, RunRestored
-from wfe.model.policy import ErrorInfo
+from wfe.model.event_rounds import RunRestored
 from wfe.model.state import ENDED, FAILED, RUN_DEADLINE, RUNNING, RunState
 from wfe.model.tables import put
 
 _encode = msgspec.msgpack.Encoder().encode
 _LOCKED = "the run was inside a lock that other runs share, and has lost it: fork from before the lock"
-_NEAR_MAX, _NEAR_AMONG_MAX = 10, 500
 _decode_any = msgspec.msgpack.Decoder().decode
 
 
@@ -182,15 +174,6 @@ def fork_point(plan: Plan, events: Sequence[ev.RunEvent], *, node: str = "", eve
     return point, cut
 
 
-def those_near(there: Collection[str], name: str) -> str:
-    """The ids that there are, those that look alike first, and not too many."""
-    known = list(islice(there, _NEAR_AMONG_MAX))
-    near = get_close_matches(name[:NAME_CHARS_MAX], known, n=_NEAR_MAX, cutoff=0.5)
-    shown = [*near, *(each for each in known if each not in near)][:_NEAR_MAX]
-    more = f" and {len(there) - len(shown)} more" * (len(there) > len(shown))
-    return f"it has: {', '.join(shown)}{more}" if shown else "it has none"
-
-
 def set_value(plan: Plan, run: RunState, path: str, value: Any) -> None:
     """Changes a value of a fork before it begins: ``input.amount``, or the value of a node of the root: ``charge.id``.
 
@@ -222,65 +205,6 @@ def _changed(encoded: Raw, keys: list[str], value: Any, path: str) -> Raw:
             raise InvalidInput(f"{path!r} leads to nothing that could be set", "set")
     holder[last] = value
     return encode_value(root[""])
-
-
-def skip(turn: Turn, node_id: str, value: Raw, act: int | None = None, command_id: str = "") -> None:
-    """Ends an open node with this value; what it does is withdrawn. ``act``: which activation, if there are several."""
-    run, plan = turn.run, turn.plan
-    if run.status in ENDED:
-        raise RunClosed(f"run {run.id} has ended as {run.status}: retry it first (skip then takes what is open)")
-    if run.durable is not None:
-        durable.skip_call(turn, node_id, value, act, command_id)
-        return
-    index = plan.by_id.get(node_id)
-    if index is None:
-        raise InvalidInput(f"the workflow has no node {node_id!r}; {those_near(plan.by_id, node_id)}", "node")
-    acts = sorted(found for found in _open_activations(run, plan, index) if act in (None, found))
-    if not acts:
-        raise InvalidInput(f"node {node_id!r} is not open now: nothing to skip", "node")
-    if len(acts) > 1:
-        known = ", ".join(map(str, acts[:10]))
-        raise InvalidInput(f"node {node_id!r} is open {len(acts)} times: name one activation ({known})", "activation")
-    key = acts[0] * plan.stride + index
-    if run.compensating is not None and run.compensating.current == key:
-        attempt = run.open.get(key) or run.retrying.get(key, 1)
-        _applied(turn, command_id)
-        withdrawing(turn, CompensationDone(index, acts[0], attempt))
-    else:
-        fitting, refusal = _fitting(turn, plan.nodes[index], acts[0], value)
-        _applied(turn, command_id)
-        if refusal is None:
-            withdrawing(turn, NodeSkipped(index, acts[0], fitting, turn.now_ms))
-        else:
-            withdrawing(turn, ApprovalDecided(index, acts[0], fitting, taken=False, error=refusal))
-    advance(turn)
-
-
-def _fitting(turn: Turn, place: PlanNode, act: int, value: Raw) -> tuple[Raw, ErrorInfo | None]:
-    """The value that a skipped node ends with, or the error: of an approval that is refused. InvalidInput when it is
-    nothing that the node could have come to."""
-    node, types = place.node, turn.plan.definition.types
-    if isinstance(node, Approval):
-        return decided_by_skip(node, turn.plan.definition, value)
-    found = None
-    if place.returns is not None:
-        found = place.returns.misfit(value)
-    elif isinstance(node, WaitSignal) and node.schema is not None and not _is_default(turn, place, act, value):
-        found = compile_schema(node.schema, types).check(decode(value))
-    if found is not None:
-        path, message = found
-        raise InvalidInput(f"the output for {place.id!r} does not fit its schema: {message}", f"output{path[1:]}")
-    return value, None
-
-
-def _is_default(turn: Turn, place: PlanNode, act: int, value: Raw) -> bool:
-    """Whether this is what a wait comes to when no signal is in time."""
-    if place.template is None:
-        return False
-    try:
-        return evaluate_raw(turn.run, turn.plan, place.scope, act, place.template, turn.now_ms) == value
-    except ExpressionError:
-        return False
 
 
 # ---- how a state becomes one that can go on -------------------------------------------------------------------------
@@ -377,23 +301,3 @@ def _go_on(turn: Turn, opened: list[int]) -> None:
     if run.signals and run.status not in ENDED:
         hand_over(turn)
         advance(turn)
-
-
-def _open_activations(run: RunState, plan: Plan, index: int) -> set[int]:
-    """Activations in which a node is open now, whatever it is."""
-    stride = plan.stride
-    tables = (
-        run.open,
-        run.retrying,
-        run.waits,
-        run.children,
-        [key for key, group in run.groups.items() if not group.left],
-        run.loops,
-        run.approvals,
-        run.locks,
-        run.nets,
-    )
-    acts = {key // stride for table in tables for key in table if key % stride == index}
-    acts |= {timer // 2 // stride for timer in run.timers if timer != RUN_DEADLINE and timer // 2 % stride == index}
-    acts |= {act for act, frame in run.frames.items() if index in frame.pending}
-    return acts

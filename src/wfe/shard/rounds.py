@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from wfe.core import decide
+from wfe.core import decide, skips
 from wfe.core import rounds as core_rounds
 from wfe.core.plan import Plan
 from wfe.core.turn import Turn
@@ -161,7 +161,7 @@ class Rounds:
             value = wanted.value.copy()
 
             def skip(turn: Turn) -> None:
-                core_rounds.skip(turn, wanted.node, value, act, wanted.command_id)
+                skips.skip(turn, wanted.node, value, act, wanted.command_id)
 
             if past.run.status in ENDED:
                 self._again(partition, past, later_ms, "", skip)

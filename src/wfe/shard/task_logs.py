@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct, structs
 
-from wfe.core.rounds import those_near
+from wfe.core.findings import those_near
 from wfe.errors import InvalidInput, UnknownRun
 from wfe.journal.task_logs import Flush, StoredLog, size_of
 from wfe.limits import FRAME_MESSAGES_REFUSED, LOG_FLUSH_MS, LOG_PENDING_BYTES, LOG_RUN_BYTES, LOG_WORKERS_MAX

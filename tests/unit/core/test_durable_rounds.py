@@ -21,7 +21,7 @@ from support.durable import (
     start,
     task,
 )
-from wfe.core import decide, rounds
+from wfe.core import decide, rounds, skips
 from wfe.core.durable.places import MAIN, state_of
 from wfe.core.turn import Turn
 from wfe.errors import InvalidInput
@@ -212,14 +212,14 @@ def test_an_open_call_is_skipped_with_a_value(driver: DurableDriver) -> None:
     driver.turn(task(0, "charge"), task(1, "charge"), child(2, "ship"))
     value = Raw(encode("by hand"))
     with pytest.raises(InvalidInput, match="open 2 times"):
-        driver.command(lambda t: rounds.skip(t, "charge", value))
-    driver.command(lambda t: rounds.skip(t, "charge", value, 2))
-    driver.command(lambda t: rounds.skip(t, "ship", value))
+        driver.command(lambda t: skips.skip(t, "charge", value))
+    driver.command(lambda t: skips.skip(t, "charge", value, 2))
+    driver.command(lambda t: skips.skip(t, "ship", value))
     assert driver.given == [(1, DONE, "by hand"), (2, DONE, "by hand")]
     assert driver.withdrawn == [(driver.key(1), 1)]
     assert driver.mail[-1][1] == ChildControl(driver.mail[0][1].run_id, "cancel")
     with pytest.raises(InvalidInput, match="nothing to skip"):
-        driver.command(lambda t: rounds.skip(t, "ship", value))
+        driver.command(lambda t: skips.skip(t, "ship", value))
     with pytest.raises(InvalidInput, match="never made a call 'shap'; it has: ship, charge"):
         fork(driver, node="shap")
     assert FAILED not in [status for _, status, _ in driver.given]
@@ -228,14 +228,14 @@ def test_an_open_call_is_skipped_with_a_value(driver: DurableDriver) -> None:
 def test_an_open_approval_is_skipped_only_with_a_decision(driver: DurableDriver) -> None:
     driver.turn(approval(0, "boss"))
     with pytest.raises(InvalidInput, match="the output for 'boss' decides an approval"):
-        driver.command(lambda t: rounds.skip(t, "boss", raw({"approved": "maybe"})))
-    driver.command(lambda t: rounds.skip(t, "boss", raw({"approved": True})))
+        driver.command(lambda t: skips.skip(t, "boss", raw({"approved": "maybe"})))
+    driver.command(lambda t: skips.skip(t, "boss", raw({"approved": True})))
     assert driver.given == [(0, DONE, {"approved": True, "by": "", "comment": "", "data": None})]
 
 
 def test_an_approval_that_is_skipped_by_a_refusal_raises_as_one_that_was_decided_so(driver: DurableDriver) -> None:
     driver.turn(approval(0, "boss", timeout_ms=1_000))
-    driver.command(lambda t: rounds.skip(t, "boss", raw({"approved": False, "by": "ann"})))
+    driver.command(lambda t: skips.skip(t, "boss", raw({"approved": False, "by": "ann"})))
     ((seq, status, value),) = driver.given
     assert (seq, status, value["approved"]) == (0, FAILED, False)
     error = driver.record().completions[0].error

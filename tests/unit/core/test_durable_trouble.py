@@ -19,7 +19,7 @@ from support.durable import (
     start,
     task,
 )
-from wfe.core import decide, rounds
+from wfe.core import decide, skips
 from wfe.core.durable.places import MAIN, state_of
 from wfe.core.durable.records import errand_of
 from wfe.core.validate import validate
@@ -75,7 +75,7 @@ def test_large_arguments_are_kept_once_while_their_calls_are_open(driver: Durabl
     driver.turn(task(4, text=text))
     assert len(encode(driver.events[-1])) < 1_000  # what the state has is no part of further events
     for name in ("other", "another"):
-        driver.command(lambda t, name=name: rounds.skip(t, name, raw(None)))
+        driver.command(lambda t, name=name: skips.skip(t, name, raw(None)))
     driver.end(4)
     assert state_of(driver.run).open_bytes == 0
     checked(driver)
