@@ -95,6 +95,7 @@ async def test_a_process_that_can_never_be_started_fails_its_task(runs, monkeypa
 
 
 async def test_a_process_that_overruns_is_killed_with_what_it_started(runs, tmp_path):
+    await runs(worker_tasks.doubled, x=1)  # the process stands: that alone may take longer than the limit
     note = tmp_path / "pid"
     run = runs.start(worker_tasks.spin_with_a_child, {"timeout_ms": 1_500}, path=str(note))
     await eventually(lambda: note.exists() and note.read_text())
