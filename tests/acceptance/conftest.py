@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from support import command_line
+
 WFE = (sys.executable, "-P", "-c", "from wfe.cli import main; main()")
 STOP_S = 30
 
@@ -68,15 +70,7 @@ class Server:
 
     def wfe(self, *arguments: str, stdin: str | None = None, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """A command line against this server."""
-        return subprocess.run(
-            [*WFE, *arguments],
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        return command_line.run(arguments, environment=self.environment, stdin=stdin, timeout_s=timeout_s)
 
     def json(self, *arguments: str, code: int = 0) -> Any:
         """The document that a command prints with ``--json``; it must exit with this code."""

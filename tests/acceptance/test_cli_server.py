@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from conftest import WFE, Server, environment_in
+from support import command_line
 
 RUN_KEYS = {
     *("id", "workflow", "version", "key", "status", "input", "output", "error", "waiting_for"),
@@ -20,7 +21,7 @@ RUN_KEYS = {
 
 
 def wfe(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*WFE, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return command_line.run(arguments, environment=environment)
 
 
 def until_waiting(server: Server, run_id: str) -> dict[str, Any]:

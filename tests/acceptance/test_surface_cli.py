@@ -17,6 +17,7 @@ import pytest
 import surface_app
 
 from conftest import WFE, Server, environment_in
+from support import command_line
 
 PINNED = {
     *("id", "workflow", "version", "key", "status", "input", "output", "error", "waiting_for"),
@@ -33,12 +34,9 @@ def app() -> Path:
     return Path(APP)
 
 
-def alone(directory: Path, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+def alone(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command line that knows no server."""
-    environment = environment_in(directory)
-    return subprocess.run(
-        [*WFE, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False, **settings
-    )
+    return command_line.run(arguments, environment=environment_in(directory))
 
 
 def until(server: Server, run_id: str, *statuses: str) -> dict[str, Any]:
