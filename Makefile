@@ -30,7 +30,7 @@ demo: $(STAMP)  ## census of the standard library and hundreds of orders, throug
 	@$(BIN)/python bench/demo/run.py
 
 test: $(STAMP)  ## every test (TESTS=tests/unit/core for some, JOBS=4 for more processes)
-	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup $(TESTS)
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: $(STAMP)  ## lint, format, import layers, types
 	@$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Shared by all tests: which of them run one after the other, and how hypothesis behaves."""
+"""Shared by all tests: in which order they run, and how hypothesis behaves."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ settings.register_profile("ci", settings.get_profile("wfe"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "wfe")
 
 HERE = Path(__file__).parent
-ONE_AFTER_THE_OTHER = ("acceptance", "integration", "test_docs.py")
-"""These start servers: under xdist they share one process, so that they do not take the machine from each other."""
+FIRST = ("acceptance", "test_docs.py", "chaos", "integration", "powerloss", "sim", "patterns", "property", "fuzz")
+"""What takes longest, in this order; the rest follows. Processes take one file after the other from the front, so that
+short ones are left for the end and none of them has a long one to itself."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(HERE) and item.path.relative_to(HERE).parts[0] in ONE_AFTER_THE_OTHER:
-            item.add_marker(pytest.mark.xdist_group("servers"))
+    def rank(item: pytest.Item) -> int:
+        top = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
+        return FIRST.index(top) if top in FIRST else len(FIRST)
+
+    items.sort(key=rank)
