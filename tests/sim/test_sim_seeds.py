@@ -46,12 +46,12 @@ def test_a_seed_that_found_a_bug_finds_it_no_more(seed: int):
 @pytest.mark.parametrize("first", range(1_000, 1_100, 10))
 def test_every_promise_is_kept_under_random_faults(first: int):
     for seed in range(first, first + 10):
-        outcome = simulate(seed, 2_500)
-        assert outcome.ok, f"wfe sim --seed {seed} --steps 2500: {outcome.failure}"
+        outcome = simulate(seed, 1_500)
+        assert outcome.ok, f"wfe sim --seed {seed} --steps 1500: {outcome.failure}"
 
 
 def test_the_same_seed_gives_the_same_trace_under_another_hash_seed():
-    code = "from wfe.sim.simulation import simulate; print(simulate(5, 4000).trace_hash)"
+    code = "from wfe.sim.simulation import simulate; print(simulate(5, 1500).trace_hash)"
     hashes = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -63,7 +63,7 @@ def test_the_same_seed_gives_the_same_trace_under_another_hash_seed():
         for hash_seed in ("1", "2")
     }
     assert len(hashes) == 1
-    assert hashes.pop().strip() == simulate(5, 4_000).trace_hash
+    assert hashes.pop().strip() == simulate(5, 1_500).trace_hash
 
 
 def test_other_seeds_give_other_traces():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec import Raw
 
 from support.shard_cases import host
 from support.shards import Host, encode
-from wfe.limits import ASKERS_MS, ASKERS_PER_RUN_MAX, REWATCH_MS_MAX
+from wfe.limits import ASKERS_MS, REWATCH_MS_MAX
 from wfe.shard.askers import Askers
 from wfe.wire import messages as m
 from wfe.wire.frames import Kind
@@ -69,11 +70,12 @@ def test_of_the_clients_of_one_run_those_that_left_are_forgotten():
     assert [who for who, _ in askers.take("run")] == ["here"]
 
 
-def test_a_run_has_a_bounded_number_of_questions_and_the_newest_are_kept():
+def test_a_run_has_a_bounded_number_of_questions_and_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("wfe.shard.askers.ASKERS_PER_RUN_MAX", 100)
     askers: Askers[int, None] = Askers()
-    for number in range(ASKERS_PER_RUN_MAX + 3):
+    for number in range(100 + 3):
         askers.ask("run", number, None, 1)
-    assert len(askers["run"]) == ASKERS_PER_RUN_MAX
+    assert len(askers["run"]) == 100
     assert next(who for who, _ in askers.take("run")) == 3
 
 
