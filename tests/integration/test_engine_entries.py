@@ -17,7 +17,9 @@ import pytest
 
 from wfe.bootstrap.development import take_stamps, watched_roots
 from wfe.bootstrap.oneshot import LocalServer, run_app
+from wfe.bootstrap.server import command
 from wfe.config import ServeOptions, WorkerOptions
+from wfe.coordinator.children import kill_group, spawn
 from wfe.errors import UnknownWorkflow
 from wfe.wire.payload import decode_any
 
@@ -186,6 +188,23 @@ def test_a_script_runs_a_workflow_of_its_own_file(tmp_path: Path) -> None:
     script.write_text(APP + "\nif __name__ == '__main__':\n    print(wfe.run(calc, 41))\n")
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.returncode) == ("42\n", 0), done.stderr
+
+
+def test_a_server_whose_caller_ends_while_its_app_is_imported_ends_too(tmp_path: Path) -> None:
+    app, marker = tmp_path / "long_import.py", tmp_path / "importing"
+    app.write_text(f"import threading\nopen({str(marker)!r}, 'w').close()\nthreading.Event().wait()\n")
+    given = options(apps=[str(app)], data=str(tmp_path / "data"), listen="tcp://127.0.0.1:0")
+    process = spawn(command("serve"), given, stdout=subprocess.DEVNULL)
+    try:
+        until(marker.exists, "the import")
+        [importer] = psutil.Process(process.pid).children()
+        assert process.stdin is not None
+        process.stdin.close()  # as when the caller dies
+        assert process.wait(20) == 2
+        until(lambda: not importer.is_running(), "the importer's end")
+    finally:
+        kill_group(process, signal.SIGKILL)
+        process.wait()
 
 
 def test_development_starts_anew_at_a_change_and_survives_a_mistake(tmp_path: Path, app: str) -> None:

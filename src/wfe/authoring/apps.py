@@ -12,6 +12,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from wfe.authoring.yaml_reader import Reading
 
 TEXT_SUFFIXES = (".yaml", ".yml", ".json")
+
+_imports_under_way: list[str] = []
+"""The specifications that this process is importing right now."""
 
 
 @dataclass(slots=True, eq=False)
@@ -129,6 +133,16 @@ def load_app(specs: str | Sequence[str]) -> App:
     return app
 
 
+def refuse_during_import(what: str) -> None:
+    """AppError while this process imports an app: an engine started by a file that engines import would start others,
+    each of which imports the file again, without end."""
+    if _imports_under_way:
+        raise AppError(
+            f"{what} was called while the file was imported as the app of an engine: let it happen only where the file "
+            "is the program, below `if __name__ == '__main__':`"
+        )
+
+
 def app_of_module(module: ModuleType) -> App:
     """What a module that is imported already can see. AppError when two things have one name."""
     app = App((module.__name__,))
@@ -137,6 +151,15 @@ def app_of_module(module: ModuleType) -> App:
 
 
 # ---- finding and importing -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _importing(spec: str) -> Iterator[None]:
+    _imports_under_way.append(spec)
+    try:
+        yield
+    finally:
+        _imports_under_way.pop()
 
 
 def _is_file(spec: str) -> bool:
@@ -182,7 +205,8 @@ def _load_file(spec: str) -> ModuleType:
     module = importlib.util.module_from_spec(module_spec)
     sys.modules[name] = module
     try:
-        module_spec.loader.exec_module(module)
+        with _importing(spec):
+            module_spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
         raise import_failure(spec, error) from error
@@ -194,7 +218,8 @@ def _load_module(spec: str) -> ModuleType:
         raise AppError(f"{spec!r} is no app: give a file.py, a file.yaml (or .yml, .json) or a package.module")
     _put_on_path(os.getcwd())
     try:
-        return importlib.import_module(spec)
+        with _importing(spec):
+            return importlib.import_module(spec)
     except ModuleNotFoundError as error:
         if error.name is not None and (spec == error.name or spec.startswith(f"{error.name}.")):
             raise AppError(f"there is no module {error.name!r} (looked in {os.getcwd()} and on sys.path)") from error

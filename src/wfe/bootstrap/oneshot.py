@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from wfe.authoring.apps import refuse_during_import
 from wfe.bootstrap.clients import connect
 from wfe.bootstrap.server import ADDRESS_FILE, EXIT_REFUSED, command
 from wfe.config import ServeOptions
@@ -108,8 +109,10 @@ class LocalServer:
 def run(workflow: Any, *args: Any, **kwargs: Any) -> Any:
     """Runs one workflow in an engine of its own and returns its result: ``wfe.run(checkout, order)``.
 
-    Raises what `Run.result` raises. The workflow's module is imported again by the engine's worker.
+    Raises what `Run.result` raises. The workflow's module is imported again by the engine's worker: in a script this
+    call stands below ``if __name__ == "__main__":``.
     """
+    refuse_during_import("wfe.run")
     registered: RegisteredWorkflow | None = getattr(workflow, "__wfe_workflow__", None)
     if registered is None:
         raise UnknownWorkflow(f"{workflow!r} is no workflow: decorate the function with @wfe.workflow")

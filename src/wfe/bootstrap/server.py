@@ -138,7 +138,7 @@ def _serve(options: ServeOptions, stack: ExitStack) -> int:
         random=random,
         make_archive=partial(DirectoryArchive, data, catalogue.snapshot),
     )
-    definitions = _read_apps(reading)
+    definitions = _read_apps(reading, options.parent_fd)
     announce = partial(_announce, stack, data, token)
     with asyncio.Runner(loop_factory=new_loop) as runner:
         code = runner.run(_run(options, site, catalogue, world, definitions, announce))
@@ -204,10 +204,15 @@ def _start_reading_apps(options: ServeOptions) -> subprocess.Popen[bytes] | None
     return spawn(command("read-app"), AppOptions(apps=options.apps, alone=options.alone), stdout=subprocess.PIPE)
 
 
-def _read_apps(process: subprocess.Popen[bytes] | None) -> list[bytes]:
-    """The apps' definitions as JSON texts. AppRefused when they cannot be read; the child has said why."""
+def _read_apps(process: subprocess.Popen[bytes] | None, parent_fd: int) -> list[bytes]:
+    """The apps' definitions as JSON texts. AppRefused when they cannot be read; the child has said why.
+
+    An import may take for ever: the child ends with this process's parent, and so does the wait.
+    """
     if process is None:
         return []
+    if parent_fd >= 0:
+        parent_watch(parent_fd, process.kill)
     assert process.stdout is not None
     text = process.stdout.read()
     if _finished(process) != 0:

@@ -10,6 +10,7 @@ import pytest
 
 import wfe
 from wfe.authoring.apps import load_app
+from wfe.bootstrap import oneshot
 
 TASKS = """
 import wfe
@@ -234,3 +235,17 @@ def test_a_name_that_the_app_lacks_is_refused(tmp_path: Path) -> None:
     assert app.definitions() == []
     with pytest.raises(wfe.UnknownWorkflow, match="has no workflow 'x'"):
         app.definition("x")
+
+
+def test_an_app_that_starts_an_engine_while_it_is_imported_is_refused_at_that_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its engine would import the file again, and so on: as many processes as the machine can hold."""
+    monkeypatch.setattr(oneshot, "LocalServer", lambda *_: pytest.fail("an engine was started"))
+    text = TASKS + FLOW.format(tasks="app_16") + "\n\nprint(wfe.run(flow, 3))\n"
+    spec = write(tmp_path / "app_16.py", text)
+    with pytest.raises(wfe.AppError, match=r"(?s)wfe\.run.*if __name__ == '__main__'") as refused:
+        load_app(spec)
+    assert (refused.value.file, refused.value.line) == (spec, text.count("\n"))
+    with pytest.raises(wfe.UnknownWorkflow):
+        wfe.run(len)  # what failed is over: this process may start engines again
