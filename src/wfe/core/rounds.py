@@ -28,7 +28,7 @@ from wfe.model.blob import expand
 from wfe.model.event_kinds import CompensationBegan
 from wfe.model.event_nets import BoundaryArmed, BoundaryReached, FiringReleased, FiringsOpened
 from wfe.model.event_rounds import RunRestored
-from wfe.model.state import ENDED, FAILED, RUN_DEADLINE, RUNNING, RunState
+from wfe.model.state import ENDED, FAILED, RUN_DEADLINE, RUNNING, Frame, RunState
 from wfe.model.tables import put
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -276,15 +276,27 @@ def _reopen(run: RunState, plan: Plan, key: int, reopen: list[int]) -> None:
         scope = plan.scopes[frame.scope]
         withdraw(run, plan, act, scope.start, scope.stop)
         drop_enabled(plan, reopen, act, scope.start, scope.stop)
+        _forget_round(frame, plan, scope.start, scope.stop)
         run.nets.pop(key, None)
         enter(run, plan, act, index, scope.arm, reopen)
         return
     place = plan.nodes[index]
     withdraw(run, plan, act, index, place.stop)
     drop_enabled(plan, reopen, act, index, place.stop)
-    if frame is not None and place.last and frame.pending.get(place.block) == 0:
-        frame.pending[place.block] = 1  # it had ended, and what comes of its end failed
+    if frame is not None:
+        _forget_round(frame, plan, index, place.stop)
+        if place.last and frame.pending.get(place.block) == 0:
+            frame.pending[place.block] = 1  # it had ended, and what comes of its end failed
     reopen.append(key)
+
+
+def _forget_round(frame: Frame, plan: Plan, first: int, stop: int) -> None:
+    """Nodes that begin anew in the same frame have no values yet; those inside wait for their predecessors again."""
+    scope = plan.scopes[frame.scope]
+    for node in range(first, stop):
+        frame.values.pop(node, None)
+    inside = slice(first + 1 - scope.start, stop - scope.start)
+    frame.remaining[inside] = scope.remaining[inside]
 
 
 def _go_on(turn: Turn, opened: list[int]) -> None:

@@ -84,6 +84,32 @@ def test_an_item_whose_output_could_not_be_computed_is_retried_with_its_last_nod
     check_replay(driver)
 
 
+def test_a_block_that_is_retried_as_the_last_node_of_an_item_runs_all_its_steps_again() -> None:
+    steps = "do: [{task: broken, id: a, with: {x: 5}}, {task: echo, id: b, with: {x: '${a}'}}]"
+    text = f"  - {{map: 1, id: m, do: [{{catch: [KeyError], id: c, {steps}}}], output: '${{1 / merge(b)}}'}}\n"
+    values = iter([0, 1])
+    driver = RunDriver(read(text), 3, {**TASKS, "broken": lambda x: next(values)}).finish()
+    assert driver.run.status == "failed"
+    retried(driver)
+    driver.finish()
+    assert driver.run.status == "completed"
+    assert driver.executions == ["a", "b", "a", "b"]
+    check_replay(driver)
+
+
+def test_what_an_earlier_round_computed_in_a_block_is_gone_when_the_block_is_retried() -> None:
+    steps = "do: [{task: broken, id: a, with: {x: 5}}, {when: a == 1, do: [{task: echo, id: b, with: {x: 0}}]}]"
+    text = f"  - {{map: 1, id: m, do: [{{catch: [KeyError], id: c, {steps}}}], output: '${{1 / merge(b, a)}}'}}\n"
+    values = iter([1, 5])
+    driver = RunDriver(read(text), 3, {**TASKS, "broken": lambda x: next(values)}).finish()
+    assert driver.run.status == "failed"
+    retried(driver)
+    driver.finish()
+    assert driver.run.status == "completed"
+    assert driver.executions == ["a", "b", "a"]
+    check_replay(driver)
+
+
 def test_a_compensation_that_is_skipped_counts_as_done_and_the_next_goes_on() -> None:
     text = "  - {compensate_with: undo, id: one}\n  - {compensate_with: undo, id: two}\n  - {fail: Broken}\n"
     driver = RunDriver(read(text), 3, {"undo": lambda: None})
