@@ -178,6 +178,12 @@ MEMORY_REFUSE_PERCENT: Final = 80
 MEMORY_SHARD_BYTES_MIN: Final = 256 * MIB
 """A shard's share of that is no less, however few partitions it has: its process alone takes some 30 MiB."""
 MEMORY_RETRY_S: Final = 2.0
+MEMORY_AGAIN_PERCENT: Final = 75
+"""Of the runs in memory when new ones were refused for want of it: with no more than that left, some are taken."""
+MEMORY_GROWTH_PERCENT: Final = 3
+"""Of the limit: a process that is over it takes runs until it has grown by so much."""
+EVICT_LOOK_RUNS: Final = 20_000
+"""Runs looked at per heartbeat, while memory is short, for those that only wait."""
 BUDGET_LOOK_MS: Final = 2_000
 """How often it is looked how much of its disk budget a shard has used."""
 BUDGET_HURRY_PERCENT: Final = 80

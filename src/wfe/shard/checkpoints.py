@@ -11,12 +11,13 @@ whoever has little to do for several milliseconds.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from wfe.journal.rows import definition_ops, key_ops, record_ops, reopened_run_op
-from wfe.limits import CHECKPOINT_BYTES, CHECKPOINT_RUNS, LOG_TAIL_BYTES_MAX, RUN_CHUNKS_MAX
+from wfe.limits import CHECKPOINT_BYTES, CHECKPOINT_RUNS, EVICT_LOOK_RUNS, LOG_TAIL_BYTES_MAX, RUN_CHUNKS_MAX
 from wfe.partition.entry import Entry
 from wfe.partition.mailbox import encode_record
 from wfe.partition.partition import Partition
@@ -73,6 +74,8 @@ class Checkpoints:
         self._tail: deque[tuple[int, int]] = deque()
         self._trimmed = 0
         self._loaded: list[Entry] = []
+        self._evict_from = 0
+        """The partition that is looked through next for runs that only wait."""
         self.tail_bytes = 0
         self.held = False
         """A backup's snapshots are about to begin: no step is submitted."""
@@ -309,7 +312,9 @@ class Checkpoints:
     def evict_idle(self, now_ms: int) -> None:
         """Runs that came back and did not change since leave again; those that did change leave with their step."""
         core = self._core
-        if core.live_runs <= core.settings.live_runs_max and len(self._loaded) <= core.live_runs + CHECKPOINT_RUNS:
+        if core.memory_full:
+            self._evict_waiting(now_ms)
+        if not self._crowded and len(self._loaded) <= core.live_runs + CHECKPOINT_RUNS:
             return
         loaded, self._loaded = self._loaded, []
         for entry in loaded:
@@ -319,9 +324,28 @@ class Checkpoints:
             if not self._evict(partition, entry, now_ms):
                 self._loaded.append(entry)
 
+    @property
+    def _crowded(self) -> bool:
+        return self._core.memory_full or self._core.live_runs > self._core.settings.live_runs_max
+
+    def _evict_waiting(self, now_ms: int) -> None:
+        """Memory is short: runs that were written while it was not leave it too, a few partitions at a time."""
+        looked, busy = 0, self._busy
+        numbers = sorted(self._core.partitions)
+        behind = bisect_left(numbers, self._evict_from)
+        for number in numbers[behind:] + numbers[:behind]:
+            partition = self._core.partitions[number]
+            for entry in list(partition.entries.values()) if number not in busy else ():
+                if entry.stored and not (entry.ended or entry.dirty_at or entry.chunks or entry.events):
+                    self._evict(partition, entry, now_ms)
+                looked += 1
+            self._evict_from = number + 1
+            if looked >= EVICT_LOOK_RUNS:
+                return
+
     def _evict(self, partition: Partition, entry: Entry, now_ms: int) -> bool:
         """A run that only waits leaves memory when there are too many; its timers bring it back."""
-        if self._core.live_runs <= self._core.settings.live_runs_max or entry.run.open or entry.leases:
+        if not self._crowded or entry.run.open or entry.leases:
             return False
         del partition.entries[entry.run.id]
         partition.remember_evicted(entry.run.id, now_ms)

@@ -25,6 +25,7 @@ from wfe.limits import (
     MEMORY_SHARD_BYTES_MIN,
 )
 from wfe.shard.core import ShardCore
+from wfe.shard.memory import MemoryGate, give_back
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Where a container finds how much memory it may have (versions 2 and 1)."""
@@ -49,6 +50,7 @@ class Machine:
         self._commits = commits
         self._process = psutil.Process()
         self._memory_bytes = memory_limit_bytes() * MEMORY_REFUSE_PERCENT // 100
+        self._gate = MemoryGate(self._own_bytes, give_back)
         self._looked_ms = 0
 
     def look(self, now_ms: int) -> None:
@@ -75,20 +77,25 @@ class Machine:
             return True
         return self._core.disk.log.size_bytes() > LOG_MAP_BYTES * DISK_REFUSE_PERCENT // 100
 
-    def _memory_is_full(self) -> bool:
+    def _own_bytes(self) -> int:
         self._core.host["memory_bytes"], own_bytes = memory_of(self._process)
+        return own_bytes
+
+    def _memory_is_full(self) -> bool:
         limit = self._options.memory_max_bytes
         if not limit:  # of the machine's, a shard has the share of its partitions
             share = self._memory_bytes * len(self._core.partitions) // self._options.partitions_total
             limit = max(share, MEMORY_SHARD_BYTES_MIN)
-        return own_bytes >= limit
+        return self._gate.closed(limit, self._core.live_runs)
 
 
 def memory_of(process: psutil.Process) -> tuple[int, int]:
     """All that is resident, and how much of it is its own, in bytes: pages of the stores' files are the system's to
     take back."""
     used = process.memory_info()
-    return used.rss, used.rss - getattr(used, "shared", 0)
+    if hasattr(used, "shared"):
+        return used.rss, used.rss - used.shared
+    return used.rss, getattr(process.memory_full_info(), "uss", used.rss)  # macOS
 
 
 def memory_limit_bytes() -> int:
