@@ -31,6 +31,7 @@ from wfe.cli.params import (
     run_argument,
     the_run,
 )
+from wfe.cli.waits import condensed
 
 if TYPE_CHECKING:
     from wfe.client.sync import Client
@@ -123,10 +124,11 @@ def get_command(run_id: str, key: str | None, address: str | None, as_json: bool
     if as_json:
         print_json(document)
     else:
-        _print_run(document)
+        print_run(document)
 
 
-def _print_run(document: dict[str, Any]) -> None:
+def print_run(document: dict[str, Any]) -> None:
+    """A run for people."""
     error = document["error"]
     fields = [
         ("id", document["id"]),
@@ -141,12 +143,16 @@ def _print_run(document: dict[str, Any]) -> None:
         ("output", compact(document["output"], 2_000) if document["status"] == "completed" else ""),
     ]
     if error is not None:
-        where = f" (node {error['node']}, {error['attempts']} attempts)" if error["node"] else ""
+        tries = "1 attempt" if error["attempts"] == 1 else f"{error['attempts']} attempts"
+        where = f" (node {error['node']}, {tries})" if error["node"] else ""
         fields.append(("error", f"{error['type']}: {error['message']}{where}"))
-    for waiting in document["waiting_for"]:
-        due = f", due {waiting['due']}" if waiting["due"] else ""
-        fields.append(("waits for", f"{_waits_for(waiting)}{due}"))
+    waits = [(f"{_waits_for(wait)}{_due(wait)}", wait) for wait in document["waiting_for"]]
+    fields.extend(("waits for", text) for text, _ in condensed(waits))
     print_fields(fields)
+
+
+def _due(wait: dict[str, Any]) -> str:
+    return f", due {wait['due']}" if wait["due"] else ""
 
 
 def _waits_for(waiting: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import click
 
 from wfe.cli.output import command, print_json, printable, styled
 from wfe.cli.params import address_option, connected, run_argument, the_run
+from wfe.cli.waits import condensed
 
 
 @command("why", short_help="Say why a run does not go on.")
@@ -25,14 +26,15 @@ def why_command(run_id: str, key: str | None, address: str | None, as_json: bool
         print_json(document)
         return
     click.echo(f"run {document['id']} ({document['workflow']}@{document['version']}) is {styled(document['status'])}")
-    for line in _lines(document, "  "):
+    for line in lines(document, "  "):
         click.echo(printable(line))
 
 
-def _lines(document: dict[str, Any], indent: str) -> Iterator[str]:
+def lines(document: dict[str, Any], indent: str) -> Iterator[str]:
+    """What the run waits for, and below it what its children do."""
     if not document["waiting_for"]:
         yield f"{indent}{document['summary']}"
-    for wait in document["waiting_for"]:
-        yield f"{indent}- {wait['text']}"
-        if wait["child"] is not None:
-            yield from _lines(wait["child"], indent + "    ")
+    for text, wait in condensed([(each["text"], each) for each in document["waiting_for"]]):
+        yield f"{indent}- {text}"
+        if wait is not None and wait["child"] is not None:
+            yield from lines(wait["child"], indent + "    ")

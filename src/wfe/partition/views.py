@@ -20,10 +20,10 @@ from wfe.partition import durable
 from wfe.partition.entry import Entry, Lease
 from wfe.wire.approvals import OpenApproval
 from wfe.wire.messages import NULL, HistoryEvent, RunOutcome, RunView, Waiting
+from wfe.wire.runs import WAITING_MAX
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
-_WAITING_MAX = 100
 _UNSHOWN = frozenset({"node", "act", "attempt", "snapshot"})
 """Fields of an event that a history has in a place of its own; and a whole state, which may be larger than a frame."""
 
@@ -86,7 +86,7 @@ def waiting_for(run: RunState, plan: Plan, leases: dict[int, Lease]) -> list[Wai
     for parts in (_cancellation, _compensation, _tasks, _messages, _approvals, _locks, _joins, _children, _timers):
         for wait in parts(run, plan, leases):
             found.append(wait)
-            if len(found) >= _WAITING_MAX:
+            if len(found) >= WAITING_MAX:
                 return found
     return found
 

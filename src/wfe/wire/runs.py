@@ -66,6 +66,10 @@ class FindRun(Struct, array_like=True):
     namespace: str = "default"
 
 
+WAITING_MAX = 100
+"""Waits that are told of a run: a map may have thousands."""
+
+
 class Waiting(Struct, array_like=True):
     """What a run waits for. ``kind``: task, worker, retry, timer, signal, items (of a map that grows), approval, lock,
     join, run, loop (that rests), compensation, paused, incident."""
