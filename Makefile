@@ -13,6 +13,9 @@ STEPS   ?= 2000
 TARGETS ?=
 WRITE   ?=
 
+# Hundreds of interpreters start in the tests, and thousands in a chaos run: none compiles what another one has.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check chaos chaos-long sim sim-long sim-mutants fuzz patterns bench bench-peers bench-scale dashboard fmt lock clean
 
