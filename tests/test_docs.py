@@ -2,9 +2,10 @@
 
 * ``python``: executed; the blocks of a page share their names. ``yaml`` with a ``workflow:``: read and validated;
   ``toml``: loaded as configuration; ``json``: parsed.
-* ``console``: each ``$ command`` is run by the shell, and what follows must be what comes out: ``...`` stands for any
-  text in a line, a line ``...`` for any lines. No output shown: any output. A command that ends in ``&`` runs until the
-  end of the page, and the next one waits for its first line. ``# exit 1`` after a command: that exit code.
+* ``console``: each ``$ command`` is run (by the shell, if it needs one), and what follows must be what comes out:
+  ``...`` stands for any text in a line, a line ``...`` for any lines. No output shown: any output. A command that ends
+  in ``&`` runs until the end of the page, and the next one waits for its first line. ``# exit 1`` after a command: that
+  exit code.
 * ``127.0.0.1:7780`` in a command is a port of the page's own.
 * A block whose first line is ``# file: NAME`` becomes that file (``python`` and ``yaml`` then are not executed).
 * ``<!-- docs: skip -->`` on the line before a block leaves it alone. Pages with a test of their own are in OWN_TEST.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -25,6 +27,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from support import command_line
 
 ROOT = Path(__file__).parent.parent
 OWN_TEST = {"docs/expressions.md", "docs/yaml.md", "docs/graphs.md", "docs/patterns.md"}
@@ -102,23 +106,33 @@ def run_console(page: Page, block: Block) -> None:
         if command.endswith(" &"):
             start_background(page, command[:-2], expected)
             continue
-        done = subprocess.run(
-            command,
-            shell=True,
-            cwd=page.directory,
-            env=page.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=COMMAND_TIMEOUT_S,
-            check=False,
-        )
+        done = run_command(page, command)
         assert done.returncode == code, f"line {block.line}: $ {command} gave {done.returncode}:\n{done.stdout}"
         if expected.strip():
             assert matches(expected, done.stdout), (
                 f"line {block.line}: $ {command} printed\n{done.stdout}\nnot\n{expected}"
             )
+
+
+def run_command(page: Page, command: str) -> subprocess.CompletedProcess[str]:
+    """Through the shell, if there is anything in it for one; without it, ``wfe`` need not be imported each time."""
+    if command.startswith("wfe ") and not re.search(r"[^\w\s'@:./=,-]", re.sub(r"'[^']*'", "''", command)):
+        arguments = shlex.split(command)[1:]
+        return command_line.run(
+            arguments, environment=page.environ, directory=page.directory, merged=True, timeout_s=COMMAND_TIMEOUT_S
+        )
+    return subprocess.run(
+        command,
+        shell=True,
+        cwd=page.directory,
+        env=page.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=COMMAND_TIMEOUT_S,
+        check=False,
+    )
 
 
 def start_background(page: Page, command: str, expected: str) -> None:

@@ -36,9 +36,13 @@ def run(
     environment: Mapping[str, str],
     directory: Path | None = None,
     stdin: str | None = None,
+    merged: bool = False,
     timeout_s: float = 60,
 ) -> subprocess.CompletedProcess[str]:
-    """``wfe ARGUMENTS``, to its end; `subprocess.TimeoutExpired` if that takes longer."""
+    """``wfe ARGUMENTS``, to its end; `subprocess.TimeoutExpired` if that takes longer.
+
+    ``merged``: what it says on stderr is on stdout, in its place.
+    """
     request = {"arguments": arguments, "environment": dict(environment), "directory": str(directory or Path.cwd())}
     with (
         _file(json.dumps(request)) as asked,
@@ -46,7 +50,7 @@ def run(
         _file("") as printed,
         _file("") as complained,
     ):
-        code = _ended((asked, given, printed, complained), arguments, timeout_s)
+        code = _ended((asked, given, printed, printed if merged else complained), arguments, timeout_s)
         printed.seek(0)
         complained.seek(0)
         return subprocess.CompletedProcess(["wfe", *arguments], code, printed.read(), complained.read())
