@@ -20,12 +20,15 @@ from wfe.model.event import NodeBypassed, TasksOpened
 from wfe.model.state import ENDED, RUNNING
 
 
-def advance(turn: Turn) -> None:
-    """Bring about everything that follows from what the turn has booked so far."""
+def advance(turn: Turn, later: int = 0) -> None:
+    """Bring about everything that follows from what the turn has booked so far.
+
+    ``later``: so many faults of a pause were met only after that (`pauses.take_effect`).
+    """
     run, plan, enabled = turn.run, turn.plan, turn.enabled
     busy = run.faults or run.locks or turn.nets or run.compensating is not None
     if busy or len(enabled) > 1 or run.status != RUNNING:
-        _to_the_end(turn)
+        _to_the_end(turn, later)
     elif enabled:
         # What the loop comes to for most turns: the next task of a chain can open, or nothing can, and all else rests.
         key, stride = enabled[0], plan.stride
@@ -35,17 +38,17 @@ def advance(turn: Turn) -> None:
             turn.emit(TasksOpened(act, (index,)))
             turn.ready.append(key)
         else:
-            _to_the_end(turn)
+            _to_the_end(turn, later)
 
 
-def _to_the_end(turn: Turn) -> None:
+def _to_the_end(turn: Turn, later: int) -> None:
     run, plan, enabled = turn.run, turn.plan, turn.enabled
     nodes, stride = plan.nodes, plan.stride
     tasks: list[int] = []
     tasks_act = 0
     position = 0
     while run.status == RUNNING:
-        if run.faults:
+        if run.faults and len(run.faults) > later:
             # Tasks that were collected but not recorded yet may lie inside what the fault withdraws: record them first.
             _open_tasks(turn, tasks_act, tasks)
             del enabled[:position]

@@ -18,6 +18,7 @@ from wfe.core.faults import awaited_children, end_run
 from wfe.core.nets.boundaries import boundary_due
 from wfe.core.nodes import EXPIRE, locks
 from wfe.core.nodes import WAKE as WAKES
+from wfe.core.pauses import enable_first, ends_in_pause, take_effect
 from wfe.core.plan import Plan
 from wfe.core.retry import retry_delay_ms
 from wfe.core.signals import drop_transient, hand_over, signal
@@ -46,7 +47,7 @@ from wfe.model.event import (
 from wfe.model.event_kinds import CompensationDone
 from wfe.model.mail import ChildControl, MailBody
 from wfe.model.policy import ErrorInfo
-from wfe.model.state import CANCELLED, ENDED, FAILED, NULL, PAUSED, RUN_DEADLINE, WAKE, RunState
+from wfe.model.state import CANCELLED, DEADLINE, ENDED, FAILED, NULL, PAUSED, RUN_DEADLINE, WAKE, RunState
 
 _decode_command = Decoder(Command).decode
 __all__ = [
@@ -195,11 +196,12 @@ def timer_due(turn: Turn, timer: int) -> bool:
     due_ms = run.timers.get(timer)
     if due_ms is None or due_ms > turn.now_ms:
         return False
-    if run.status == PAUSED:
+    if run.status == PAUSED and not ends_in_pause(turn, timer):
         turn.emit(TimerExpired(timer))
         return True
     _expire(turn, timer)
-    advance(turn)
+    if run.status != PAUSED:
+        advance(turn)
     return True
 
 
@@ -232,6 +234,8 @@ def child_ended(turn: Turn, key: int, child: str, status: str, output: Raw, erro
     if run.durable is not None:
         child_over(turn, key, child, status, output, error)
         return True
+    if run.expired and key * 2 + DEADLINE in run.expired:
+        return False  # it came too late: that takes effect when the run is resumed
     act, index = divmod(key, plan.stride)
     node = plan.nodes[index]
     unfit = None
@@ -327,17 +331,17 @@ def _without_compensation(body: MailBody) -> MailBody:
 
 
 def _resume(turn: Turn) -> None:
-    """What was recorded while the run was paused takes effect, in order; timers that fired meanwhile are due now."""
+    """What was recorded while the run was paused takes effect, in order."""
     run = turn.run
     held, expired, deferred = list(run.held), list(run.expired), list(run.deferred)
     turn.emit(RunResumed(turn.now_ms))
-    turn.enabled.extend(held)
+    marks = enable_first(turn, held)
     for command in deferred:
         _again(turn, _decode_command(command))
     turn.ready = list(dict.fromkeys([*turn.ready, *run.open]))
     for timer in expired:
         turn.arm(turn.now_ms, timer)
-    advance(turn)
+    take_effect(turn, marks, _expire)
     if run.status not in ENDED:
         hand_over(turn)
         advance(turn)

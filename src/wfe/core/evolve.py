@@ -28,6 +28,7 @@ from wfe.core.places import (
     disarm,
     drop_enabled,
     enter,
+    fail,
     forget,
     keep,
     may_move,
@@ -41,7 +42,7 @@ from wfe.core.values import caught_value
 from wfe.errors import DataCorrupt
 from wfe.limits import COMMANDS_REMEMBERED_MAX
 from wfe.model import event as ev
-from wfe.model.state import DEADLINE, NULL, PAUSED, RUN_DEADLINE, RUNNING, WAKE, RunState, channel_of
+from wfe.model.state import DEADLINE, HELD_TIMER, NULL, PAUSED, RUN_DEADLINE, RUNNING, WAKE, RunState, channel_of
 from wfe.model.tables import NO_ITEMS, NOTHING, add, put
 
 _INCIDENTS = frozenset({"stuck", "LoopLimit"})
@@ -126,7 +127,7 @@ def _task_failed(run: RunState, plan: Plan, event: ev.TaskFailed, enabled: Enabl
             run.previous = put(run.previous, key, event.previous.copy())
         return
     forget(run, key)
-    run.faults = add(run.faults, (key, event.error))
+    fail(run, key, event.error, enabled)
 
 
 def _task_reopened(run: RunState, plan: Plan, event: ev.TaskReopened, enabled: Enabled) -> None:
@@ -275,7 +276,7 @@ def _fault_raised(run: RunState, plan: Plan, event: ev.FaultRaised, enabled: Ena
     run.waits.pop(key, None)
     run.approvals.pop(key, None)
     run.children.pop(key, None)
-    run.faults = add(run.faults, (key, event.error))
+    fail(run, key, event.error, enabled)
 
 
 def _fault_caught(run: RunState, plan: Plan, event: ev.FaultCaught, enabled: Enabled) -> None:
@@ -338,6 +339,8 @@ def _command_applied(run: RunState, plan: Plan, event: ev.CommandApplied, enable
 def _timer_expired(run: RunState, plan: Plan, event: ev.TimerExpired, enabled: Enabled) -> None:
     run.timers.pop(event.timer, None)
     run.expired = add(run.expired, event.timer)
+    if run.durable is None:
+        enabled.append(HELD_TIMER - event.timer)
 
 
 EVOLVE: dict[type, Evolve] = {

@@ -8,13 +8,25 @@ from __future__ import annotations
 from msgspec import Raw
 
 from wfe.core.groups import map_value
-from wfe.core.places import Enabled, Evolve, complete, disarm, enter, keep, keep_items, new_frame, new_loop, withdraw
+from wfe.core.places import (
+    Enabled,
+    Evolve,
+    complete,
+    disarm,
+    enter,
+    fail,
+    keep,
+    keep_items,
+    new_frame,
+    new_loop,
+    withdraw,
+)
 from wfe.core.plan import Plan
 from wfe.core.values import encode
 from wfe.model import event_kinds as ev
 from wfe.model.definition import Map, Race
 from wfe.model.state import DEADLINE, NULL, WAKE, Asked, RunState, channel_of
-from wfe.model.tables import add, put
+from wfe.model.tables import put
 
 # ---- loops ----------------------------------------------------------------------------------------------------------
 
@@ -121,7 +133,7 @@ def _approval_decided(run: RunState, plan: Plan, event: ev.ApprovalDecided, enab
     run.waits.pop(key, None)
     run.approvals.pop(key, None)
     if event.error is not None:
-        run.faults = add(run.faults, (key, event.error))
+        fail(run, key, event.error, enabled)
         return
     complete(run, plan, event.act, event.node, event.value, enabled)
 

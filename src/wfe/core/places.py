@@ -19,8 +19,19 @@ from wfe.limits import BLOB_BYTES_MIN, MAP_PAGE_ITEMS
 from wfe.model.blob import compact, name_of, ref_to, whole
 from wfe.model.event import MapOpened
 from wfe.model.marking import Marking
-from wfe.model.state import DEADLINE, RUN_DEADLINE, WAKE, Frame, Group, LoopState, RunState
-from wfe.model.tables import Items, Table, items_of, put
+from wfe.model.policy import ErrorInfo
+from wfe.model.state import (
+    DEADLINE,
+    HELD_FAULT,
+    PAUSED,
+    RUN_DEADLINE,
+    WAKE,
+    Frame,
+    Group,
+    LoopState,
+    RunState,
+)
+from wfe.model.tables import Items, Table, add, items_of, put
 
 Enabled = list[int]
 Evolve = Callable[[RunState, Plan, Any, Enabled], None]
@@ -280,6 +291,13 @@ def _activations_inside(run: RunState, plan: Plan, act: int, first: int, stop: i
                 found.single.add(key_act)
                 growing = True
     return found
+
+
+def fail(run: RunState, key: int, error: ErrorInfo, enabled: Enabled) -> None:
+    """A place has failed; in a pause it is marked what had been recorded by then (``enabled`` is what is held)."""
+    run.faults = add(run.faults, (key, error))
+    if run.status == PAUSED:
+        enabled.append(HELD_FAULT)
 
 
 def clear_open(run: RunState) -> None:

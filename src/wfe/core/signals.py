@@ -52,6 +52,8 @@ def signal(turn: Turn, name: str, payload: Raw, event_id: str, correlation: str 
     if run.status != PAUSED:
         hand_over(turn)
         advance(turn)
+    elif run.durable is None:
+        _to_waits(turn)  # before its time is over, or anything else that comes in the pause
 
 
 def _buffered_bytes(run: RunState, count: int) -> int:
@@ -64,13 +66,17 @@ def _buffered_bytes(run: RunState, count: int) -> int:
 
 def hand_over(turn: Turn) -> None:
     """Give buffered signals to the nodes that wait for them, oldest first."""
+    _to_waits(turn)
+    if turn.run.nets and turn.run.signals:
+        hear(turn)
+
+
+def _to_waits(turn: Turn) -> None:
     run, plan = turn.run, turn.plan
     for key, channel in list(run.waits.items()):
         while channel in run.signals and key in run.waits:
             act, index = divmod(key, plan.stride)
             TAKE[plan.nodes[index].op](turn, act, plan.nodes[index])
-    if run.nets and run.signals:
-        hear(turn)
 
 
 def drop_transient(turn: Turn) -> None:

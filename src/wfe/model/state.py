@@ -20,6 +20,10 @@ NULL = Raw(b"\xc0")
 SNAPSHOT_VERSION = 1
 WAKE, DEADLINE = 0, 1
 RUN_DEADLINE = -1
+HELD_FAULT = -(1 << 62)
+"""In `RunState.held`: here the next of the faults of the pause was met. It is no place."""
+HELD_TIMER = HELD_FAULT - 2
+"""In `RunState.held`, less a timer's key: here this timer fired. Whatever is not above `HELD_FAULT` is a mark."""
 
 RUNNING, PAUSED, COMPLETED, FAILED, CANCELLED = "running", "paused", "completed", "failed", "cancelled"
 ENDED = frozenset({COMPLETED, FAILED, CANCELLED})
@@ -158,7 +162,7 @@ class RunState(Struct, array_like=True):
     faults: Items[tuple[int, ErrorInfo]] = NO_ITEMS
     """Faults that wait to be handled (only while paused for longer than a turn)."""
     held: list[int] = NO_ITEMS
-    """What became enabled while the run is paused, in order."""
+    """What became enabled while the run is paused, in order; between it marks (`HELD_FAULT`, `HELD_TIMER`)."""
     expired: Items[int] = NO_ITEMS
     """Timers that fired while the run is paused."""
     commands: Items[tuple[str, str]] = NO_ITEMS

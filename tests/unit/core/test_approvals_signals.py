@@ -125,7 +125,8 @@ class TestApproval:
         run = waiting(approval(timeout_ms=1_000))
         run.control("pause", "p")
         run.signal("manager", {"approved": True}, "e")
-        assert run.run.approvals
+        assert run.run.status == "paused"
+        assert not run.run.approvals  # nobody is asked any more
         run.control("resume", "r")
         assert run.output["approved"] is True
 

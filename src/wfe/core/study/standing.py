@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 
 from wfe.core.plan import Plan
-from wfe.model.state import RUN_DEADLINE, RunState
+from wfe.model.state import HELD_FAULT, RUN_DEADLINE, RunState
 
 
 class Standing(IntEnum):
@@ -37,7 +37,7 @@ def open_places(run: RunState, plan: Plan) -> dict[int, str]:
     at(run.groups, "a map")
     at(run.loops, "a loop")
     at(run.locks, "a lock")
-    at(run.held, "a node that waits for the run's resume")
+    at((key if key >= 0 else ~key for key in run.held if key > HELD_FAULT), "a node that waits for the run's resume")
     at((timer // 2 for timer in [*run.timers, *run.expired] if timer != RUN_DEADLINE), "a timer")
     at((key for key, _ in run.faults), "a fault")
     for act, frame in run.frames.items():
