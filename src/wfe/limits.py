@@ -178,6 +178,8 @@ MEMORY_REFUSE_PERCENT: Final = 80
 MEMORY_SHARD_BYTES_MIN: Final = 256 * MIB
 """A shard's share of that is no less, however few partitions it has: its process alone takes some 30 MiB."""
 MEMORY_RETRY_S: Final = 2.0
+AWAITERS_ASKED_MAX: Final = 10_000
+"""Questions who awaits a signal, of one partition, that wait for their answers."""
 MEMORY_AGAIN_PERCENT: Final = 75
 """Of the runs in memory when new ones were refused for want of it: with no more than that left, some are taken."""
 MEMORY_GROWTH_PERCENT: Final = 3

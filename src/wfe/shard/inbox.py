@@ -1,10 +1,8 @@
-"""Open approvals of a partition, and who awaits a signal with a correlation: of runs in memory, and as the store's rows
-of open runs name them."""
+"""Open approvals of a partition: of runs in memory, and as the store's rows of open runs name them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -13,10 +11,11 @@ from wfe.journal.store import PartitionStore
 from wfe.limits import LIST_LIMIT_MAX
 from wfe.partition.partition import Partition
 from wfe.partition.views import open_approvals
+from wfe.shard.awaiting import Awaiting
 from wfe.shard.core import ShardCore
 from wfe.shard.loading import Loader
 from wfe.wire.approvals import ApprovalPage, ApprovalsQuery, OpenApproval
-from wfe.wire.awaiters import Awaiters, AwaitersQuery
+from wfe.wire.awaiters import AwaitersQuery
 from wfe.wire.frames import Header, Kind
 
 
@@ -25,27 +24,14 @@ class Inbox:
 
     def __init__(self, core: ShardCore, loader: Loader) -> None:
         self._core, self._loader = core, loader
+        self._awaiting = Awaiting(core, loader)
 
     def kinds(self) -> dict[int, tuple[Any, Any]]:
         """For the table of `Requests`."""
         return {
             Kind.APPROVALS: (msgspec.msgpack.Decoder(ApprovalsQuery).decode, self._approvals),
-            Kind.AWAITERS: (msgspec.msgpack.Decoder(AwaitersQuery).decode, self._awaiters),
+            Kind.AWAITERS: (msgspec.msgpack.Decoder(AwaitersQuery).decode, self._awaiting.ask),
         }
-
-    def _awaiters(self, client: bytes, header: Header, partition: Partition, query: AwaitersQuery, now_ms: int) -> None:
-        limit = max(1, min(query.limit, LIST_LIMIT_MAX))
-        store = self._core.disk.stores[partition.number]
-        hidden = frozenset(partition.entries)
-        held = [entry.run.id for entry in partition.entries.values() if query.channel in entry.run.waits.values()]
-        if len(held) >= limit:
-            self._core.answer(client, header.request, Awaiters(held[:limit]))
-            return
-
-        def merge(stored: list[str], later_ms: int) -> None:
-            self._core.answer(client, header.request, Awaiters([*held, *stored][:limit]))
-
-        self._loader.read(lambda: _awaiting(store, hidden, query.channel, limit), merge, partition)
 
     def _approvals(
         self, client: bytes, header: Header, partition: Partition, query: ApprovalsQuery, now_ms: int
@@ -81,8 +67,3 @@ def _stored(store: PartitionStore, hidden: Collection[str], after: str) -> list[
         if row.approvals and row.run_id not in hidden
         for approval in row.approvals
     ]
-
-
-def _awaiting(store: PartitionStore, hidden: Collection[str], channel: str, limit: int) -> list[str]:
-    """On the reader thread."""
-    return list(islice((row.run_id for row in store.awaiting(channel) if row.run_id not in hidden), limit))
