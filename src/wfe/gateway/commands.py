@@ -19,13 +19,14 @@ from msgspec import Struct
 
 from wfe.client.arguments import Args
 from wfe.client.runs import AsyncRun
-from wfe.errors import InvalidInput, WfeError
+from wfe.errors import Disconnected, InvalidInput, Unavailable, UnknownRun, WfeError
 from wfe.gateway.documents import Accepted, BulkFailure, BulkOutcome, Run, RunStatus
 from wfe.gateway.problems import BadRequest
-from wfe.gateway.runs import LIST_MAX, read_run
+from wfe.gateway.runs import LIST_MAX, read_run, run_of
 from wfe.gateway.state import Gateway
 from wfe.gateway.verbs import post
 from wfe.limits import BULK_CONCURRENCY, BULK_RUNS_MAX, KEY_CHARS_MAX, NAME_CHARS_MAX
+from wfe.wire.messages import RunView
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 Key = Annotated[str, msgspec.Meta(max_length=KEY_CHARS_MAX)]
@@ -143,10 +144,16 @@ async def fork(gateway: NamedDependency[Gateway], run_id: FromPath[str], data: J
     """This run stays as it is."""
     if (data.node is None) == (data.event is None):
         raise BadRequest(422, "fork from a node or from an event: give one of the two", pointer="#/node")
+    origin = await gateway.client.view(run_id)
     made = await gateway.client.handle(run_id).fork(
         node=data.node, event=data.event, changes=data.changes, tags=data.tags
     )
-    return Response(await read_run(gateway, made.id), headers={"location": f"/api/v1/runs/{made.id}"})
+    try:
+        found = await read_run(gateway, made.id)
+    except (Disconnected, Unavailable, UnknownRun):
+        # It is durable, as a start is: to be told to come back would make a second one of it.
+        found = run_of(RunView(made.id, origin.workflow, origin.version, "pending", tags={**origin.tags, **data.tags}))
+    return Response(found, headers={"location": f"/api/v1/runs/{made.id}"})
 
 
 @post("/runs/{run_id:str}/signal", status_code=HTTP_200_OK, summary="Send a signal to a run")

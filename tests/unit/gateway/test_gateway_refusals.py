@@ -213,6 +213,27 @@ def test_a_start_that_is_durable_is_not_refused_because_its_run_cannot_be_read(
     assert http.get(answer.headers["location"]).json()["id"] == answer.json()["id"]
 
 
+def test_a_fork_that_is_durable_is_not_refused_because_its_run_cannot_be_read(
+    http: HttpEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = start(http, "patient")
+    view = http.gateway.client.view
+
+    async def away_but_for_the_first(wanted: str) -> Any:
+        if wanted != run_id:
+            raise Unavailable("the shard is down")
+        return await view(wanted)
+
+    monkeypatch.setattr(http.gateway.client, "view", away_but_for_the_first)
+    answer = http.post(f"/api/v1/runs/{run_id}/fork", {"event": 1, "tags": {"by": "me"}})
+    told = answer.json()
+    assert (answer.status, told["workflow"], told["status"], told["tags"]) == (201, "patient", "pending", {"by": "me"})
+    monkeypatch.undo()
+    forked = http.get(answer.headers["location"]).json()
+    assert (forked["id"], forked["tags"]) == (told["id"], told["tags"])
+    assert told["id"] != run_id
+
+
 @pytest.mark.parametrize("path", ["/api/v1/runs", "/api/v1/definitions", "/hooks/open"])
 def test_a_sender_that_leaves_within_its_body_is_no_defect(
     http: HttpEnv, path: str, capsys: pytest.CaptureFixture[str]
