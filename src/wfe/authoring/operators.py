@@ -144,6 +144,9 @@ def compare(operator: str, left: Any, right: Any) -> Any:
         ast_a, ast_b = a.as_time(), b.as_time()
     elif operator not in ("==", "!="):
         _check_ordered(canvas, operator, a, b)
+    elif "decimal" in kinds and "null" not in kinds:  # "1.50" is not the text "1.5"
+        side = a if a.kind == "decimal" else b
+        raise canvas.fail(f"{_show(side)} is a Decimal, which travels as text: compare Decimals in a task")
     elif kinds in ({"number", "text"}, {"bool", "number"}, {"bool", "text"}):
         raise canvas.fail(
             f"{_show(a)} {operator} {_show(b)} compares a {a.kind} with a {b.kind}: always the same answer"

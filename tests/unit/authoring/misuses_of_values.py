@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 
 from misuse_kit import Item, Order, charge, fetch, pack, ping
 
@@ -211,6 +212,16 @@ def a_decimal_sum(wf: wfe.Graph, order: Order):
 
 def a_decimal_comparison(wf: wfe.Graph, order: Order):
     with wf.when(order.exact > 1):  # MISTAKE: Decimal
+        ping()
+
+
+def a_decimal_equality(wf: wfe.Graph, order: Order):
+    with wf.when(order.exact == Decimal("1.50")):  # MISTAKE: compare Decimals in a task
+        ping()
+
+
+def a_decimal_inequality(wf: wfe.Graph, order: Order):
+    with wf.when("1.50" != order.exact):  # MISTAKE: compare Decimals in a task
         ping()
 
 

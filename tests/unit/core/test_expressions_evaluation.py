@@ -182,7 +182,7 @@ def test_merge_hides_no_other_fault():
         ("round(0.5)", 1),
         ("round(7)", 7),
         ("sum([])", 0),
-        ("sum([duration('1s'), duration('2s')])", "3s"),
+        ("sum([duration('1s'), duration('2s')])", "PT3S"),
         ("min(when, timestamp('2027-01-01T00:00:00Z'))", "2026-01-31T08:00:00Z"),
         ("has(m.b) && !has(m.b.c) && !has(m.z.y) && has(m.c.d[0].e) && !has(m.c.d[1])", True),
         ("is_none(m.b) && !is_none(m.a)", True),
@@ -191,10 +191,17 @@ def test_merge_hides_no_other_fault():
         ("string(2.0) + string(null)", "2.0null"),
         ("type(when) + type(raw) + type(null) + type(duration('1s'))", "timestampbytesnullduration"),
         ("timestamp('2026-01-31T08:00:00.123456789Z')", "2026-01-31T08:00:00.123456Z"),
-        ("timestamp('2026-01-31T08:00:00.5Z') - when", "0.5s"),
+        ("timestamp('2026-01-31T08:00:00.5Z') - when", "PT0.5S"),
         ("when - duration('-1.5s')", "2026-01-31T08:00:01.5Z"),
-        ("-duration('1h')", "-3600s"),
-        ("duration('1us') + duration('1000ns')", "0.000002s"),
+        ("-duration('1h')", "-PT3600S"),
+        ("duration('0s')", "P0D"),
+        ("duration('49h') + duration('-P1DT1H')", "P1D"),
+        (
+            "[duration('PT90M'), duration('p1w'), duration('-PT1.5S'), duration('P1Y1D')]",
+            ["PT5400S", "P7D", "-PT1.5S", "P366D"],
+        ),
+        ("string(duration('P1DT0.5S'))", "86400.5s"),
+        ("duration('1us') + duration('1000ns')", "PT0.000002S"),
         ("[duration('-3.25s').getSeconds(), duration('-3.25s').getMilliseconds()]", [-3, -250]),
         ("int(when)", 1769846400),
         ("timestamp(when) == when", True),
@@ -224,6 +231,12 @@ def test_the_lookup_gives_the_time_as_milliseconds_text_or_datetime(now):
 def test_a_time_without_a_zone_is_refused():
     with pytest.raises(ExpressionError, match="time zone"):
         evaluate("now()", lambda name: datetime(2026, 2, 1, 12))
+
+
+@pytest.mark.parametrize("text", ["P", "PT", "P1DT", "P1M", "PT-1S", "P1H", "P1D2H", "T1H", "P99999999999D", "1P1D"])
+def test_text_that_only_looks_like_a_duration_of_json_is_refused(text):
+    with pytest.raises(ExpressionError, match="duration"):
+        evaluate("duration(text)", lambda name: text)
 
 
 def test_a_duration_that_came_as_a_value_is_one():

@@ -54,6 +54,8 @@ def as_text(value: Any) -> str:
             return bytes(value).decode()
         except UnicodeDecodeError:
             raise ExpressionError("string() takes bytes only if they are UTF-8") from None
+    if kind is timedelta:
+        return times.duration_text(value)
     if kind in (list, dict):
         checked_size(measure(value, limits.PAYLOAD_BYTES_MAX))
     try:

@@ -16,7 +16,7 @@ from typing import Any
 
 from wfe import limits
 from wfe.core.expressions.lexer import INT_MAX, INT_MIN
-from wfe.core.expressions.times import duration_text, timestamp_text
+from wfe.core.expressions.times import iso_duration_text, timestamp_text
 from wfe.errors import ExpressionError
 
 
@@ -264,7 +264,7 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def leave(value: Any) -> Any:
-    """The JSON form of a result: times as RFC 3339 text, durations as "90s", bytes as base64, keys as text."""
+    """The JSON form of a result: times as RFC 3339 text, durations as ISO 8601 text, bytes as base64, keys as text."""
     kind = type(value)
     if kind is list:
         return [leave(item) for item in value]
@@ -273,7 +273,7 @@ def leave(value: Any) -> Any:
     if kind is datetime:
         return timestamp_text(value)
     if kind is timedelta:
-        return duration_text(value)
+        return iso_duration_text(value)
     if kind is bytes:
         return base64.b64encode(value).decode()
     return value

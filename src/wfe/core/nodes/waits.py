@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from wfe.core.expressions import times
 from wfe.core.faults import raise_fault
 from wfe.core.plan import PlanNode
 from wfe.core.turn import Turn
@@ -35,10 +36,17 @@ def _due(turn: Turn, act: int, node: PlanNode, sleep: Sleep) -> int:
     value = evaluate(turn.run, turn.plan, node.scope, act, node.expression, turn.now_ms)
     if sleep.until is not None:
         return _moment_ms(value)
-    delay_ms = parse_duration(value) if isinstance(value, str) else _seconds_ms(value)
+    delay_ms = _text_ms(value) if isinstance(value, str) else _seconds_ms(value)
     if not 0 <= delay_ms <= DURATION_MAX_MS:
         raise ExpressionError(f"a delay of {value} is out of range", text=node.expression.text)
     return turn.now_ms + delay_ms
+
+
+def _text_ms(text: str) -> int:
+    """``"2d"``, or what a timedelta is in JSON: ``"P2D"``. A part of a millisecond counts as a whole one."""
+    if text.lstrip("+-")[:1] in ("P", "p"):
+        return -(times.parse_duration(text) // timedelta(milliseconds=-1))
+    return parse_duration(text)
 
 
 def _seconds_ms(value: Any) -> int:
