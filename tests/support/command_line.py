@@ -69,9 +69,9 @@ def _ended(files: Sequence[IO[str]], arguments: Sequence[str], timeout_s: float)
     with ours:
         with theirs:
             socket.send_fds(_warm(), [b"c"], [*(file.fileno() for file in files), theirs.fileno()])
-        ours.settimeout(timeout_s)
         with ours.makefile() as told:
             process = int(told.readline())
+            ours.settimeout(timeout_s)
             try:
                 return int(told.readline())
             except TimeoutError:

@@ -40,7 +40,7 @@ def front() -> FakeFront:
 
 @pytest.fixture
 async def client(front: FakeFront) -> AsyncIterator[AsyncClient]:
-    async with aconnect_with(front.link, "tcp://fake", "secret", request_timeout_s=2) as client:
+    async with aconnect_with(front.link, "tcp://fake", "secret", request_timeout_s=20) as client:
         yield client
 
 
