@@ -18,7 +18,7 @@ from wfe.model import event_durable as ev
 from wfe.model.durable import CANCEL, OPEN, DurableCompletion, DurableTurn, TurnAhead
 from wfe.model.state import RUNNING
 from wfe.shard import durable as shard_durable
-from wfe.shard import workers
+from wfe.shard import results
 from wfe.shard.durable import Homes
 from wfe.worker.durable.instance import Instance
 
@@ -128,7 +128,7 @@ def _ahead_of_a_stale_attempt(
 def _ahead_of_stale_attempts() -> Iterator[None]:
     with (
         around(decide, "task_result", _ahead_of_a_stale_attempt),
-        around(workers, "what_it_did", lambda said, entry, key, result, worker: result.turn),
+        around(results, "what_it_did", lambda said, entry, key, result, worker: result.turn),
     ):
         yield
 
