@@ -246,6 +246,7 @@ PEER_IDLE_MS: Final = 600_000
 PEER_PROBE_MS: Final = 10_000
 """How often connected workers are looked for, and how recent a client must be to hear of shards that come and go."""
 PEER_CHANGES_MAX: Final = 16
+COMMANDS_KNOWN_MAX: Final = 256
 """Answers to commands on definitions that are kept of each client, for those that come again."""
 DEPLOY_DEFINITIONS_MAX: Final = 1_000
 STUDIED_RUNS_MAX: Final = 1_000

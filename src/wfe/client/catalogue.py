@@ -40,7 +40,8 @@ class Cataloguing:
 
         ``check``: only says what would happen. DefinitionError (all findings), VersionConflict.
         """
-        body = Deploy([definition_json(workflow) for workflow in workflows], check, replace)
+        texts = [definition_json(workflow) for workflow in workflows]
+        body = Deploy(texts, check, replace, secrets.token_hex(16))
         return _decode_deployed(await self._open().ask(Kind.DEPLOY, body)).deployed
 
     async def definitions(self) -> list[DefinitionFound]:
@@ -123,5 +124,5 @@ class Cataloguing:
         self, action: str, workflow: Any, version: int, *, tag: str = "", note: str = ""
     ) -> DefinitionChanged:
         name, version = await self.resolve_version(workflow, version)
-        wanted = DefinitionCommand(action, name, version, tag, note)
+        wanted = DefinitionCommand(action, name, version, tag, note, secrets.token_hex(16))
         return _decode_changed(await self._open().ask(Kind.DEFINE, wanted))

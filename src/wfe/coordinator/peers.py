@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hmac
 
-from wfe.limits import PEER_CHANGES_MAX, PEER_IDLE_MS, PEER_PROBE_MS, PEERS_MAX
+from wfe.limits import COMMANDS_KNOWN_MAX, PEER_CHANGES_MAX, PEER_IDLE_MS, PEER_PROBE_MS, PEERS_MAX
+from wfe.wire.frames import Kind
 from wfe.wire.messages import Hello
 
 PRINCIPAL = "token"
@@ -35,6 +36,25 @@ class Peer:
         self.changes[request] = answer
         if len(self.changes) > PEER_CHANGES_MAX:
             del self.changes[next(iter(self.changes))]
+
+
+class Commands:
+    """How the last commands on definitions were answered, by the ids that their senders gave them: a sender whose
+    connection broke comes back under another identity, and asks again."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, tuple[Kind, bytes]] = {}
+
+    def answered(self, command_id: str, kind: Kind, body: bytes) -> None:
+        """For good. Whoever gave no id cannot ask again."""
+        if command_id:
+            self._answers[command_id] = kind, body
+            if len(self._answers) > COMMANDS_KNOWN_MAX:
+                del self._answers[next(iter(self._answers))]
+
+    def answer(self, command_id: str) -> tuple[Kind, bytes] | None:
+        """What was said then; None: it is new."""
+        return self._answers.get(command_id)
 
 
 class Peers:

@@ -13,7 +13,7 @@ import msgspec
 
 from wfe.coordinator.deploys import Deploys
 from wfe.coordinator.effects import Effects
-from wfe.coordinator.peers import Peer, Peers
+from wfe.coordinator.peers import Commands, Peer, Peers
 from wfe.coordinator.replies import error_reply, reply
 from wfe.coordinator.topology import Topology
 from wfe.coordinator.versions import Versions
@@ -24,7 +24,7 @@ from wfe.ports import Clock
 from wfe.wire.alerts import AlertsState
 from wfe.wire.backups import Backup, BackupReport
 from wfe.wire.definitions import DefinitionChanged, DefinitionCommand
-from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header
+from wfe.wire.frames import PROTOCOL, Header, Kind, decode_header, encode_header, header
 from wfe.wire.messages import DefinitionQuery, Deploy, DeployOutcome, Hello, ServerStatus, Welcome
 from wfe.wire.rebalance import Rebalance, RebalanceReport
 
@@ -74,6 +74,7 @@ class FrontDoor:
         self._welcome, self._status, self._on_workers = welcome, status, on_workers
         self._backup, self._rebalance = backup, rebalance
         self._on_gateway = on_gateway
+        self._commands = Commands()
         self.alerts = AlertsState()
         """What whoever judges alerts told last."""
         self.draining = False
@@ -157,21 +158,27 @@ class FrontDoor:
         known = peer.changes.get(head.request)
         if known is not None:
             return known
+        command_id, kind = "", Kind.REPLY
         try:
-            answer = reply(head.request, self._change(head, body, now_ms))
+            wanted = _decoded(_deploy, body) if head.kind == Kind.DEPLOY else _decoded(_command, body)
+            command_id = _id_of(wanted)
+            if (told := self._commands.answer(command_id)) is not None:
+                return [header(told[0], request=head.request), told[1]]
+            answer = reply(head.request, self._change(wanted, now_ms))
         except (Busy, Unavailable, DataError, DataFull):
             raise  # nothing came of it, or nobody knows: it may be tried again
         except WfeError as error:
             self.refused += 1
-            answer = error_reply(head.request, error)
+            kind, answer = Kind.ERROR, error_reply(head.request, error)
         peer.changed(head.request, answer)
+        self._commands.answered(command_id, kind, answer[1])
         return answer
 
-    def _change(self, head: Header, body: bytes, now_ms: int) -> DeployOutcome | DefinitionChanged:
+    def _change(self, wanted: Deploy | DefinitionCommand, now_ms: int) -> DeployOutcome | DefinitionChanged:
         wall_ms = self._clock.wall_ms()
-        if head.kind == Kind.DEPLOY:
-            return self._deploys.deploy(_decoded(_deploy, body), wall_ms)
-        return self._versions.command(_decoded(_command, body), wall_ms, now_ms)
+        if isinstance(wanted, Deploy):
+            return self._deploys.deploy(wanted, wall_ms)
+        return self._versions.command(wanted, wall_ms, now_ms)
 
     def _answer(self, identity: bytes, head: Header, body: bytes, now_ms: int) -> list[bytes] | None:
         """Everything that the coordinator answers itself."""
@@ -204,6 +211,14 @@ def welcome_frame(server: str, topology: Topology, time_ms: int, payload_bytes_m
     """WELCOME, unasked: what peers need to know of the server."""
     body = Welcome(server, topology.partitions, time_ms, topology.endpoints(), payload_bytes_max, lease_ms)
     return [encode_header(Header(PROTOCOL, int(Kind.WELCOME))), msgspec.msgpack.encode(body)]
+
+
+def _id_of(wanted: Deploy | DefinitionCommand) -> str:
+    """The id under which it comes again; "": it has none, or its answer is not for good."""
+    if len(wanted.command_id) > NAME_CHARS_MAX:
+        raise ProtocolError(f"a command's id has at most {NAME_CHARS_MAX} characters")
+    transient = wanted.check if isinstance(wanted, Deploy) else wanted.action == "delete"
+    return "" if transient else wanted.command_id
 
 
 def _decoded(decoder: msgspec.msgpack.Decoder[_Body], body: bytes) -> _Body:

@@ -12,8 +12,9 @@ from msgspec import Struct
 class DefinitionCommand(Struct, array_like=True):
     """``action``: deprecate, undeprecate, tag, untag, use (make current) or delete. All are idempotent.
 
-    ``version`` 0: all versions for deprecate, undeprecate and delete, else the current one. A deletion is asked for
-    again, with the same ``command_id``, until the answer says *done*.
+    ``version`` 0: all versions for deprecate, undeprecate and delete, else the current one. What comes again with the
+    same ``command_id`` ("": it has none) is answered as it was, whichever connection it comes over; a deletion is asked
+    for again so until the answer says *done*.
     """
 
     action: str

@@ -118,12 +118,14 @@ class Welcome(Struct, array_like=True):
 class Deploy(Struct, array_like=True):
     """Definitions to register, each in canonical JSON. ``check``: only say what would happen.
 
-    ``replace``: development mode (`wfe dev`): a changed graph may take over an explicit version.
+    ``replace``: development mode (`wfe dev`): a changed graph may take over an explicit version. ``command_id``: as
+    that of a `DefinitionCommand`.
     """
 
     definitions: list[bytes]
     check: bool = False
     replace: bool = False
+    command_id: str = ""
 
 
 class Deployed(Struct, array_like=True):

@@ -9,7 +9,7 @@ import pytest
 
 from support.coordinator_world import CLIENT, OTHER, World, constant, decode, encode
 from wfe.core.canonical import canonical
-from wfe.limits import USAGE_ANSWER_MS
+from wfe.limits import COMMANDS_KNOWN_MAX, USAGE_ANSWER_MS
 from wfe.model.definition import Definition, SubWorkflow
 from wfe.wire.definitions import DefinitionChanged, DefinitionCommand, Usage, UsageQuestion
 from wfe.wire.frames import Kind, decode_header, header
@@ -164,6 +164,44 @@ def test_a_command_that_comes_again_does_not_undo_what_was_wished_since(world: W
     world.hello(OTHER)
     world.send(OTHER, Kind.DEFINE, use, request=6)
     assert current() == 3
+
+
+def test_a_command_that_comes_again_over_another_connection_is_answered_as_it_was(world: World) -> None:
+    def current() -> int:
+        [found] = [each for each in world.catalogue.list() if each.name == "flow" and each.current]
+        return found.version
+
+    deploy = Deploy([msgspec.json.encode(constant("flow", 3))], command_id="d1")
+    untag = DefinitionCommand("untag", "flow", tag="stable", command_id="u1")
+    refused = DefinitionCommand("use", "flow", 9, command_id="r1")
+    world.send(CLIENT, Kind.DEFINE, DefinitionCommand("tag", "flow", 1, "stable", command_id="t1"), request=1)
+    told = {}
+    for request, (kind, wanted) in enumerate(
+        [(Kind.DEPLOY, deploy), (Kind.DEFINE, untag), (Kind.DEFINE, refused)], start=2
+    ):
+        world.send(CLIENT, kind, wanted, request=request)
+        told[request, kind] = (wanted, world.answer())
+    world.send(OTHER, Kind.DEFINE, DefinitionCommand("use", "flow", 1, command_id="o1"), request=2)
+    world.send(OTHER, Kind.DEFINE, DefinitionCommand("tag", "flow", 1, "stable", command_id="o2"), request=3)
+    world.hello(b"client-again")
+    for (request, kind), (wanted, answer) in told.items():
+        world.send(b"client-again", kind, wanted, request=request)
+        assert world.answer(b"client-again") == answer
+    assert decode(told[3, Kind.DEFINE][1][1], DefinitionChanged).versions == [1], "there was such a tag"
+    assert (current(), world.catalogue.tags("flow")) == (1, {"stable": 1})
+
+
+def test_of_commands_only_the_last_ones_are_known_and_ids_are_short(world: World) -> None:
+    use = DefinitionCommand("use", "flow", 1, command_id="first")
+    assert ask(world, use) == DefinitionChanged("flow", [1])
+    for number in range(COMMANDS_KNOWN_MAX):
+        ask(world, DefinitionCommand("use", "flow", 1 + (number + 1) % 2, command_id=f"c{number}"))
+    assert ask(world, use) == DefinitionChanged("flow", []), "it is forgotten, and changes nothing"
+    assert ask(world, msgspec.structs.replace(use, command_id="x" * 1_000)) == "protocol"
+    check = Deploy([msgspec.json.encode(constant("flow", 3))], check=True, command_id="d")
+    world.send(CLIENT, Kind.DEPLOY, check, request=90)
+    world.send(CLIENT, Kind.DEPLOY, msgspec.structs.replace(check, check=False), request=91)
+    assert kept(world) == [1, 2, 3], "a check is no deploy"
 
 
 def test_a_refusal_stays_one_when_the_command_comes_again(world: World) -> None:
