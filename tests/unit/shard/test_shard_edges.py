@@ -47,7 +47,8 @@ class TestTimes:
         shard.settle()
         assert [w.kind for w in shard.get(run_id).waiting_for] == ["retry"]
 
-    def test_a_limit_that_passed_during_a_pause_is_void_once_the_child_has_ended(self):
+    @pytest.mark.parametrize(("in_time", "status"), [(True, "waiting"), (False, "failed")])
+    def test_a_limit_that_passes_during_a_pause_is_void_only_if_the_child_had_ended(self, in_time: bool, status: str):
         nodes = (
             SubWorkflow(id="sub", workflow="waiting", with_={}, timeout_ms=1_000),
             WaitSignal(id="then", signal="then"),
@@ -58,15 +59,17 @@ class TestTimes:
         (child,) = (w.detail for w in shard.get(run_id).waiting_for)
         control(shard, run_id, "pause")
         control(shard, child, "resume")
-        shard.now_ms += 2_000
+        shard.now_ms += 0 if in_time else 2_000
         shard.settle()
         shard.ask(Kind.SIGNAL, partition_of(child), m.SignalRun(child, "go", Raw(encode(1)), "event"))
+        shard.settle()
+        shard.now_ms += 2_000
         shard.settle()
         control(shard, run_id, "resume")
         shard.now_ms += 2_000
         shard.settle()
-        assert shard.get(run_id).status == "waiting"
-        assert [w.kind for w in shard.get(run_id).waiting_for] == ["signal"]
+        assert shard.get(run_id).status == status
+        assert [w.kind for w in shard.get(run_id).waiting_for] == (["signal"] if in_time else [])
 
     def test_a_timer_that_met_a_defect_counts_again_after_the_resume(self, monkeypatch: pytest.MonkeyPatch):
         shard = host(Definition("nap", nodes=(Sleep(id="z", duration_ms=1_000),), output=1))
