@@ -32,7 +32,6 @@ Figures = dict[str, Any]
 FAR_S = 7 * 86_400
 W1_RUNS = 3_000
 W1_ROUNDS = 3
-W1_FIGURES = ("tasks_per_s", "cpu_s_per_1000_tasks", "cpu_us_per_task", "p50_ms", "p99_ms", "commit_ms", "failed")
 
 
 def sleeping() -> Definition:

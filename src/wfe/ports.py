@@ -9,14 +9,11 @@ from typing import NamedTuple, Protocol
 
 
 class Clock(Protocol):
-    """Two clocks: wall time for what people and other hosts see, monotonic time for leases and relative delays."""
+    """The wall's time, for what people and other hosts see. Leases and delays run on the time that comes in as an
+    argument."""
 
     def wall_ms(self) -> int:
         """Milliseconds since 1970, UTC."""
-        ...
-
-    def monotonic_us(self) -> int:
-        """Microseconds since an arbitrary start; never steps."""
         ...
 
 

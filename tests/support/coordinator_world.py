@@ -60,9 +60,6 @@ class FixedClock:
     def wall_ms(self) -> int:
         return 1_700_000_000_000
 
-    def monotonic_us(self) -> int:
-        return 0
-
 
 class CountingRandom:
     def __init__(self) -> None:

@@ -32,9 +32,6 @@ class SystemClock:
     def wall_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
-    def monotonic_us(self) -> int:
-        return time.monotonic_ns() // 1_000
-
 
 class SystemRandom:
     """`ports.Random` from the operating system's source, so that ids of different processes never meet."""

@@ -19,7 +19,6 @@ from wfe.errors import DefinitionError
 from wfe.model.definition import Assign, Definition, Graph, Loop, Map, Node, Parallel, Task, When, children, walk
 from wfe.model.net import Edge
 
-ROOT_NAMES = ("run", "now()")
 _UNSURE = frozenset({Op.WHEN, Op.BLOCK, Op.STATE, Op.GRAPH})
 """What has no value of its own, or one that changes: an input that names it is made when its task opens."""
 

@@ -17,7 +17,7 @@ from wfe.limits import BLOB_BYTES_MIN, PAYLOAD_BYTES_MAX
 from wfe.model.blob import REF_BYTES, Blobs, compact, expand, names_in, size_of, whole
 from wfe.model.malformed import MALFORMED
 from wfe.model.policy import ErrorInfo
-from wfe.model.state import Frame, RunState
+from wfe.model.state import RunState
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder().decode
@@ -64,14 +64,6 @@ def item_index(run: RunState, group: int, act: int) -> int:
     """Which item an activation of a map body is."""
     frame = run.frames.get(act)
     return act - run.groups[group].base if frame is None else frame.index
-
-
-def frame_of(run: RunState, plan: Plan, scope: int, act: int) -> Frame:
-    """The frame that holds the values next to an activation: its own, or its map's when the body needs none."""
-    frame = run.frames.get(act)
-    if frame is not None and frame.scope == scope:
-        return frame
-    return run.frames[group_key(run, plan, scope, act) // plan.stride]
 
 
 def act_of_scope(run: RunState, plan: Plan, scope: int, act: int, wanted: int) -> int:

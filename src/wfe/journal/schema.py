@@ -166,7 +166,7 @@ class EndedRow(Struct, array_like=True):
 
 
 class SnapshotRow(Struct, array_like=True):
-    """A run's or a partition's state as of event ``seq``; the state's own version is inside."""
+    """A run's or a partition's state as of event ``seq``, written as `FORMAT_VERSION` says."""
 
     seq: int
     state: bytes

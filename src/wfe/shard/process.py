@@ -141,7 +141,6 @@ class ShardProcess:
         self._world = world
         self._clock = EngineClock()
         self._completions: deque[tuple[Any, ...]] = deque()
-        self._stopping = False
         self._back: Socket = world.back or _Nobody()
         self._workers: Socket = world.workers or _Nobody()
         started = time.monotonic_ns()

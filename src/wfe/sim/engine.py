@@ -39,9 +39,6 @@ class Clock:
     def wall_ms(self) -> int:
         return self._node.now_ms()
 
-    def monotonic_us(self) -> int:
-        return self._node.world.schedule.now_us
-
 
 class EngineNode(Node):
     """The coordinator's process, and its children by name."""

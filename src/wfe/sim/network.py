@@ -44,7 +44,6 @@ class Network:
         self.cut: set[tuple[str, str]] = set()
         self.late_address = ""
         """Doubles of frames to or from this address may come much later."""
-        self.frames_lost = 0
 
     def bind(self, host: str, address: str, deliver: Deliver) -> Router:
         """A router at an address; dealers that wait for it connect."""
@@ -116,12 +115,10 @@ class Network:
         if connection.full and outward in connection.full:
             return False
         if self.cut and (source, target) in self.cut:
-            self.frames_lost += 1
             return True
         copies = 1
         if not tame:
             if weather.loss and random() < weather.loss:
-                self.frames_lost += 1
                 return True
             if weather.duplicate and random() < weather.duplicate:
                 copies = 2
@@ -145,7 +142,6 @@ class Network:
             # The kernel still delivers what a process had sent before it died, if it comes to that.
             closed = self._routers.get(router.address) is not router if outward else dealer.closed
             if closed or not (connection.out_words if outward else connection.back_words):
-                self.frames_lost += 1
                 return
         if outward:
             self._trace.step(self._schedule.now_us, f"{dealer.host} > {router.host}", parts)

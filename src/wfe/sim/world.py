@@ -31,7 +31,7 @@ from wfe.sim.generator import Generator
 from wfe.sim.lines import Speech
 from wfe.sim.messages import answer
 from wfe.sim.moves import Mover
-from wfe.sim.network import Network, Weather
+from wfe.sim.network import Network
 from wfe.sim.node import Node, Violation
 from wfe.sim.pools import ALL_LABELS, ALL_RESOURCES, equipment
 from wfe.sim.schedule import Schedule
@@ -315,6 +315,3 @@ class World:
 def quiet() -> None:
     """No log lines: a simulation produces warnings by the thousand."""
     observe.configure("critical")
-
-
-CALM = Weather()

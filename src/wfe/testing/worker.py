@@ -33,7 +33,7 @@ from wfe.worker.job import CURRENT, Job
 if TYPE_CHECKING:
     from wfe.testing.world import TestWorld
 
-BOOT_US, TASK_US = 1_000, 100
+TASK_US = 100
 _THREAD = ThreadPoolExecutor(1, thread_name_prefix="wfe-test-task")
 """Sync tasks run here, one after the other, so that they may use asyncio.run like in a worker."""
 

@@ -13,8 +13,7 @@ from enum import IntEnum
 import msgspec
 from msgspec import Struct
 
-from wfe.errors import PayloadTooLarge, ProtocolError
-from wfe.limits import FRAME_BYTES_MAX
+from wfe.errors import ProtocolError
 from wfe.model.malformed import MALFORMED
 
 PROTOCOL = 1
@@ -162,9 +161,3 @@ def decode_header(data: bytes) -> Header:
             f"protocol {value.protocol} is not spoken here, this side speaks {PROTOCOL}: upgrade the older one"
         )
     return value
-
-
-def check_body(data: bytes) -> None:
-    """PayloadTooLarge when a body is above the bound for frames."""
-    if len(data) > FRAME_BYTES_MAX:
-        raise PayloadTooLarge(f"a frame of {len(data)} bytes is above the limit of {FRAME_BYTES_MAX}")

@@ -81,7 +81,6 @@ class WorkerActor:
         self.refused: ErrorReply | None = None
         """Why the coordinator refuses this worker; only before it has ever accepted it."""
         self.retiring = False
-        self.resyncs = 0
 
     # ---- what the process adapter and the simulator call ----
 
@@ -97,7 +96,7 @@ class WorkerActor:
         except (ProtocolError, IndexError, *MALFORMED) as error:
             _logger.warning("malformed frame", link=link, error=str(error))
             if (shard := self._links.get(link)) is not None and shard.state is LinkState.OPEN:
-                self._resync(shard, now_ms)
+                self._say_hello(shard, now_ms)
 
     def on_results(self, results: list[TaskResult], now_ms: int, beats: Iterable[TaskBeat] = ()) -> None:
         """Attempts ended. ``beats``: heartbeats of tasks that came before, so that they arrive before the results."""
@@ -281,7 +280,7 @@ class WorkerActor:
             load = _load(body)
             self._ration.wanted(shard.endpoint.index, load.wants)
             if not shard.loaded(load, now_ms) or self._ration.lost(shard.endpoint.index, now_ms):
-                self._resync(shard, now_ms)
+                self._say_hello(shard, now_ms)
             else:
                 self._lend(now_ms)
         elif kind == Kind.UNUSED:
@@ -294,7 +293,7 @@ class WorkerActor:
             for ref in _refs(body):
                 self._cancel((ref.run_id, ref.node, ref.activation, ref.attempt))
         elif kind == Kind.REJECT:
-            self._resync(shard, now_ms)
+            self._say_hello(shard, now_ms)
         elif kind == Kind.ERROR:
             error = _error(body)
             _logger.warning(
@@ -313,10 +312,10 @@ class WorkerActor:
         if dispatch.acked:
             shard.acknowledged(dispatch.acked, now_ms)
         if dispatch.seq != shard.dispatch_seq + 1:
-            self._resync(shard, now_ms)
+            self._say_hello(shard, now_ms)
             return
         if self._isolation.active(now_ms):
-            self._resync(shard, now_ms)  # not taken: what a hello does not name is given to somebody else
+            self._say_hello(shard, now_ms)  # not taken: what a hello does not name is given to somebody else
             return
         shard.dispatch_seq = dispatch.seq
         in_flight, start = self._in_flight, self._runner.start
@@ -369,10 +368,6 @@ class WorkerActor:
             WorkerHello(me.token, me.worker, me.tasks, me.slots, held, me.local, me.pid, me.labels, me.resources),
             now_ms,
         )
-
-    def _resync(self, shard: ShardLink, now_ms: int) -> None:
-        self.resyncs += 1
-        self._say_hello(shard, now_ms)
 
     # ---- credit ----
 

@@ -19,7 +19,6 @@ from wfe.wire.messages import Latency, ServerStatus
 
 STATS_WAIT_S = 2.5
 STATS_POLL_S = 0.05
-ROLES = ("coordinator", "shard", "worker")
 
 
 @dataclass
