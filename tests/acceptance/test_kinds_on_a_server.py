@@ -113,13 +113,14 @@ def error_of(run: Any) -> Any:
 
 
 def test_a_decision_is_listed_and_made_from_the_command_line(server: Server, client: Any) -> None:
-    run = client.start("offered", 12.5)
+    run = client.start("offered", 12.5, key="offer-1")
     until(lambda: waits(run) == [("approval", "terms by sales")], "the approval")
     (asked,) = server.json("approvals", "--to", "sales")
     assert (asked["run"], asked["name"]) == (run.id, "terms")
     refused = server.wfe("approve", run.id, "terms", "--data", '{"discount": "much"}')
     assert refused.returncode == 2
-    assert server.wfe("approve", run.id, "terms", "--by", "ann", "--data", '{"discount": 0.5}').returncode == 0
+    by_key = server.wfe("approve", "offered", "terms", "--key", "offer-1", "--by", "ann", "--data", '{"discount": 0.5}')
+    assert by_key.returncode == 0
     assert run.result(timeout_s=TIMEOUT_S) == {"by": "ann", "comment": "", "discount": {"discount": 0.5}}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from wfe.cli.output import command, compact, note, print_json, print_table
-from wfe.cli.params import Given, JsonInput, WholeNumber, address_option, connected
+from wfe.cli.params import Given, JsonInput, WholeNumber, address_option, connected, run_argument, the_run
 
 
 @command("approvals", short_help="List the decisions that runs wait for.")
@@ -30,7 +30,7 @@ def approvals_command(to: str | None, workflow: str | None, limit: int, address:
 
 
 @command("approve", short_help="Approve or reject what a run asks for.")
-@click.argument("run_id", metavar="RUN")
+@run_argument
 @click.argument("name")
 @click.option("--reject", is_flag=True, help="Refuse instead.")
 @click.option("--comment", metavar="TEXT", help="Why.")
@@ -40,6 +40,7 @@ def approvals_command(to: str | None, workflow: str | None, limit: int, address:
 @address_option
 def approve_command(
     run_id: str,
+    key: str | None,
     name: str,
     reject: bool,
     comment: str | None,
@@ -58,13 +59,14 @@ def approve_command(
     if data is not None:
         decision["data"] = data.value
     with connected(address) as client:
-        check_approval_name(client.definition(hash=client.view(run_id).definition), name)
-        client.handle(run_id).signal(name, decision, event_id=event_id)
+        run = the_run(client, run_id, key)
+        check_approval_name(client.definition(hash=client.view(run.id).definition), name)
+        run.signal(name, decision, event_id=event_id)
     action = "reject" if reject else "approve"
     if as_json:
-        print_json({"id": run_id, "action": action, "accepted": True})
+        print_json({"id": run.id, "action": action, "accepted": True})
     else:
-        note(f"run {run_id}: {action} {name} accepted")
+        note(f"run {run.id}: {action} {name} accepted")
 
 
 def _login() -> str:

@@ -1,4 +1,4 @@
-"""Registered definitions: list, show, deprecate, tag, make current, delete, export, import."""
+"""Registered definitions: list, get, deprecate, tag, make current, delete, export, import."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FORMATS = ("yaml", "json")
 
 
-@click.group("definitions", short_help="Registered workflows: list, show, deprecate, tag, delete, export.")
+@click.group("definitions", short_help="Registered workflows: list, get, deprecate, tag, delete, export.")
 def definitions_command() -> None:
     """Registered workflows and their versions. WORKFLOW is a name, NAME@VERSION or NAME@TAG."""
 

@@ -18,7 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "graph": ("graphs", "Draw an app's workflows, a registered one, or that of a run."),
     "diff": ("graphs", "Say what two versions of a workflow differ in."),
     "schema": ("definitions", "Print the JSON Schema of the YAML form."),
-    "definitions": ("catalogue", "Registered workflows: list, show, deprecate, tag, delete, export."),
+    "definitions": ("catalogue", "Registered workflows: list, get, deprecate, tag, delete, export."),
     "start": ("runs", "Start a run."),
     "get": ("runs", "Show a run."),
     "list": ("runs", "List runs, newest first."),
@@ -85,7 +85,7 @@ class LazyGroup(click.Group):
 def wfe() -> None:
     """wfe, a durable workflow engine.
 
-    WFE_ADDRESS names the server (default tcp://127.0.0.1:7700); --json prints one JSON document.
+    WFE_ADDRESS names the server (default tcp://127.0.0.1:7700); a command with --json prints one JSON document.
     """
 
 
@@ -100,6 +100,7 @@ def run_command_line(arguments: list[str] | None = None) -> None:
         error.show()
         sys.exit(EXIT_USAGE)
     except click.ClickException as error:
+        error = _with_json_in_its_place(error)
         if "--json" in arguments:
             print_error_document("usage", error.format_message())
         error.show()
@@ -107,3 +108,12 @@ def run_command_line(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _with_json_in_its_place(error: click.ClickException) -> click.ClickException:
+    """``wfe --json get RUN``: the option is there, but belongs to the commands."""
+    if not isinstance(error, click.NoSuchOption) or error.option_name != "--json" or error.ctx is None:
+        return error
+    if not isinstance(error.ctx.command, click.Group):
+        return error
+    return click.UsageError(f"--json comes after the command: {error.ctx.command_path} ... --json", error.ctx)

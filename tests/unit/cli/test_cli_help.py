@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from wfe.cli.catalogue import definitions_command
+from wfe.cli.group import COMMANDS
+
 HEAVY = ("asyncio", "zmq", "msgspec", "rich", "uvloop", "lmdb")
 
 SCRIPT = f"""
@@ -22,3 +25,8 @@ def test_help_imports_neither_asyncio_nor_zmq() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     assert "history" in done.stdout
+
+
+def test_the_commands_that_the_help_names_below_definitions_are_there() -> None:
+    named = COMMANDS["definitions"][1].rstrip(".").partition(": ")[2].split(", ")
+    assert set(named) <= set(definitions_command.commands)

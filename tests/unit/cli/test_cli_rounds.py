@@ -1,0 +1,72 @@
+"""Retry, skip and fork from the command line: which run they mean. And ``--json`` where it does not belong."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from support.fake_front import FakeFront, decode
+from wfe import bootstrap
+from wfe.cli.group import run_command_line, wfe
+from wfe.client import connect_with
+from wfe.wire.frames import Header, Kind
+
+
+class RoundsFront(FakeFront):
+    """One that takes whatever begins a new round."""
+
+    def on_retry(self, head: Header, body: bytes) -> list[list[bytes]]:
+        return [self.reply(head)]
+
+    on_skip = on_fork = on_retry
+
+
+@pytest.fixture
+def front(monkeypatch: pytest.MonkeyPatch) -> FakeFront:
+    front = RoundsFront()
+
+    def connect(address: str | None = None, token: str | None = None, *, connect_timeout_s: float = 10) -> Any:
+        return connect_with(front.link, "tcp://fake", "secret", connect_timeout_s=min(connect_timeout_s, 0.2))
+
+    monkeypatch.setitem(vars(bootstrap), "connect", connect)
+    return front
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(wfe, arguments, standalone_mode=False)
+
+
+def document(*arguments: str) -> Any:
+    return json.loads(call(*arguments, "--json").stdout)
+
+
+def test_retry_skip_and_fork_take_a_run_by_its_key_too(front: FakeFront) -> None:
+    run_id = call("start", "hello", "--key", "k").stdout.strip()
+    named = ("hello", "--key", "k")
+    assert document("retry", *named) == {"id": run_id, "action": "retry", "accepted": True}
+    assert document("skip", "hello", "a", "--key", "k")["id"] == run_id
+    assert document("fork", *named, "--from", "a")["origin"] == run_id
+    bodies = [decode(body, Any) for kind, _, body in front.seen if kind in (Kind.RETRY, Kind.SKIP, Kind.FORK)]
+    assert [run_id in body for body in bodies] == [True] * 3
+    assert document("retry", "hello", "--key", "another")["error"]["code"] == "unknown_run"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--json", "get", "R"], "--json comes after the command: wfe ... --json"),
+        (["definitions", "--json", "list"], "--json comes after the command: wfe definitions ... --json"),
+    ],
+)
+def test_json_before_the_command_is_told_where_it_goes(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        run_command_line(arguments)
+    shown = capsys.readouterr()
+    assert end.value.code == 2
+    assert told in shown.err
+    assert json.loads(shown.out) == {"error": {"code": "usage", "message": told}}
