@@ -336,6 +336,8 @@ STREAM_BEAT_S: Final = 15.0
 HTTP_REQUEST_S: Final = 60.0
 """A request, head and body, is sent within this time, or its connection is closed."""
 LONG_POLL_MAX_S: Final = 60.0
+SESSIONS_ENDED_MAX: Final = 10_000
+"""Sessions that were logged out, and that a gateway remembers; past that the oldest are forgotten."""
 SESSION_S: Final = 30 * 86_400
 """A browser stays logged in for this long."""
 BULK_RUNS_MAX: Final = 1_000

@@ -94,10 +94,12 @@ async def session(gateway: NamedDependency[Gateway], request: Request[Any, Any, 
 
 
 @post("/api/v1/session/end", status_code=200, tags=["session"], summary="Log this browser out")
-async def log_out(request: Request[Any, Any, Any]) -> Response[LoggedIn]:
-    """Takes the cookie from this browser. A copy of it stays good until its time, or the token's, is over."""
+async def log_out(gateway: NamedDependency[Gateway], request: Request[Any, Any, Any]) -> Response[LoggedIn]:
+    """Takes the cookie from this browser, and ends its session here. At another gateway, or after a restart of this
+    one, a copy of it is good until its time, or the token's, is over."""
     if request.headers.get("origin") and not _same_site(request):
         raise PermissionDeniedException(detail="another site's page logs nobody out")
+    gateway.sessions.end(request.cookies.get(COOKIE, ""))
     gone = Cookie(key=COOKIE, value="", path="/", httponly=True, samesite="strict", max_age=0)
     return Response(LoggedIn(False), cookies=[gone])
 

@@ -2,8 +2,9 @@
 
 Pure but for the operating system's dice; the clock comes in. A browser gets a cookie that says until when it is good,
 signed with a key derived from the token, so that it outlives this process and dies with the token. It is handed out for
-the token, or for the code in the URL that the gateway prints at its start, which works once. Invariants: secrets are
-compared in constant time; without a token nobody is let in.
+the token, or for the code in the URL that the gateway prints at its start, which works once. Which sessions were ended
+before their time only this process knows, and only as long as it runs. Invariants: secrets are compared in constant
+time; without a token nobody is let in.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 
-from wfe.limits import SESSION_S
+from wfe.limits import SESSION_S, SESSIONS_ENDED_MAX
 
 COOKIE = "wfe_session"
 _PURPOSE = b"wfe browser session"
@@ -26,6 +27,8 @@ class Sessions:
         self._key = hmac.digest(self._token, _PURPOSE, "sha256")
         self._wall_s = wall_s
         self.login_code = secrets.token_urlsafe(18)
+        self._ended: dict[str, int] = {}
+        """Sessions that were logged out, and until when their cookies would be good."""
 
     def is_token(self, given: str) -> bool:
         return bool(self._token) and hmac.compare_digest(given.encode(), self._token)
@@ -39,15 +42,36 @@ class Sessions:
 
     def cookie(self) -> str:
         """The value of a fresh session's cookie."""
-        until = str(int(self._wall_s()) + SESSION_S)
-        return f"{until}.{self._sign(until)}"
+        session = f"{int(self._wall_s()) + SESSION_S}.{secrets.token_hex(16)}"
+        return f"{session}.{self._sign(session)}"
 
     def is_session(self, cookie: str) -> bool:
         """Whether a cookie was made here, or by another gateway of this server, and is still good."""
-        until, _, signature = cookie.partition(".")
-        if not self._token or not (until.isascii() and until.isdecimal() and len(until) < 20):
-            return False
-        return hmac.compare_digest(signature.encode(), self._sign(until).encode()) and int(until) > self._wall_s()
+        return self._session_of(cookie) is not None
 
-    def _sign(self, until: str) -> str:
-        return hmac.new(self._key, until.encode(), "sha256").hexdigest()
+    def end(self, cookie: str) -> None:
+        """Logs its session out: copies of the cookie are void here, too."""
+        session = self._session_of(cookie)
+        if session is None:
+            return
+        if len(self._ended) >= SESSIONS_ENDED_MAX:
+            now_s = self._wall_s()
+            self._ended = {known: until_s for known, until_s in self._ended.items() if until_s > now_s}
+            if len(self._ended) >= SESSIONS_ENDED_MAX:
+                del self._ended[next(iter(self._ended))]
+        self._ended[session] = _until_s(session)
+
+    def _session_of(self, cookie: str) -> str | None:
+        """The session of a cookie that is good."""
+        session, _, signature = cookie.rpartition(".")
+        if not self._token or not hmac.compare_digest(signature.encode(), self._sign(session).encode()):
+            return None
+        return session if _until_s(session) > self._wall_s() and session not in self._ended else None
+
+    def _sign(self, session: str) -> str:
+        return hmac.new(self._key, session.encode(), "sha256").hexdigest()
+
+
+def _until_s(session: str) -> int:
+    """Of a session whose signature is right."""
+    return int(session.partition(".")[0])

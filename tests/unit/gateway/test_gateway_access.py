@@ -10,6 +10,7 @@ import pytest
 from support.http import TOKEN, HttpEnv
 from wfe.config import GatewayOptions
 from wfe.errors import ConfigError
+from wfe.gateway import sessions as module
 from wfe.gateway.process import check_place, listen, parse_http, url_of
 from wfe.gateway.sessions import COOKIE, Sessions
 from wfe.limits import SESSION_S
@@ -83,11 +84,58 @@ def test_a_session_ends_with_its_time_and_cannot_be_forged() -> None:
     cookie = sessions.cookie()
     assert Sessions(TOKEN, lambda: now[0]).is_session(cookie)
     assert not Sessions("another-token-of-16", lambda: now[0]).is_session(cookie)
-    until, _, signature = cookie.partition(".")
-    for forged in ("", ".", f"{until}.", f"{int(until) + 1}.{signature}", f"-{until}.{signature}", f"٣.{signature}"):
+    until, dice, signature = cookie.split(".")
+    rest = f"{dice}.{signature}"
+    for forged in (
+        "",
+        ".",
+        "..",
+        f"{until}.",
+        f"{until}.{rest[:-1]}",
+        f"{until}.{signature}",
+        f"٣.{rest}",
+        f"-{cookie}",
+    ):
         assert not sessions.is_session(forged)
+    assert not sessions.is_session(f"{int(until) + 1}.{rest}")
     now[0] += SESSION_S
     assert not sessions.is_session(cookie)
+
+
+def test_a_copied_cookie_is_void_once_its_browser_logged_out_and_others_stay(http: HttpEnv) -> None:
+    def cookie() -> str:
+        (answer,) = http.post("/api/v1/session", {"token": TOKEN}, token=None).cookies
+        return answer.partition(";")[0]
+
+    def reads(session: str) -> int:
+        return http.get("/api/v1/runs", token=None, headers={"cookie": session}).status
+
+    mine, other = cookie(), cookie()
+    assert [reads(mine), reads(other)] == [200, 200]
+    elsewhere = {"cookie": mine, "origin": "https://elsewhere.example"}
+    assert http.post("/api/v1/session/end", token=None, headers=elsewhere).status == 403
+    assert reads(mine) == 200
+    for _ in range(2):
+        assert http.post("/api/v1/session/end", token=None, headers={"cookie": mine}).status == 200
+        assert [reads(mine), reads(other)] == [401, 200]
+
+
+def test_sessions_that_ended_are_forgotten_with_their_time_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SESSIONS_ENDED_MAX", 2)
+    now = [1_000.0]
+    sessions = Sessions(TOKEN, lambda: now[0])
+    first = sessions.cookie()
+    sessions.end(first)
+    sessions.end("forged")
+    now[0] += SESSION_S - 1
+    second, third, fourth = (sessions.cookie() for _ in range(3))
+    sessions.end(second)
+    now[0] += 1
+    sessions.end(third)
+    assert not any(map(sessions.is_session, (first, second, third))), "the first one's time was over, room was its"
+    sessions.end(fourth)
+    assert not any(map(sessions.is_session, (third, fourth)))
+    assert sessions.is_session(second), "past the bound the oldest is forgotten"
 
 
 def test_without_a_token_nobody_is_let_in() -> None:
