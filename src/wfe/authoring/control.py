@@ -10,7 +10,7 @@ from wfe.authoring.assignments import declare
 from wfe.authoring.functions import Functions
 from wfe.authoring.races import Race
 from wfe.authoring.refs import state_of
-from wfe.authoring.templates import template
+from wfe.authoring.templates import key_template
 from wfe.model import definition as model
 
 T = TypeVar("T")
@@ -77,7 +77,8 @@ class Control(Functions):
         for each in names:
             if canvas.locks.setdefault(each, per_run) != per_run:
                 raise canvas.fail(f"the lock {each!r} is used above with another per_run=: they are the same lock")
-        return blocks.lock_block(canvas, names, None if key is None else template(canvas, key), id)
+        drawn_key = None if key is None else key_template(canvas, key, "wf.lock(key=...)")
+        return blocks.lock_block(canvas, names, drawn_key, id)
 
     def decision(self, cases: Mapping[str, bool], *, default: str | None = None, id: str | None = None) -> str:
         """``size = wf.decision({"small": n < 10, "large": n < 100}, default="huge")``: the name of the first case that

@@ -22,7 +22,7 @@ from wfe.authoring.refs import state_of
 from wfe.authoring.results import UNSET_ARGUMENT, ErrorInfo, MapResult
 from wfe.authoring.retry import Duration, duration_ms, error_names
 from wfe.authoring.services import Services
-from wfe.authoring.templates import template, time_text
+from wfe.authoring.templates import key_template, template, time_text
 from wfe.core.findings import did_you_mean
 from wfe.model import definition as model
 
@@ -296,7 +296,7 @@ class Graph(Control, Services):
         if registered is None:
             raise canvas.fail(f"wf.start takes a workflow (a function with @wfe.workflow), not {workflow!r}")
         with_ = arguments(canvas, registered.name, workflow.signature.params, args, kwargs)
-        drawn_key = None if key is None else template(canvas, key)
+        drawn_key = None if key is None else key_template(canvas, key, "wf.start(key=...)")
         node_id = canvas.node_id("start", id)
         canvas.add(model.StartWorkflow(id=node_id, workflow=registered.name, with_=with_, key=drawn_key))
         return cast(str, canvas.value_of(node_id, str))

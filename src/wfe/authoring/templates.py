@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from wfe.authoring.canvas import Canvas
-from wfe.authoring.fields import field_names
+from wfe.authoring.fields import field_names, kind
 from wfe.authoring.refs import REPR_MARK, RefProxy, SecretProxy, state_of
 from wfe.authoring.states import ast_of
 from wfe.core.expressions import nodes
@@ -42,20 +42,31 @@ def _template(canvas: Canvas, value: Any) -> Template:
         return {_key(canvas, key): _template(canvas, part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_template(canvas, part) for part in value]
-    if isinstance(value, msgspec.Struct):
-        return _struct(canvas, value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _template(canvas, getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if has_refs(value):
-        names = field_names(type(value)) or {}
-        return {names.get(name, name): _template(canvas, part) for name, part in value.__dict__.items()}
+    is_object = isinstance(value, msgspec.Struct) or (dataclasses.is_dataclass(value) and not isinstance(value, type))
+    if is_object or has_refs(value):
+        return _template(canvas, _shallow(value))
     return escape(canvas, constant(canvas, value))
 
 
-def _struct(canvas: Canvas, value: msgspec.Struct) -> Template:
+def key_template(canvas: Canvas, value: Any, what: str) -> Template:
+    """A key, which is text: GraphError for a value that surely is none."""
+    state = state_of(value)
+    shown = repr(value) if state is None else state.text
+    if kind(type(value) if state is None else state.type) in ("number", "bool", "list", "map", "record", "null"):
+        raise canvas.fail(f"{what} takes text, and {shown} is none; use wf.format(...) to make it")
+    return template(canvas, value)
+
+
+def _shallow(value: Any) -> dict[str, Any] | list[Any]:
+    """A Struct, dataclass or model as the dict (or list) that it is encoded as; its parts as they are."""
+    if not isinstance(value, msgspec.Struct):
+        if dataclasses.is_dataclass(value):
+            return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        names = field_names(type(value)) or {}
+        return {names.get(name, name): part for name, part in value.__dict__.items()}
     config = value.__struct_config__
     parts = {
-        encoded: _template(canvas, getattr(value, name))
+        encoded: getattr(value, name)
         for name, encoded in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
         if getattr(value, name) is not msgspec.UNSET
     }
@@ -139,6 +150,8 @@ def constant_ast(canvas: Canvas, value: Any) -> nodes.Node:
         return nodes.MapExpr(
             tuple((nodes.Literal(_key(canvas, key)), constant_ast(canvas, part)) for key, part in value.items())
         )
+    if has_refs(value):
+        return _part_ast(canvas, _shallow(value))
     plain = constant(canvas, value)
     if isinstance(plain, (list, tuple, dict)):
         return constant_ast(canvas, plain)
@@ -148,6 +161,19 @@ def constant_ast(canvas: Canvas, value: Any) -> nodes.Node:
         return literal_ast(plain)
     except ExpressionError as error:
         raise canvas.fail(str(error)) from error
+
+
+def _part_ast(canvas: Canvas, value: Any) -> nodes.Node:
+    """A part of an object: what has no Refs in it is its JSON form, as in the encoded object, times included."""
+    if not has_refs(value):
+        return constant_ast(canvas, constant(canvas, value))
+    if isinstance(value, (list, tuple)):
+        return nodes.ListExpr(tuple(_part_ast(canvas, part) for part in value))
+    if isinstance(value, dict):
+        return nodes.MapExpr(
+            tuple((nodes.Literal(_key(canvas, key)), _part_ast(canvas, part)) for key, part in value.items())
+        )
+    return constant_ast(canvas, value)
 
 
 def time_text(canvas: Canvas, value: Any, what: str) -> str:

@@ -153,6 +153,16 @@ def several_shared_locks(wf: wfe.Graph, order: Order):
         ping()
 
 
+def a_lock_with_a_number_as_key(wf: wfe.Graph, order: Order):
+    with wf.lock("desk", key=order.total):  # MISTAKE: wf.lock(key=...) takes text, and order.total is none
+        ping()
+
+
+def a_lock_with_a_plain_number_as_key(wf: wfe.Graph, order: Order):
+    with wf.lock("desk", key=5):  # MISTAKE: takes text, and 5 is none
+        ping()
+
+
 def a_lock_of_the_run_with_a_key(wf: wfe.Graph, order: Order):
     with wf.lock("desk", key=order.id, per_run=1):  # MISTAKE: locks that runs share
         ping()
