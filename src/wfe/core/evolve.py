@@ -42,7 +42,18 @@ from wfe.core.values import caught_value
 from wfe.errors import DataCorrupt
 from wfe.limits import COMMANDS_REMEMBERED_MAX
 from wfe.model import event as ev
-from wfe.model.state import DEADLINE, HELD_TIMER, NULL, PAUSED, RUN_DEADLINE, RUNNING, WAKE, RunState, channel_of
+from wfe.model.state import (
+    DEADLINE,
+    HELD_SIGNAL,
+    HELD_TIMER,
+    NULL,
+    PAUSED,
+    RUN_DEADLINE,
+    RUNNING,
+    WAKE,
+    RunState,
+    channel_of,
+)
 from wfe.model.tables import NO_ITEMS, NOTHING, add, put
 
 _INCIDENTS = frozenset({"stuck", "LoopLimit"})
@@ -187,6 +198,8 @@ def _signal_arrived(run: RunState, plan: Plan, event: ev.SignalArrived, enabled:
         run.signals[channel].append(signal)
     else:
         run.signals = put(run.signals, channel, [signal])
+    if run.nets and run.status == PAUSED:
+        enabled.append(HELD_SIGNAL)
 
 
 def _signal_taken(run: RunState, plan: Plan, event: ev.SignalTaken, enabled: Enabled) -> None:

@@ -1,8 +1,8 @@
 """Pauses (rule R13): what is recorded while a run is paused takes effect at its resume, in the order in which it came.
 
 Results, signals that something waits for, and the ends of sleeps and waits are booked at once: what they make possible
-is held (`RunState.held`). Faults and other timers stand in that list as marks, so that nothing of them happens before
-what was recorded earlier, and nothing that was recorded later happens before them.
+is held (`RunState.held`). Faults, other timers, and signals that a net may listen to stand in that list as marks, so
+that nothing of them happens before what was recorded earlier, and nothing that was recorded later happens before them.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from wfe.core.advance import advance
+from wfe.core.nets.boundaries import hear
 from wfe.core.plan import Op
 from wfe.core.turn import Turn
-from wfe.model.state import DEADLINE, HELD_FAULT, HELD_TIMER, RUN_DEADLINE, RUNNING, WAKE
+from wfe.model.state import DEADLINE, HELD_FAULT, HELD_SIGNAL, HELD_TIMER, RUN_DEADLINE, RUNNING, WAKE
 
 _BOOKED = {WAKE: frozenset({Op.SLEEP}), DEADLINE: frozenset({Op.SIGNAL, Op.APPROVAL})}
 """Nodes whose end by a timer does nothing but what an event of their own says."""
@@ -46,6 +47,9 @@ def take_effect(turn: Turn, marks: Sequence[int], expire: Callable[[Turn, int], 
         advance(turn, faults)
         if key == HELD_FAULT:
             faults -= 1
+        elif key == HELD_SIGNAL:
+            if run.status == RUNNING and run.signals:
+                hear(turn)
         elif HELD_TIMER - key in run.timers and run.status == RUNNING:
             expire(turn, HELD_TIMER - key)
     advance(turn)

@@ -22,7 +22,9 @@ WAKE, DEADLINE = 0, 1
 RUN_DEADLINE = -1
 HELD_FAULT = -(1 << 62)
 """In `RunState.held`: here the next of the faults of the pause was met. It is no place."""
-HELD_TIMER = HELD_FAULT - 2
+HELD_SIGNAL = HELD_FAULT - 1
+"""In `RunState.held`: here a signal came, which a node of a net may listen to."""
+HELD_TIMER = HELD_FAULT - 3
 """In `RunState.held`, less a timer's key: here this timer fired. Whatever is not above `HELD_FAULT` is a mark."""
 
 RUNNING, PAUSED, COMPLETED, FAILED, CANCELLED = "running", "paused", "completed", "failed", "cancelled"
@@ -162,7 +164,7 @@ class RunState(Struct, array_like=True):
     faults: Items[tuple[int, ErrorInfo]] = NO_ITEMS
     """Faults that wait to be handled (only while paused for longer than a turn)."""
     held: list[int] = NO_ITEMS
-    """What became enabled while the run is paused, in order; between it marks (`HELD_FAULT`, `HELD_TIMER`)."""
+    """What became enabled while the run is paused, in order; between it marks (`HELD_FAULT`...)."""
     expired: Items[int] = NO_ITEMS
     """Timers that fired while the run is paused."""
     commands: Items[tuple[str, str]] = NO_ITEMS

@@ -104,6 +104,13 @@ BOUNDARY = """
   - {end: late, id: l}
   edges: [a -> e, {from: a, to: l, port: late}]
 """
+LISTENS = """
+- graph:
+  - {task: inc, id: a, with: {x: 1}, boundary: [{signal: go, port: stopped}]}
+  - {end: in time, id: e}
+  - {end: stopped, id: s}
+  edges: [a -> e, {from: a, to: s, port: stopped}]
+"""
 CASES: dict[str, tuple[str, tuple[Step, ...], Any]] = {
     "a result that ends the run, then a failure": (END, (ends("a"), fails("b")), "over"),
     "a failure, then a result that would end the run": (END, (fails("b"), ends("a")), "ValueError"),
@@ -120,6 +127,8 @@ CASES: dict[str, tuple[str, tuple[Step, ...], Any]] = {
     "a time limit, then the decision": (APPROVAL, (timer, approved), "TimedOut"),
     "a time limit, then the end of the sub-workflow": (CHILD, (timer, child_ends), "TimedOut"),
     "the timer at a node's boundary, then its result": (BOUNDARY, (timer, ends("a")), "late"),
+    "the signal at a node's boundary, then its result": (LISTENS, (go, ends("a")), "stopped"),
+    "a result, then the signal at its node's boundary": (LISTENS, (ends("a"), go), "in time"),
     "a result, then the timer at its node's boundary": (BOUNDARY, (ends("a"), timer), "in time"),
 }
 
