@@ -178,20 +178,20 @@ class Starts:
 
         self._loader.run(partition, run_id, known, now_ms)
 
-    def _known(self, found: Entry | object, wanted: StartRun, origin: Origin, told: Told, now_ms: int) -> None:
+    def _known(self, found: Entry | RunState, wanted: StartRun, origin: Origin, told: Told, now_ms: int) -> None:
         run = found.run if isinstance(found, Entry) else found
         if wanted.watch and origin.client:
             self.watch(found, origin.client, now_ms)
-        told(StartOutcome(run.id, False))  # type: ignore[attr-defined]
+        told(StartOutcome(run.id, False))
 
-    def watch(self, found: Entry | object, client: bytes, now_ms: int) -> None:
+    def watch(self, found: Entry | RunState, client: bytes, now_ms: int) -> None:
         """Send the run's end to a client: now, when it has ended, else when it does."""
         run = found.run if isinstance(found, Entry) else found
-        if run.status in ENDED:  # type: ignore[attr-defined]
+        if run.status in ENDED:
             ends: list[RunOutcome] = self._core.outcomes.setdefault(client, [])
-            ends.append(outcome(run))  # type: ignore[arg-type]
+            ends.append(outcome(run))
             return
-        self._core.watchers.ask(run.id, client, None, now_ms)  # type: ignore[attr-defined]
+        self._core.watchers.ask(run.id, client, None, now_ms)
 
     def _create(
         self, partition: Partition, compiled: Compiled, wanted: StartRun, origin: Origin, told: Told, now_ms: int

@@ -30,10 +30,10 @@ from wfe.wire.messages import (
 )
 from wfe.wire.task_logs import LogFrame
 from wfe.worker.credit import Account, Order
+from wfe.worker.identity import HELLO_RETRY_MAX_MS
 
 BYTES_PER_FRAME = FRAME_BYTES_MAX - PAYLOAD_BYTES_MAX - MIB
 """A frame is full once its messages are that large; one more of full size still fits."""
-HELLO_RETRY_MAX_MS = 5_000
 ACK_PATIENCE_MS = LEASE_MS
 """Results that stay unacknowledged for this long are presented anew (the stall of a disk is shorter)."""
 LOST_CREDIT_MS = 2 * HEARTBEAT_MS

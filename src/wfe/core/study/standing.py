@@ -6,7 +6,7 @@ of it will ever begin.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 
 from wfe.core.plan import Plan
@@ -24,8 +24,8 @@ def open_places(run: RunState, plan: Plan) -> dict[int, str]:
     """Place -> what is open there. Places of whole frames are left out."""
     found: dict[int, str] = {}
 
-    def at(keys: object, what: str) -> None:
-        for key in keys:  # type: ignore[attr-defined]
+    def at(keys: Iterable[int], what: str) -> None:
+        for key in keys:
             if key % plan.stride != plan.stride - 1:
                 found.setdefault(key, what)
 
