@@ -179,13 +179,16 @@ class Functions:
         name = getattr(cls, "__name__", "the model")
         if args:
             raise canvas.fail(f"wf.make({name}, ...): a pydantic model takes its fields by name")
-        unknown = [key for key in kwargs if key not in declared]
-        missing = [key for key, field in declared.items() if field.is_required() and key not in kwargs]
+        # By alias, as to pydantic's own constructor and to checkers, or by the field's own name.
+        names = {field.alias or key: key for key, field in declared.items()} | {key: key for key in declared}
+        given = {names.get(key, key): value for key, value in kwargs.items()}
+        unknown = [key for key in given if key not in declared]
+        missing = [key for key, field in declared.items() if field.is_required() and key not in given]
         if unknown or missing:
             problem = f"has no field {unknown[0]!r}" if unknown else f"lacks {', '.join(missing)}"
             raise canvas.fail(f"wf.make({name}, ...) {problem} (it has: {', '.join(declared)})")
         aliases = {key: field.alias or key for key, field in declared.items()}
-        return cast(T, construct(**{aliases[key]: value for key, value in kwargs.items()}))
+        return cast(T, construct(**{aliases[key]: value for key, value in given.items()}))
 
     # ---- helpers ---------------------------------------------------------------------------------------------------
 
