@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from targets import BOMBS, TARGETS
 
-EXAMPLES, EXAMPLES_SLOW = 500, 200
+EXAMPLES, EXAMPLES_SLOW = 300, 120
 """`make fuzz` tries far more; hypothesis and CI see to it that no target rots."""
 HERE = Path(__file__).parent
 BOMB_SECONDS = 60
