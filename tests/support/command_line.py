@@ -159,7 +159,7 @@ def _become_command(streams: list[int]) -> list[str]:
 
 IMPORTED_AHEAD = (
     *("authoring.apps", "authoring.workflows", "authoring.yaml_reader", "core.validate"),
-    *("bootstrap.clients", "client.sync", "transport.aio", "transport.endpoints"),
+    *("bootstrap.clients", "bootstrap.oneshot", "client.sync", "transport.aio", "transport.endpoints"),
     *("cli.definitions", "cli.group", "cli.output", "cli.params", "cli.runs"),
 )
 """Nearly all of what clients' commands import."""
