@@ -1,6 +1,7 @@
 """The state of one run: what evolve writes and decide reads. Its encoded form is the snapshot.
 
-``array_like``: fields are only appended, with a default; the journal keeps the snapshot's version beside it.
+``array_like``: fields are only appended, with a default; other changes are another format of the data
+directory (`journal.schema.FORMAT_VERSION`).
 
 Keys. A place in a run is one integer, ``act * stride + node``: ``stride`` is the definition's node count plus one,
 and the node number ``stride - 1`` stands for the frame itself. A timer's key is ``key * 2 + kind`` (`WAKE`,
@@ -17,7 +18,6 @@ from wfe.model.policy import ErrorInfo
 from wfe.model.tables import NO_ITEMS, NOTHING, Items, Table
 
 NULL = Raw(b"\xc0")
-SNAPSHOT_VERSION = 1
 WAKE, DEADLINE = 0, 1
 RUN_DEADLINE = -1
 HELD_FAULT = -(1 << 62)

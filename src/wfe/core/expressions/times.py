@@ -49,12 +49,6 @@ def timestamp_from_ms(epoch_ms: float) -> datetime:
         raise ExpressionError("a time beyond the years 1 to 9999") from None
 
 
-def timestamp_ms(value: str | datetime) -> int:
-    """Milliseconds since 1970 of RFC 3339 text or an aware datetime: what a timer needs of a ``sleep until``."""
-    moment = parse_timestamp(value) if isinstance(value, str) else aware(value)
-    return (moment - EPOCH) // timedelta(milliseconds=1)
-
-
 def aware(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ExpressionError("a time without a time zone")
