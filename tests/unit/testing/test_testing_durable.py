@@ -119,3 +119,16 @@ def test_too_many_calls_name_the_way_out():
 def test_waiting_for_nothing_is_found(env):
     with pytest.raises(wfe.RunFailed, match="nothing"):
         env.run(app.blocks_on_nothing)
+
+
+def test_a_function_inside_a_test_runs_as_a_graph_there_does(env):
+    @wfe.workflow
+    async def inner(wf: wfe.Durable, cents: int) -> str:
+        await wf.sleep("1h")
+        return await wf.call(app.charge, cents)
+
+    @wfe.workflow
+    def outer(wf: wfe.Graph, cents: int) -> str:
+        return inner(cents)
+
+    assert env.run(inner, 3) == env.run(outer, 3) == app.charge(3)
