@@ -1,6 +1,6 @@
 """Power loss on real LMDB: whatever the unsynced sectors do, everything acknowledged is recovered.
 
-``WFE_CRASH_IMAGES`` sets how many images are tried (default 1,500).
+``WFE_CRASH_IMAGES`` sets how many images are tried (default 3,000).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from images import OPEN, RENAME, Recording
 
 HERE = Path(__file__).parent
-IMAGES = int(os.environ.get("WFE_CRASH_IMAGES", "1500"))
+IMAGES = int(os.environ.get("WFE_CRASH_IMAGES", "3000"))
 COMPILER = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or COMPILER is None, reason="the recorder is built by a C compiler, for Linux"
