@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from wfe.cli.output import EXIT_FAILED, command, print_json, print_value
-from wfe.cli.params import Duration, Given, input_args, input_option
+from wfe.cli.params import Duration, Given, input_args, input_option, missing_input_told
 from wfe.cli.runs import complain_of_failure
 
 
@@ -27,7 +27,8 @@ def run_command(
     from wfe.wire.payload import decode_any
 
     path, name = split_app(app)
-    view = bootstrap.run_app([path, *more], name, *input_args(given), data=data, timeout_s=timeout_s)
+    with missing_input_told(given):
+        view = bootstrap.run_app([path, *more], name, *input_args(given), data=data, timeout_s=timeout_s)
     if as_json:
         print_json(run_document(view))
     elif view.status == "completed":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -165,3 +166,17 @@ def connected(address: str | None, connect_timeout_s: float = CONNECT_TIMEOUT_S)
 def input_args(given: Given | None) -> tuple[Any, ...]:
     """The positional arguments of a start by name: the input as it is, or none."""
     return () if given is None else (given.value,)
+
+
+@contextmanager
+def missing_input_told(given: Given | None) -> Iterator[None]:
+    """Where an input is refused that nobody gave, the way to give one is said, too."""
+    from wfe.cli.output import note
+    from wfe.errors import InvalidInput
+
+    try:
+        yield
+    except InvalidInput:
+        if given is None:
+            note("no input was given: -i JSON gives one")
+        raise

@@ -28,6 +28,7 @@ from wfe.cli.params import (
     connected,
     input_args,
     input_option,
+    missing_input_told,
     run_argument,
     the_run,
 )
@@ -72,7 +73,8 @@ def start_command(
 
     inherit()
     with connected(address) as client:
-        run = client.start(workflow, *input_args(given), key=key, priority=priority, tags=dict(tags))
+        with missing_input_told(given):
+            run = client.start(workflow, *input_args(given), key=key, priority=priority, tags=dict(tags))
         if wait:
             note(f"run {run.id}")
             return wait_and_print(client, run, timeout_s, as_json)

@@ -1,4 +1,4 @@
-"""Retry, skip and fork from the command line: which run they mean. And ``--json`` where it does not belong."""
+"""Slips of people at the command line: a run by its key, ``--json`` where it does not belong, no input."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from wfe import bootstrap
 from wfe.cli.group import run_command_line, wfe
 from wfe.client import connect_with
 from wfe.wire.frames import Header, Kind
+from wfe.wire.messages import ErrorReply
 
 
 class RoundsFront(FakeFront):
@@ -70,3 +71,12 @@ def test_json_before_the_command_is_told_where_it_goes(
     assert end.value.code == 2
     assert told in shown.err
     assert json.loads(shown.out) == {"error": {"code": "usage", "message": told}}
+
+
+def test_a_start_that_lacks_its_input_is_told_how_to_give_one(front: FakeFront) -> None:
+    refused = ErrorReply("invalid_input", 'null is not of type "integer"')
+    front.errors[Kind.START] = [refused, refused]
+    assert "no input was given: -i JSON gives one" in call("start", "hello").stderr
+    given = call("start", "hello", "-i", "null").stderr
+    assert "is not of type" in given
+    assert "no input was given" not in given
