@@ -49,6 +49,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Protocol
 
 
 class WfeError(Exception):
@@ -339,35 +340,57 @@ class TimedOut(TaskSignal):
     code = "timed_out"
 
 
-class RunFailed(WfeError):
+class Failure(Protocol):
+    """What `RunFailed.error` and `CallFailed.error` have, to a checker; the thing itself is a `model` ErrorInfo."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def node(self) -> str: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def traceback(self) -> str: ...
+    @property
+    def types(self) -> tuple[str, ...]: ...
+
+
+class _Untold:
+    """The failure of an error that was made without one."""
+
+    type = message = node = traceback = ""
+    attempts, types = 0, ()
+
+
+class _Caused:
+    error: Failure = _Untold()
+
+    def caused_by(self, kind: type[BaseException] | str) -> bool:
+        """Whether the error is of this type, or of a subclass of it, by name."""
+        name = kind if isinstance(kind, str) else kind.__name__
+        return name == self.error.type or name in self.error.types
+
+
+class RunFailed(WfeError, _Caused):
     """The run ended as failed. ``error`` is its ErrorInfo (type, message, node, attempts, traceback)."""
 
     code = "run_failed"
 
-    def __init__(self, message: str, run_id: str = "", error: object = None) -> None:
-        self.run_id, self.error = run_id, error
+    def __init__(self, message: str, run_id: str = "", error: Failure | None = None) -> None:
+        self.run_id = run_id
+        self.error = error or _Untold()
         super().__init__(message)
 
-    def caused_by(self, kind: type[BaseException] | str) -> bool:
-        """Whether the failing error is of this type, or of a subclass of it, by name."""
-        name = kind if isinstance(kind, str) else kind.__name__
-        own = getattr(self.error, "type", None)
-        return name == own or name in getattr(self.error, "types", ())
 
-
-class CallFailed(WfeError):
+class CallFailed(WfeError, _Caused):
     """A call of a durable function failed. ``error`` is its ErrorInfo (type, message, node, attempts, traceback).
 
     What the function sees is this and the error's own class as well, where that can be found: ``except CardDeclined``.
     """
 
     code = "call_failed"
-    error: object = None
-
-    def caused_by(self, kind: type[BaseException] | str) -> bool:
-        """Whether the error is of this type, or of a subclass of it, by name."""
-        name = kind if isinstance(kind, str) else kind.__name__
-        return name == getattr(self.error, "type", None) or name in getattr(self.error, "types", ())
 
 
 def _walk(root: type[WfeError]) -> list[type[WfeError]]:

@@ -59,6 +59,12 @@ def use(order: Order) -> None:
         assert_type(client.get(run.id, checkout), Run[Receipt])
         client.start("checkout@2", {"id": "o"}, key="k")
         client.signal(checkout, "order-42", "manager", {}, start=wfe.args(order))
+        try:
+            run.result()
+        except wfe.RunFailed as failed:
+            assert_type(failed.error.type + failed.error.message + failed.error.node, str)
+            assert_type(failed.error.attempts, int)
+            failed.error.kind  # wrong
         client.start(checkout, 5)  # wrong
         client.start(checkout, 5, key="k")  # wrong
         client.start(transfer, "a", total=4)  # wrong

@@ -66,6 +66,7 @@ async def buy(wf: wfe.Durable, order: Order, *, most: int = 3) -> list[str]:
         await wf.sleep("1h")
     except wfe.CallFailed as error:
         error.caused_by(ValueError)
+        assert_type(error.error.type, str)
     wf.publish({"step": 1})
     if most:
         wf.continue_with(order, most=most - 1)
