@@ -45,7 +45,7 @@ def handle_fault(turn: Turn) -> None:
             if holder.op is Op.CATCH and isinstance(holder.node, Catch) and _takes(holder.node, error):
                 withdrawing(turn, FaultCaught(holder.index, act, error))
                 return
-            if holder.op is Op.RACE and run.frames[act].pending.get(block) == 0:
+            if holder.op is Op.RACE and ~(act * plan.stride + block) in turn.enabled:
                 settle_race(turn, act, holder)  # it was won before this contender failed
                 return
             block = holder.block

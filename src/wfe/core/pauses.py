@@ -47,6 +47,7 @@ def take_effect(turn: Turn, marks: Sequence[int], expire: Callable[[Turn, int], 
         advance(turn, faults)
         if key == HELD_FAULT:
             faults -= 1
+            advance(turn, faults)  # before a race that is won later in the list counts as won
         elif key == HELD_SIGNAL:
             if run.status == RUNNING and run.signals:
                 hear(turn)

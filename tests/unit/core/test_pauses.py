@@ -77,6 +77,10 @@ RACE = """
 - {race: [{sleep: 1s, id: z}, {task: inc, id: a, with: {x: 1}}], id: r}
 - {end: "${r.winner}"}
 """
+TASK_RACE = """
+- {race: [{task: inc, id: a, with: {x: 1}}, {task: inc, id: b, with: {x: 1}}], id: r}
+- {end: "${r.winner}"}
+"""
 SIGNAL_RACE = """
 - {race: [{signal: go, id: s}, {task: inc, id: a, with: {x: 1}}], id: r}
 - {end: "${r.winner}"}
@@ -118,6 +122,8 @@ CASES: dict[str, tuple[str, tuple[Step, ...], Any]] = {
     "a failure in a loop, then a result that would break it": (BREAK, (fails("b"), ends("a")), "ValueError"),
     "the item that is enough, then one that fails": (LEFT, (ends("a"), fails("a")), [1]),
     "an item that fails, then one that is enough": (LEFT, (fails("a"), ends("a")), "ValueError"),
+    "a failure, then a result in its race": (TASK_RACE, (fails("b"), ends("a")), "ValueError"),
+    "a result, then a failure in its race": (TASK_RACE, (ends("a"), fails("b")), "a"),
     "the end of a sleep, then a result": (RACE, (timer, ends("a")), "z"),
     "the end of a sleep, then a failure": (RACE, (timer, fails("a")), "z"),
     "a result, then the end of a sleep": (RACE, (ends("a"), timer), "a"),
