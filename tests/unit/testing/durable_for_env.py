@@ -114,3 +114,8 @@ async def much(wf: wfe.Durable, calls: int) -> int:
 @wfe.workflow
 async def blocks_on_nothing(wf: wfe.Durable) -> None:
     await asyncio.Event().wait()
+
+
+@wfe.workflow
+async def promises_a_number(wf: wfe.Durable, value: object) -> int:
+    return value  # type: ignore[return-value]

@@ -40,6 +40,15 @@ def test_an_error_that_nobody_catches_is_the_runs(env):
     assert failed.value.caused_by(ValueError)
 
 
+def test_a_result_that_does_not_fit_what_the_function_declares_is_a_fault(env):
+    assert env.run(app.promises_a_number, 7) == 7
+    with pytest.raises(wfe.RunFailed) as failed:
+        env.run(app.promises_a_number, "seven")
+    error = failed.value.error
+    assert (error.type, error.node) == ("InvalidOutput", "promises_a_number")
+    assert "promises_a_number does not fit its schema at" in error.message
+
+
 def test_graphs_and_functions_call_each_other(env):
     assert env.run(app.both_ways, ["a"]) == ["paid 100", "paid 100"]
     assert env.find(app.buy, "kept").result() == "paid 100"

@@ -17,6 +17,7 @@ from wfe.core.durable.places import MAIN, state_of
 from wfe.core.faults import end_run, withdrawing
 from wfe.core.plan import PlanNode
 from wfe.core.turn import Turn
+from wfe.core.value_checks import INVALID_OUTPUT, invalid_result
 from wfe.core.values import encode
 from wfe.limits import (
     DURABLE_CALLS_MAX,
@@ -116,12 +117,22 @@ def _take(turn: Turn, attempt: int, done: _Done, status: int, value: Raw, error:
     elif status == SUSPENDED:
         _suspended(turn)
     elif status == DONE:
-        end_run(turn, COMPLETED, output=value)
+        _returned(turn, value)
     elif status == TURN_CANCELLED and state_of(turn.run).cancelled:
         end_run(turn, CANCELLED)
     else:
         found = error or _error(turn, "CancelledError", "the function was cancelled from inside")
         end_run(turn, FAILED, error=structs.replace(found, node=found.node or turn.plan.nodes[0].id))
+
+
+def _returned(turn: Turn, value: Raw) -> None:
+    """The function's own end: with what it declares, or not."""
+    run, declared = turn.run, turn.plan.returns
+    unfit = None if declared is None else invalid_result(declared, value, run.blobs, run.workflow)
+    if unfit is None:
+        end_run(turn, COMPLETED, output=value)
+    else:
+        end_run(turn, FAILED, error=_error(turn, INVALID_OUTPUT, unfit))
 
 
 def _read(turn: Turn, did: Raw) -> _Done | str:
