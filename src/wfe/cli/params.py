@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ class JsonInput(click.ParamType):  # type: ignore[type-arg]
 
         text, source = self._read(value)
         try:
-            return Given(msgspec.json.decode(text))
+            return Given(msgspec.json.decode(text.removeprefix(codecs.BOM_UTF8)))  # as some editors and shells write it
         except MALFORMED as error:
             hint = "" if value[:1] in "@-" else f" (text needs quotes of its own: {self._option}'\"hello\"')"
             self.fail(f"{source} is not JSON: {error}{hint}", param, ctx)

@@ -118,7 +118,9 @@ def test_an_input_comes_from_a_file_or_from_stdin(front: FakeFront, tmp_path: Pa
     file.write_text("[1, 2]")
     call("start", "hello", "-i", f"@{file}")
     call("start", "hello", "-i", "-", stdin=b"null")
-    assert inputs(front) == [[1, 2], None]
+    file.write_text("[3]", encoding="utf-8-sig")
+    call("start", "hello", "-i", f"@{file}")
+    assert inputs(front) == [[1, 2], None, [3]]
 
 
 @pytest.mark.parametrize(
