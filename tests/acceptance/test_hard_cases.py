@@ -201,7 +201,7 @@ def test_a_worker_that_was_stopped_beyond_its_lease_goes_on_and_its_late_results
     server = start_server("--workers", "2", "--slots", "4", "--app", APP, "--config", str(config))
     with connected(server) as client:
         workers = [worker.pid for worker in client.status().workers]
-        runs = client.start_many("slow", [0.5] * 8)
+        runs = client.start_many("slow", [2.0] * 8)
         until(lambda: all(r.describe().waiting_for[0].kind == "task" for r in runs), "the start of every task")
         for pid in workers:
             os.kill(pid, signal.SIGSTOP)
@@ -210,7 +210,7 @@ def test_a_worker_that_was_stopped_beyond_its_lease_goes_on_and_its_late_results
         finally:
             for pid in workers:
                 os.kill(pid, signal.SIGCONT)
-        assert [run.result(timeout_s=TIMEOUT_S) for run in runs] == [0.5] * 8
+        assert [run.result(timeout_s=TIMEOUT_S) for run in runs] == [2.0] * 8
         for run in runs:
             assert [event.type for event in run.history()].count("TaskDone") == 1
         assert [worker.pid for worker in client.status().workers] == workers
