@@ -379,22 +379,6 @@ def test_completion_knows_commands_and_their_options(monkeypatch: pytest.MonkeyP
     assert "--wait" in {item.value for item in complete.get_completions(["start"], "--")}
 
 
-@pytest.mark.parametrize(
-    ("line", "hint"),
-    [
-        (("skip", "R", "a", "--output", "{bad"), "--output '\"hello\"'"),
-        (("fork", "R", "--from", "a", "--set", "input.x=hello"), "--set input.x='\"hello\"'"),
-        (("start", "hello", "-i", "hello"), "-i '\"hello\"'"),
-        (("history", "R", "--at", "x"), "not a valid whole number"),
-        (("signal", "R", "go", '"hi"'), "wfe signal RUN go -i '\"hi\"'"),
-    ],
-)
-def test_a_mistyped_value_is_answered_with_the_option_that_takes_it(line: tuple[str, ...], hint: str) -> None:
-    result = call(*line)
-    assert result.exit_code == 2
-    assert hint in " ".join(result.stderr.split())
-
-
 def test_the_payload_of_a_signal_is_not_called_its_input() -> None:
     text = call("signal", "--help").stdout
     assert "The payload:" in text

@@ -80,3 +80,19 @@ def test_a_start_that_lacks_its_input_is_told_how_to_give_one(front: FakeFront) 
     given = call("start", "hello", "-i", "null").stderr
     assert "is not of type" in given
     assert "no input was given" not in given
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        (("skip", "R", "a", "--output", "{bad"), "--output '\"hello\"'"),
+        (("fork", "R", "--from", "a", "--set", "input.x=hello"), "--set input.x='\"hello\"'"),
+        (("start", "hello", "-i", "hello"), "-i '\"hello\"'"),
+        (("history", "R", "--at", "x"), "not a valid whole number"),
+        (("signal", "R", "go", '"hi"'), "wfe signal RUN go -i '\"hi\"'"),
+    ],
+)
+def test_a_mistyped_value_is_answered_with_the_option_that_takes_it(line: tuple[str, ...], hint: str) -> None:
+    result = call(*line)
+    assert result.exit_code == 2
+    assert hint in " ".join(result.stderr.split())
