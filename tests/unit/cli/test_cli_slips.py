@@ -92,7 +92,10 @@ def test_a_start_that_lacks_its_input_is_told_how_to_give_one(front: FakeFront) 
         (("signal", "R", "go", '"hi"'), "wfe signal RUN go -i '\"hi\"'"),
     ],
 )
-def test_a_mistyped_value_is_answered_with_the_option_that_takes_it(line: tuple[str, ...], hint: str) -> None:
-    result = call(*line)
-    assert result.exit_code == 2
-    assert hint in " ".join(result.stderr.split())
+def test_a_mistyped_value_is_answered_with_the_option_that_takes_it(
+    line: tuple[str, ...], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        run_command_line(list(line))
+    assert end.value.code == 2
+    assert hint in " ".join(capsys.readouterr().err.split())
