@@ -27,6 +27,7 @@ FOUND = {
     216: "a fork that was asked for again after it had left memory began anew",
     542: "a fork that went on compensating could be retried, though all that it did was undone",
     595: "a net that could not pass a node by was judged as one that had ended and found no way out",
+    1052: "a map that was skipped after its last item was announced was judged as not open",
     1706: "a checkpoint held a settlement that was not in the log, and after a crash a letter was taken twice",
     2085: "a net in a child that could not pass a node by was judged as one that had ended and found no way out",
     2098: "a loop that an item broke which went on after its map was left was judged as not to be over",

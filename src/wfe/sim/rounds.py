@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wfe.core.compile import compile_plan
 from wfe.core.rounds import point_after
 from wfe.model import event as ev
-from wfe.model.definition import Approval, DurableCall, Graph, StartWorkflow, SubWorkflow, walk
+from wfe.model.definition import Approval, DurableCall, Graph, Map, StartWorkflow, SubWorkflow, walk
 from wfe.model.event_kinds import CompensationDone
 from wfe.model.event_nets import FiringsOpened
 from wfe.model.event_rounds import NodeSkipped, RunRestored
@@ -190,6 +190,8 @@ def is_open(book: RunBook, place: Place) -> bool:
     """Whether something is under way at a place, as far as books say: they do not name calls without a time limit."""
     tables: tuple[Mapping[Place, object], ...] = (book.open, book.retrying, book.sleeping, *book.tables())
     node = book.shape.nodes[place[0]]
+    if isinstance(node, Map) and place in book.bases and book.items_ended[place] < book.bases[place][1]:
+        return True  # also once nothing more is to come into it
     return isinstance(node, SubWorkflow) or any(place in table for table in tables)
 
 
