@@ -184,6 +184,8 @@ MEMORY_AGAIN_PERCENT: Final = 75
 """Of the runs in memory when new ones were refused for want of it: with no more than that left, some are taken."""
 MEMORY_GROWTH_PERCENT: Final = 3
 """Of the limit: a process that is over it takes runs until it has grown by so much."""
+MEMORY_OVER_PERCENT: Final = 10
+"""Of the limit: so far above it a process takes runs for a heartbeat at a time, whether it grows or not."""
 EVICT_LOOK_RUNS: Final = 20_000
 """Runs looked at per heartbeat, while memory is short, for those that only wait."""
 BUDGET_LOOK_MS: Final = 2_000
@@ -246,8 +248,9 @@ PEER_IDLE_MS: Final = 600_000
 PEER_PROBE_MS: Final = 10_000
 """How often connected workers are looked for, and how recent a client must be to hear of shards that come and go."""
 PEER_CHANGES_MAX: Final = 16
-COMMANDS_KNOWN_MAX: Final = 256
 """Answers to commands on definitions that are kept of each client, for those that come again."""
+COMMANDS_KNOWN_MAX: Final = 256
+"""The same of all clients together, for those that come again over another connection."""
 DEPLOY_DEFINITIONS_MAX: Final = 1_000
 STUDIED_RUNS_MAX: Final = 1_000
 """Runs whose histories are read for the recorded times of a workflow's nodes."""

@@ -4,8 +4,10 @@ What ended leaves room for what comes, but hardly ever leaves the process: CPyth
 in it lives, and glibc what lies below something that is still held. So a process that was full once would look full for
 ever, with nothing in it. Hence: over the limit new runs are refused until a quarter of the runs in memory has left it.
 Then the allocator is asked to give back what it can, and new runs are taken while the process hardly grows, which shows
-that they find room in what it has. When it grows, they are refused again, and so on.
-Invariants: below the limit nothing is refused; nothing in memory, nothing refused for longer than a heartbeat.
+that they find room in what it has. When it grows, they are refused again, and so on. Each time it has grown a little:
+once that comes to a tenth of the limit, runs are taken for one heartbeat at a time, in the room of those that left.
+Invariants: below the limit nothing is refused; nothing in memory, nothing refused for longer than a heartbeat; a
+process that gives nothing back does not grow for ever.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 
-from wfe.limits import MEMORY_AGAIN_PERCENT, MEMORY_GROWTH_PERCENT
+from wfe.limits import MEMORY_AGAIN_PERCENT, MEMORY_GROWTH_PERCENT, MEMORY_OVER_PERCENT
 
 
 class MemoryGate:
@@ -36,7 +38,8 @@ class MemoryGate:
         elif runs * 100 <= self._runs * MEMORY_AGAIN_PERCENT:
             self._give_back()
             self._runs = None
-            self._ceiling_bytes = self._own_bytes() + limit_bytes * MEMORY_GROWTH_PERCENT // 100
+            grown_bytes = self._own_bytes() + limit_bytes * MEMORY_GROWTH_PERCENT // 100
+            self._ceiling_bytes = min(grown_bytes, limit_bytes * (100 + MEMORY_OVER_PERCENT) // 100)
         return self._runs is not None
 
 

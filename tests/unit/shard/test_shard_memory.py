@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from support.shard_cases import TASKS, chain, waiting
 from support.shards import Host, encode
-from wfe.limits import HEARTBEAT_MS, MEMORY_GROWTH_PERCENT
+from wfe.limits import HEARTBEAT_MS, MEMORY_GROWTH_PERCENT, MEMORY_OVER_PERCENT
 from wfe.shard import checkpoints
 from wfe.shard.machine import memory_of
 from wfe.shard.memory import MemoryGate, give_back
@@ -72,6 +72,17 @@ def test_with_nothing_in_memory_nothing_is_refused_for_longer_than_a_heartbeat(p
     for own_bytes in range(LIMIT_BYTES, 3 * LIMIT_BYTES, 100):
         if process.refuses(own_bytes, 0):
             assert not process.refuses(own_bytes, 0)
+
+
+def test_a_process_that_gives_nothing_back_and_never_rests_does_not_grow_for_ever(process: Process) -> None:
+    runs = taken = 0
+    for _ in range(2_000):
+        if not process.refuses(max(process.own_bytes, runs * 10), runs):
+            runs, taken = runs + 20, taken + 20
+        runs -= min(runs, 5)
+    burst_bytes = 20 * 10
+    assert process.own_bytes <= LIMIT_BYTES * (100 + MEMORY_OVER_PERCENT) // 100 + burst_bytes
+    assert taken > 2_000, "it has gone on taking some"
 
 
 def begin(shard: Host, runs: int) -> None:
