@@ -52,7 +52,7 @@ class Awaiting:
         found: dict[str, list[str]] = {query.channel: [] for query in questions.values()}
         for entry in partition.entries.values():
             if entry.run.waits:
-                for channel in entry.run.waits.values():
+                for channel in set(entry.run.waits.values()):  # it may wait for the same in several places
                     if channel in found:
                         found[channel].append(entry.run.id)
         missing = {query.channel for query in questions.values() if len(found[query.channel]) < _limit(query)}
@@ -87,7 +87,7 @@ def _stored(store: PartitionStore, hidden: Set[str], channels: Set[str], limit: 
     found: dict[str, list[str]] = {channel: [] for channel in channels}
     for row in store.awaiting(channels):
         if row.run_id not in hidden:
-            for channel in row.awaits:
+            for channel in set(row.awaits):
                 if channel in found and len(found[channel]) < limit:
                     found[channel].append(row.run_id)
     return found

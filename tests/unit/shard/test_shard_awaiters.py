@@ -9,7 +9,7 @@ import pytest
 from support.shard_cases import host
 from support.shards import Host
 from wfe.journal.store import PartitionStore
-from wfe.model.definition import Definition, WaitSignal
+from wfe.model.definition import Definition, Parallel, WaitSignal
 from wfe.model.state import channel_of
 from wfe.wire.awaiters import Awaiters, AwaitersQuery
 from wfe.wire.frames import Kind
@@ -43,6 +43,18 @@ def test_runs_in_memory_and_in_the_store_are_found_once_each() -> None:
     assert who(shard, "p-1", limit=1) == [fresh]
     assert who(shard, "p-2") == [other]
     assert who(shard, "p-3") == []
+
+
+def test_a_run_that_waits_in_two_places_is_found_once() -> None:
+    twice = (WaitSignal(id=name, signal="paid", correlate="${number}") for name in ("a", "b"))
+    params = {"number": {"type": "string"}}
+    shard = host(Definition("twice", params=params, nodes=(Parallel(id="both", do=tuple(twice)),)))
+    run_id = shard.start("twice", "p-1").run_id
+    assert who(shard, "p-1") == [run_id]
+    shard.checkpoint()
+    shard.crash()
+    assert run_id not in shard.shard.core.partitions[0].entries
+    assert who(shard, "p-1") == [run_id]
 
 
 def test_a_run_that_goes_on_is_found_no_more() -> None:
