@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from wfe.client.arguments import Args
 from wfe.client.runs import AsyncRun
-from wfe.errors import Disconnected, InvalidInput, Unavailable, UnknownRun, WfeError
+from wfe.errors import Busy, Disconnected, InvalidInput, Unavailable, UnknownRun, WfeError
 from wfe.gateway.documents import Accepted, BulkFailure, BulkOutcome, Run, RunStatus
 from wfe.gateway.problems import BadRequest
 from wfe.gateway.runs import LIST_MAX, read_run, run_of
@@ -150,7 +150,7 @@ async def fork(gateway: NamedDependency[Gateway], run_id: FromPath[str], data: J
     )
     try:
         found = await read_run(gateway, made.id)
-    except (Disconnected, Unavailable, UnknownRun):
+    except (Busy, Disconnected, Unavailable, UnknownRun):
         # It is durable, as a start is: to be told to come back would make a second one of it.
         found = run_of(RunView(made.id, origin.workflow, origin.version, "pending", tags={**origin.tags, **data.tags}))
     return Response(found, headers={"location": f"/api/v1/runs/{made.id}"})

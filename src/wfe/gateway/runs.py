@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from wfe.client.views import event_document, past_document, run_document
 from wfe.client.why import why_document
-from wfe.errors import Disconnected, Unavailable, UnknownRun
+from wfe.errors import Busy, Disconnected, Unavailable, UnknownRun
 from wfe.gateway.documents import EventPage, Explanation, Run, RunList, RunPast, RunStatus
 from wfe.gateway.problems import BadRequest
 from wfe.gateway.state import Gateway
@@ -92,7 +92,7 @@ async def start_run(
     created = await gateway.client.submit(data.workflow, data.version, run)
     try:
         found = await read_run(gateway, run.run_id)
-    except (Disconnected, Unavailable, UnknownRun):
+    except (Busy, Disconnected, Unavailable, UnknownRun):
         # It is durable: to be told to come back would make whoever has no key start another one.
         found = run_of(RunView(run.run_id, data.workflow, data.version, "pending", run.key, run.input))
     return Response(found, status_code=201 if created else 200, headers={"location": f"/api/v1/runs/{run.run_id}"})

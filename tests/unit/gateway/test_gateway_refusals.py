@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from support.http import TOKEN, HttpEnv, scope_of
-from wfe.errors import Unavailable
+from wfe.errors import Busy, Unavailable, WfeError
 from wfe.limits import HOOK_BODY_BYTES_MAX
 
 YAML = """
@@ -200,11 +200,15 @@ def test_two_values_of_one_tag_are_no_filter(http: HttpEnv) -> None:
     assert http.get("/api/v1/runs", query={"tag": ["batch=1", "batch=1"]}).status == 200
 
 
+UNREADABLE = [Unavailable("the shard is down"), Busy("the shard's queue is full", 0.1)]
+
+
+@pytest.mark.parametrize("reason", UNREADABLE)
 def test_a_start_that_is_durable_is_not_refused_because_its_run_cannot_be_read(
-    http: HttpEnv, monkeypatch: pytest.MonkeyPatch
+    http: HttpEnv, monkeypatch: pytest.MonkeyPatch, reason: WfeError
 ) -> None:
     async def away(_: str) -> None:
-        raise Unavailable("the shard is down")
+        raise reason
 
     monkeypatch.setattr(http.gateway.client, "view", away)
     answer = http.post("/api/v1/runs", {"workflow": "patient"})
@@ -213,15 +217,16 @@ def test_a_start_that_is_durable_is_not_refused_because_its_run_cannot_be_read(
     assert http.get(answer.headers["location"]).json()["id"] == answer.json()["id"]
 
 
+@pytest.mark.parametrize("reason", UNREADABLE)
 def test_a_fork_that_is_durable_is_not_refused_because_its_run_cannot_be_read(
-    http: HttpEnv, monkeypatch: pytest.MonkeyPatch
+    http: HttpEnv, monkeypatch: pytest.MonkeyPatch, reason: WfeError
 ) -> None:
     run_id = start(http, "patient")
     view = http.gateway.client.view
 
     async def away_but_for_the_first(wanted: str) -> Any:
         if wanted != run_id:
-            raise Unavailable("the shard is down")
+            raise reason
         return await view(wanted)
 
     monkeypatch.setattr(http.gateway.client, "view", away_but_for_the_first)
