@@ -5,7 +5,9 @@ Order is deterministic: places in the order in which they became enabled, faults
 
 from __future__ import annotations
 
-from wfe.core.faults import handle_fault, raise_fault
+from collections.abc import Collection
+
+from wfe.core.faults import handle_fault, next_fault, raise_fault
 from wfe.core.nets.play import settle as settle_nets
 from wfe.core.nets.play import step as step_net
 from wfe.core.nodes import CLOSE, OPEN
@@ -20,10 +22,10 @@ from wfe.model.event import NodeBypassed, TasksOpened
 from wfe.model.state import ENDED, RUNNING
 
 
-def advance(turn: Turn, later: int = 0) -> None:
+def advance(turn: Turn, later: Collection[int] = ()) -> None:
     """Bring about everything that follows from what the turn has booked so far.
 
-    ``later``: so many faults of a pause were met only after that (`pauses.take_effect`).
+    ``later``: places that failed only after that, in a pause (`pauses.take_effect`).
     """
     run, plan, enabled = turn.run, turn.plan, turn.enabled
     busy = run.faults or run.locks or turn.nets or run.compensating is not None
@@ -41,19 +43,19 @@ def advance(turn: Turn, later: int = 0) -> None:
             _to_the_end(turn, later)
 
 
-def _to_the_end(turn: Turn, later: int) -> None:
+def _to_the_end(turn: Turn, later: Collection[int]) -> None:
     run, plan, enabled = turn.run, turn.plan, turn.enabled
     nodes, stride = plan.nodes, plan.stride
     tasks: list[int] = []
     tasks_act = 0
     position = 0
     while run.status == RUNNING:
-        if run.faults and len(run.faults) > later:
+        if run.faults and (fault := next_fault(run, later)) is not None:
             # Tasks that were collected but not recorded yet may lie inside what the fault withdraws: record them first.
             _open_tasks(turn, tasks_act, tasks)
             del enabled[:position]
             position = 0
-            handle_fault(turn)
+            handle_fault(turn, *fault)
             continue
         if position == len(enabled):
             if (run.compensating is not None or run.locks) and settle(turn):

@@ -257,8 +257,6 @@ def _item_failed(run: RunState, plan: Plan, event: ev.ItemFailed, enabled: Enabl
     group = run.groups[key]
     act = group.base + event.index
     scope = plan.scopes[plan.nodes[event.node].body]
-    if run.faults:
-        run.faults.pop(0)
     withdraw(run, plan, act, scope.start, plan.stride)
     run.frames.pop(act, None)
     run.homes.pop(act, None)
@@ -294,8 +292,6 @@ def _fault_raised(run: RunState, plan: Plan, event: ev.FaultRaised, enabled: Ena
 
 def _fault_caught(run: RunState, plan: Plan, event: ev.FaultCaught, enabled: Enabled) -> None:
     place = plan.nodes[event.node]
-    if run.faults:
-        run.faults.pop(0)
     withdraw(run, plan, event.act, event.node, place.stop)
     drop_enabled(plan, enabled, event.act, event.node, place.stop)
     run.frames[event.act].pending.pop(event.node, None)

@@ -6,6 +6,8 @@ Also what every withdrawal has to tell others, and how a run ends.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from wfe.core.durable.places import awaited_children as called_children
 from wfe.core.groups import total_of
 from wfe.core.nets.milestones import recheck
@@ -31,10 +33,14 @@ def raise_fault(turn: Turn, act: int, node: PlanNode, kind: str, message: str) -
     turn.emit(FaultRaised(node.index, act, error))
 
 
-def handle_fault(turn: Turn) -> None:
-    """Handle the oldest open fault."""
+def next_fault(run: RunState, later: Collection[int]) -> tuple[int, ErrorInfo] | None:
+    """The oldest open fault that is none of these places'."""
+    return next((fault for fault in run.faults if fault[0] not in later), None)
+
+
+def handle_fault(turn: Turn, key: int, error: ErrorInfo) -> None:
+    """Handle an open fault. Whatever takes it withdraws the place that failed, and the fault with it."""
     run, plan = turn.run, turn.plan
-    key, error = run.faults[0]
     act, index = divmod(key, plan.stride)
     frame_itself = plan.stride - 1
     # A fault of a net begins at the block that is the net: a catch around its nodes may be that block.

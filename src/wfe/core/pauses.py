@@ -39,14 +39,14 @@ def enable_first(turn: Turn, held: Sequence[int]) -> Sequence[int]:
 def take_effect(turn: Turn, marks: Sequence[int], expire: Callable[[Turn, int], None]) -> None:
     """Advance through what was held, mark by mark."""
     run = turn.run
-    faults = marks.count(HELD_FAULT)
+    faults = [HELD_FAULT - key for key in marks if HELD_SIGNAL < key <= HELD_FAULT]
     for key in marks:
         if key > HELD_FAULT:
             turn.enabled.append(key)
             continue
         advance(turn, faults)
-        if key == HELD_FAULT:
-            faults -= 1
+        if key > HELD_SIGNAL:
+            faults.pop(0)
             advance(turn, faults)  # before a race that is won later in the list counts as won
         elif key == HELD_SIGNAL:
             if run.status == RUNNING and run.signals:

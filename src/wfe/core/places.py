@@ -297,7 +297,7 @@ def fail(run: RunState, key: int, error: ErrorInfo, enabled: Enabled) -> None:
     """A place has failed; in a pause it is marked what had been recorded by then (``enabled`` is what is held)."""
     run.faults = add(run.faults, (key, error))
     if run.status == PAUSED:
-        enabled.append(HELD_FAULT)
+        enabled.append(HELD_FAULT - key)
 
 
 def clear_open(run: RunState) -> None:

@@ -20,11 +20,11 @@ from wfe.model.tables import NO_ITEMS, NOTHING, Items, Table
 NULL = Raw(b"\xc0")
 WAKE, DEADLINE = 0, 1
 RUN_DEADLINE = -1
-HELD_FAULT = -(1 << 62)
-"""In `RunState.held`: here the next of the faults of the pause was met. It is no place."""
-HELD_SIGNAL = HELD_FAULT - 1
+HELD_FAULT = -(1 << 61)
+"""In `RunState.held`, less a place's key: here this place failed. It is no place."""
+HELD_SIGNAL = -(1 << 62)
 """In `RunState.held`: here a signal came, which a node of a net may listen to."""
-HELD_TIMER = HELD_FAULT - 3
+HELD_TIMER = HELD_SIGNAL - 2
 """In `RunState.held`, less a timer's key: here this timer fired. Whatever is not above `HELD_FAULT` is a mark."""
 
 RUNNING, PAUSED, COMPLETED, FAILED, CANCELLED = "running", "paused", "completed", "failed", "cancelled"

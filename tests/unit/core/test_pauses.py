@@ -115,6 +115,28 @@ LISTENS = """
   - {end: stopped, id: s}
   edges: [a -> e, {from: a, to: s, port: stopped}]
 """
+CAUGHT_TOGETHER = """
+- parallel:
+  - catch: [ValueError]
+    do: [{parallel: [{task: inc, id: a, with: {x: 1}}, {task: inc, id: c, with: {x: 1}}]}]
+  - {task: inc, id: b, with: {x: 1}}
+  - branch: [{task: inc, id: e, with: {x: 1}}, {end: over}]
+"""
+FAIL = """
+- catch: [Early, ValueError]
+  id: k
+  do:
+  - parallel:
+    - branch: [{task: inc, id: a, with: {x: 1}}, {fail: Early, message: no}]
+    - {task: inc, id: b, with: {x: 1}}
+- {end: "${k.type}"}
+"""
+LEFT_OPEN = """
+- parallel:
+  - {map: 3, complete_after: 1, rest: continue, max_parallel: 1, id: m, do: [{task: inc, id: a, with: {x: 1}}]}
+  - catch: [ValueError]
+    do: [{task: inc, id: b, with: {x: 1}}]
+"""
 CASES: dict[str, tuple[str, tuple[Step, ...], Any]] = {
     "a result that ends the run, then a failure": (END, (ends("a"), fails("b")), "over"),
     "a failure, then a result that would end the run": (END, (fails("b"), ends("a")), "ValueError"),
@@ -124,6 +146,17 @@ CASES: dict[str, tuple[str, tuple[Step, ...], Any]] = {
     "an item that fails, then one that is enough": (LEFT, (fails("a"), ends("a")), "ValueError"),
     "a failure, then a result in its race": (TASK_RACE, (fails("b"), ends("a")), "ValueError"),
     "a result, then a failure in its race": (TASK_RACE, (ends("a"), fails("b")), "a"),
+    "a failure that goes with one before, after a result": (
+        CAUGHT_TOGETHER,
+        (fails("a"), fails("b"), ends("e"), fails("c")),
+        "ValueError",
+    ),
+    "a result that brings about a failure, then a failure": (FAIL, (ends("a"), fails("b")), "Early"),
+    "the item that is enough for a map that goes on, then a failure elsewhere": (
+        LEFT_OPEN,
+        (ends("a"), fails("b")),
+        None,
+    ),
     "the end of a sleep, then a result": (RACE, (timer, ends("a")), "z"),
     "the end of a sleep, then a failure": (RACE, (timer, fails("a")), "z"),
     "a result, then the end of a sleep": (RACE, (ends("a"), timer), "a"),

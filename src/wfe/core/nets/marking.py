@@ -267,8 +267,6 @@ def _firing_failed(run: RunState, plan: Plan, event: ev.FiringFailed, enabled: E
     game = Game(run, plan, event.act, event.node, enabled)
     node = game.net.nodes[game.marking.firings[event.firing]]
     choice = game.marking.choices.get(event.firing, -1)
-    if run.faults:
-        run.faults.pop(0)
     _withdraw_firing(game, event.firing)
     values = run.frames[event.act].values
     for index in node.kept:

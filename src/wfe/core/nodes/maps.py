@@ -63,8 +63,9 @@ def close_map(turn: Turn, act: int, node: PlanNode) -> None:
     total = total_of(group)
     complete = ended == total and (definition.grow is None or group.closed)
     if complete or (node.watched and not group.left and _leaves(turn, act, node, group)):
+        faults = len(turn.run.faults)  # those of a pause that are met only later
         _end(turn, act, node, group, complete=complete)
-        if complete or definition.rest == "cancel" or turn.run.faults:
+        if complete or definition.rest == "cancel" or len(turn.run.faults) > faults:
             return
         if ended == total:  # it could have grown
             turn.emit(MapEmptied(node.index, act))
