@@ -35,6 +35,7 @@ FOUND = {
     5786: "a resume gave out again what a worker from before the restart still held",
     6006: "a turn that a worker had no coroutine for ran twice, for the worker said so again after a hello",
     20212: "an approval that was refused, asked for again by a retry and cancelled was judged as still refused",
+    50144: "a deploy that was never answered brought a definition back whose deletion was believed",
 }
 
 

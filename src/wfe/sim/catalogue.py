@@ -46,6 +46,7 @@ class CatalogueBook:
         self._sure_us = 0
         self.deleted: set[str] = set()
         """Hashes of definitions that were deleted, and not deployed again since."""
+        self._deploying: Counter[str] = Counter()
         self.ever_deprecated: set[str] = set()
 
     def ask(self, workflow: str) -> int:
@@ -85,13 +86,23 @@ class CatalogueBook:
         number, facts = self._facts.get(workflow, (0, {}))
         return dict(facts) if number == self._asked[workflow] and not self._open[workflow] else {}
 
+    def deploying(self, digest: str) -> None:
+        """A deploy is on its way."""
+        self._deploying[digest] += 1
+        self.deleted.discard(digest)
+
+    def deployed(self, digest: str) -> None:
+        """It was answered. One that never is may bring the definition back at any time."""
+        self._deploying[digest] -= 1
+
     def gone(self, found: DefinitionFound) -> None:
         """The deletion of a version was answered."""
         runs = self._world.auditor.runs.values()
         kept = [run.id for run in runs if run.started.definition == found.hash]
         if kept and not all(self._world.expiry.may_be_gone(run_id) for run_id in kept):
             raise Violation(f"{found.workflow}@{found.version} is deleted, there are runs of it: {kept[:3]}")
-        self.deleted.add(found.hash)
+        if not self._deploying[found.hash]:
+            self.deleted.add(found.hash)
 
     def listed(self, before: dict[str, dict[Fact, object]], found: list[DefinitionFound]) -> None:
         """A list shows what was certain when it was asked for and is so still."""
@@ -163,8 +174,8 @@ class Cataloguing:
         """Registers a definition."""
         definition = decode(body)
         name, book = definition.workflow, self._book
-        number = book.ask(name)
-        book.deleted.discard(definition_hash(definition))
+        number, digest = book.ask(name), definition_hash(definition)
+        book.deploying(digest)
 
         def then(reply: bytes | None, error: WfeError | None) -> None:
             if self._is_unsure(error):
@@ -172,16 +183,17 @@ class Cataloguing:
             if reply is None:
                 raise Violation(f"a deploy is answered with {error!r}")
             version = _decode_deployed(reply).deployed[0].version
+            book.deployed(digest)
             book.answered(name, number, {("current", ""): version})
 
-        self._client._request(Kind.DEPLOY, Deploy([body]), then, -1)
+        self._client._request(Kind.DEPLOY, Deploy([body], command_id=self._command_id()), then, -1)
+
+    def _command_id(self) -> str:
+        return f"{self._client.name}-{self._random.getrandbits(64):x}"
 
     def _command(self, action: str, of: DefinitionFound) -> None:
         tag = self._random.choice(TAGS) if "tag" in action else ""
-        command = f"{self._client.name}-{self._random.getrandbits(64):x}"
-        wanted = DefinitionCommand(
-            action, of.workflow, of.version, tag, command_id=command if action == "delete" else ""
-        )
+        wanted = DefinitionCommand(action, of.workflow, of.version, tag, command_id=self._command_id())
         if action == "deprecate":
             self._book.ever_deprecated.add(of.workflow)
         self._ask(wanted, of, self._book.ask(of.workflow))
