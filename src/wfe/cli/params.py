@@ -177,7 +177,7 @@ def missing_input_told(given: Given | None) -> Iterator[None]:
 
     try:
         yield
-    except InvalidInput:
-        if given is None:
+    except InvalidInput as error:
+        if given is None and error.path.startswith("$"):  # else it is about the key, a tag, the workflow's name, ...
             note("no input was given: -i JSON gives one")
         raise

@@ -70,9 +70,9 @@ def target_of(workflow: object) -> Target:
 def _by_name(text: str) -> Target:
     name, at, version = text.partition("@")
     if at and not version.isdecimal():
-        raise InvalidInput(f"{text!r}: the version after the @ must be a number")
+        raise InvalidInput(f"{text!r}: the version after the @ must be a number", "workflow")
     if not name:
-        raise InvalidInput("the name of the workflow is empty")
+        raise InvalidInput("the name of the workflow is empty", "workflow")
     checked_text(name, "the name of a workflow", "workflow", NAME_CHARS_MAX)
     return Target(name, int(version) if at else 0, None, Any)
 

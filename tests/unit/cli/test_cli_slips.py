@@ -83,6 +83,17 @@ def test_a_start_that_lacks_its_input_is_told_how_to_give_one(front: FakeFront) 
 
 
 @pytest.mark.parametrize(
+    "slip", [("hello", "--key", "k" * 2_000), ("hello@x",), ("hello", "--tag", "a=" + "b" * 5_000)]
+)
+def test_a_start_that_is_refused_for_something_else_is_not_told_to_give_an_input(
+    front: FakeFront, slip: tuple[str, ...]
+) -> None:
+    said = call("start", *slip).stderr
+    assert said
+    assert "no input was given" not in said
+
+
+@pytest.mark.parametrize(
     ("line", "hint"),
     [
         (("skip", "R", "a", "--output", "{bad"), "--output '\"hello\"'"),
