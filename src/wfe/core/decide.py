@@ -333,7 +333,7 @@ def _without_compensation(body: MailBody) -> MailBody:
 def _resume(turn: Turn) -> None:
     """What was recorded while the run was paused takes effect, in order."""
     run = turn.run
-    held, expired, deferred = list(run.held), list(run.expired), list(run.deferred)
+    held, heard, expired, deferred = list(run.held), list(run.heard), list(run.expired), list(run.deferred)
     turn.emit(RunResumed(turn.now_ms))
     marks = enable_first(turn, held)
     for command in deferred:
@@ -341,7 +341,7 @@ def _resume(turn: Turn) -> None:
     turn.ready = list(dict.fromkeys([*turn.ready, *run.open]))
     for timer in expired:
         turn.arm(turn.now_ms, timer)
-    take_effect(turn, marks, _expire)
+    take_effect(turn, marks, heard, _expire)
     if run.status not in ENDED:
         hand_over(turn)
         advance(turn)

@@ -198,7 +198,8 @@ def _signal_arrived(run: RunState, plan: Plan, event: ev.SignalArrived, enabled:
         run.signals[channel].append(signal)
     else:
         run.signals = put(run.signals, channel, [signal])
-    if run.nets and run.status == PAUSED:
+    if run.status == PAUSED and run.durable is None and (run.held or run.deferred or run.nets):
+        run.heard = add(run.heard, channel)
         enabled.append(HELD_SIGNAL)
 
 
@@ -321,6 +322,7 @@ def _run_resumed(run: RunState, plan: Plan, event: ev.RunResumed, enabled: Enabl
     run.status = RUNNING
     run.incident = ""
     run.held.clear()
+    run.heard.clear()
     run.deferred.clear()
     for timer in run.expired:
         run.timers = put(run.timers, timer, event.time_ms)

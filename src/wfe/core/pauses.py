@@ -1,17 +1,19 @@
 """Pauses (rule R13): what is recorded while a run is paused takes effect at its resume, in the order in which it came.
 
-Results, signals that something waits for, and the ends of sleeps and waits are booked at once: what they make possible
-is held (`RunState.held`). Faults, other timers, and signals that a net may listen to stand in that list as marks, so
-that nothing of them happens before what was recorded earlier, and nothing that was recorded later happens before them.
+Results and the ends of sleeps and waits are booked at once: what they make possible is held (`RunState.held`). Faults,
+other timers, and signals stand in that list as marks, so that nothing of them happens before what was recorded earlier,
+and nothing that was recorded later happens before them. A signal before which nothing is held is taken at once, too;
+any other may find what waits for it withdrawn, and is for somebody else then.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from wfe.core.advance import advance
-from wfe.core.nets.boundaries import hear
 from wfe.core.plan import Op
+from wfe.core.signals import hand_over
 from wfe.core.turn import Turn
 from wfe.model.state import DEADLINE, HELD_FAULT, HELD_SIGNAL, HELD_TIMER, RUN_DEADLINE, RUNNING, WAKE
 
@@ -26,6 +28,8 @@ def ends_in_pause(turn: Turn, timer: int) -> bool:
         return False
     key, kind = divmod(timer, 2)
     index = key % plan.stride
+    if kind == DEADLINE and run.heard and run.waits.get(key) in run.heard:
+        return False  # a signal was in time
     return index != plan.stride - 1 and key not in run.retrying and plan.nodes[index].op in _BOOKED[kind]
 
 
@@ -36,10 +40,12 @@ def enable_first(turn: Turn, held: Sequence[int]) -> Sequence[int]:
     return held[first:]
 
 
-def take_effect(turn: Turn, marks: Sequence[int], expire: Callable[[Turn, int], None]) -> None:
+def take_effect(turn: Turn, marks: Sequence[int], heard: Sequence[str], expire: Callable[[Turn, int], None]) -> None:
     """Advance through what was held, mark by mark."""
     run = turn.run
     faults = [HELD_FAULT - key for key in marks if HELD_SIGNAL < key <= HELD_FAULT]
+    signals = Counter(heard)
+    channels = iter(heard)
     for key in marks:
         if key > HELD_FAULT:
             turn.enabled.append(key)
@@ -49,8 +55,9 @@ def take_effect(turn: Turn, marks: Sequence[int], expire: Callable[[Turn, int], 
             faults.pop(0)
             advance(turn, faults)  # before a race that is won later in the list counts as won
         elif key == HELD_SIGNAL:
+            signals[next(channels)] -= 1
             if run.status == RUNNING and run.signals:
-                hear(turn)
+                hand_over(turn, signals)
         elif HELD_TIMER - key in run.timers and run.status == RUNNING:
             expire(turn, HELD_TIMER - key)
     advance(turn)

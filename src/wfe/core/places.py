@@ -305,7 +305,7 @@ def clear_open(run: RunState) -> None:
     tables: tuple[dict[int, Any] | list[Any] | Table[int, Any] | Items[Any], ...] = (
         run.frames, run.groups, run.homes, run.open, run.inputs, run.failures, run.losses, run.retrying, run.previous,
         run.timers, run.waits, run.children, run.faults, run.held, run.expired, run.loops, run.approvals, run.locks,
-        run.shared_locks, run.handed_out, run.nets,
+        run.shared_locks, run.handed_out, run.nets, run.heard,
     )  # fmt: skip
     for table in tables:
         if table:

@@ -263,6 +263,7 @@ def _begin_anew(point: Point, plan: Plan, failed: set[int], now_ms: int, *, same
     run.expired.clear()
     reopen += run.held
     run.held.clear()
+    run.heard.clear()
     run.status, run.incident = RUNNING, ""
     return [key for key in reopen if key >= 0 or ~key // plan.stride in run.frames or ~key < plan.stride]
 

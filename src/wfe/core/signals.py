@@ -6,6 +6,8 @@ early is buffered; a transient one that nobody waits for is lost.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Raw
 
 from wfe.core.advance import advance
@@ -25,6 +27,7 @@ from wfe.model.definition import Approval, Map, WaitSignal
 from wfe.model.event import CommandApplied, SignalArrived
 from wfe.model.event_kinds import SignalLost, SignalsDropped
 from wfe.model.state import ENDED, PAUSED, RunState, channel_name, channel_of
+from wfe.model.tables import NOTHING
 
 
 def signal(turn: Turn, name: str, payload: Raw, event_id: str, correlation: str = "") -> None:
@@ -47,13 +50,14 @@ def signal(turn: Turn, name: str, payload: Raw, event_id: str, correlation: str 
     if count and _buffered_bytes(run, count) + len(payload) > SIGNALS_BUFFERED_BYTES_MAX:
         message = f"run {run.id} has signals of {SIGNALS_BUFFERED_BYTES_MAX} bytes that nothing has taken yet"
         raise Busy(message, retry_after_s=1.0)
+    first = not (run.held or run.deferred)
     turn.emit(CommandApplied(event_id))
     turn.emit(SignalArrived(name, payload, event_id, correlation))
     if run.status != PAUSED:
         hand_over(turn)
         advance(turn)
-    elif run.durable is None:
-        _to_waits(turn)  # before its time is over, or anything else that comes in the pause
+    elif run.durable is None and first:  # what else comes in the pause comes after it
+        _to_waits(turn, NOTHING)
 
 
 def _buffered_bytes(run: RunState, count: int) -> int:
@@ -64,17 +68,20 @@ def _buffered_bytes(run: RunState, count: int) -> int:
     return sum(size_of(payload, blobs) for channel in run.signals.values() for _, payload in channel)
 
 
-def hand_over(turn: Turn) -> None:
-    """Give buffered signals to the nodes that wait for them, oldest first."""
-    _to_waits(turn)
+def hand_over(turn: Turn, later: Mapping[str, int] = NOTHING) -> None:
+    """Give buffered signals to the nodes that wait for them, oldest first.
+
+    ``later``: so many of a channel came only after that, in a pause (`pauses.take_effect`).
+    """
+    _to_waits(turn, later)
     if turn.run.nets and turn.run.signals:
-        hear(turn)
+        hear(turn, later)
 
 
-def _to_waits(turn: Turn) -> None:
+def _to_waits(turn: Turn, later: Mapping[str, int]) -> None:
     run, plan = turn.run, turn.plan
     for key, channel in list(run.waits.items()):
-        while channel in run.signals and key in run.waits:
+        while channel in run.signals and key in run.waits and len(run.signals[channel]) > later.get(channel, 0):
             act, index = divmod(key, plan.stride)
             TAKE[plan.nodes[index].op](turn, act, plan.nodes[index])
 

@@ -23,7 +23,7 @@ RUN_DEADLINE = -1
 HELD_FAULT = -(1 << 61)
 """In `RunState.held`, less a place's key: here this place failed. It is no place."""
 HELD_SIGNAL = -(1 << 62)
-"""In `RunState.held`: here a signal came, which a node of a net may listen to."""
+"""In `RunState.held`: here the next of the signals in `RunState.heard` came."""
 HELD_TIMER = HELD_SIGNAL - 2
 """In `RunState.held`, less a timer's key: here this timer fired. Whatever is not above `HELD_FAULT` is a mark."""
 
@@ -194,6 +194,8 @@ class RunState(Struct, array_like=True):
     """Large values by name (`model.blob`). They are no part of the snapshot, but have rows of their own."""
     trace: str = ""
     """The trace context that it started with (`model.trace`)."""
+    heard: Items[str] = NO_ITEMS
+    """Channels of signals that came while the run is paused, after something that comes first; in order."""
 
 
 def channel_of(name: str, correlation: str) -> str:

@@ -25,6 +25,10 @@ def go(run: RunDriver) -> None:
     run.signal("go", "came", "go-1")
 
 
+def other(run: RunDriver) -> None:
+    run.signal("other", "came", "other-1")
+
+
 def approved(run: RunDriver) -> None:
     run.signal("boss", {"approved": True}, "boss-1")
 
@@ -137,6 +141,38 @@ LEFT_OPEN = """
   - catch: [ValueError]
     do: [{task: inc, id: b, with: {x: 1}}]
 """
+AFTER_RACE = """
+- {race: [{sleep: 1s, id: z}, {signal: go, id: s}], id: r}
+- {signal: go, id: t, timeout: 1h}
+- {end: "${r.winner + t}"}
+"""
+AFTER_CATCH = """
+- catch: [ValueError]
+  do: [{parallel: [{task: inc, id: a, with: {x: 1}}, {signal: go, id: s}]}]
+- {signal: go, id: t, timeout: 1h}
+- {end: "${t}"}
+"""
+CAUGHT_LATE = """
+- catch: [ValueError]
+  do: [{parallel: [{task: inc, id: a, with: {x: 1}}, {signal: go, id: s}, {signal: other, id: o}]}]
+- {signal: go, id: t, timeout: 1h}
+- {end: "${t}"}
+"""
+IN_TIME = """
+- parallel:
+  - {signal: go, id: s, timeout: 1s, default: late}
+  - branch: [{task: inc, id: a, with: {x: 1}}, {task: inc, id: b, with: {x: 1}}]
+- {end: "${s}"}
+"""
+LISTENS_TO_TWO = """
+- graph:
+  - {task: inc, id: a, with: {x: 1}, boundary: [{signal: go, port: stopped}]}
+  - {end: in time, id: e}
+  - {end: stopped, id: s}
+  - {task: inc, id: b, with: {x: 1}, boundary: [{signal: other, port: more}]}
+  - {task: inc, id: c, with: {x: 1}}
+  edges: [a -> e, {from: a, to: s, port: stopped}, {from: b, to: c, port: more}]
+"""
 CASES: dict[str, tuple[str, tuple[Step, ...], Any]] = {
     "a result that ends the run, then a failure": (END, (ends("a"), fails("b")), "over"),
     "a failure, then a result that would end the run": (END, (fails("b"), ends("a")), "ValueError"),
@@ -162,6 +198,16 @@ CASES: dict[str, tuple[str, tuple[Step, ...], Any]] = {
     "a result, then the end of a sleep": (RACE, (ends("a"), timer), "a"),
     "a signal, then a result": (SIGNAL_RACE, (go, ends("a")), "s"),
     "a result, then a signal": (SIGNAL_RACE, (ends("a"), go), "a"),
+    "the end of a sleep, then a signal that its race need not take": (AFTER_RACE, (timer, go), "zcame"),
+    "a failure, then a signal that its block need not take": (AFTER_CATCH, (fails("a"), go), "came"),
+    "a signal, a failure, then a signal that its block need not take": (CAUGHT_LATE, (other, fails("a"), go), "came"),
+    "a result, then a signal in time, then its time limit": (IN_TIME, (ends("a"), go, timer), "came"),
+    "a result, a time limit, then the signal": (IN_TIME, (ends("a"), timer, go), "late"),
+    "another signal, a result, then the signal at its node's boundary": (
+        LISTENS_TO_TWO,
+        (other, ends("a"), go),
+        "in time",
+    ),
     "a time limit, then the signal": (SIGNAL, (timer, go), "late"),
     "a time limit, then the decision": (APPROVAL, (timer, approved), "TimedOut"),
     "a time limit, then the end of the sub-workflow": (CHILD, (timer, child_ends), "TimedOut"),

@@ -6,6 +6,8 @@ yet is taken by the first firing that listens to it; one that came before the fi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from wfe.core.faults import withdrawing
 from wfe.core.nets.milestones import recheck
 from wfe.core.nets.shape import NetNode
@@ -44,8 +46,8 @@ def boundary_due(turn: Turn, firing: int, due_ms: int) -> None:
         _arm(turn, key, firing, later[0], due_ms + (node.boundary[later[0]].after_ms or 0) - after_ms)
 
 
-def hear(turn: Turn) -> None:
-    """Give buffered signals to firings that listen to them, oldest firing first."""
+def hear(turn: Turn, later: Mapping[str, int]) -> None:
+    """Give buffered signals to firings that listen to them, oldest firing first; ``later``: see `signals.hand_over`."""
     run, plan = turn.run, turn.plan
     for key in list(run.nets):
         marking = run.nets.get(key)
@@ -59,6 +61,8 @@ def hear(turn: Turn) -> None:
                 node = net.nodes[index]
                 for number, boundary in enumerate(node.boundary):
                     while boundary.signal == signal and signal in run.signals and firing in marking.firings:
+                        if len(run.signals[signal]) <= later.get(signal, 0):
+                            break
                         _reach(turn, key, node, firing, number, taken=True)
 
 
