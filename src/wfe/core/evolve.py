@@ -32,6 +32,7 @@ from wfe.core.places import (
     forget,
     keep,
     may_move,
+    may_take,
     new_frame,
     new_group,
     put_result,
@@ -198,7 +199,7 @@ def _signal_arrived(run: RunState, plan: Plan, event: ev.SignalArrived, enabled:
         run.signals[channel].append(signal)
     else:
         run.signals = put(run.signals, channel, [signal])
-    if run.status == PAUSED and run.durable is None and (run.held or run.deferred or run.nets):
+    if run.status == PAUSED and run.durable is None and (run.nets or not may_take(run, plan)):
         run.heard = add(run.heard, channel)
         enabled.append(HELD_SIGNAL)
 

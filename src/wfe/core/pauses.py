@@ -2,8 +2,8 @@
 
 Results and the ends of sleeps and waits are booked at once: what they make possible is held (`RunState.held`). Faults,
 other timers, and signals stand in that list as marks, so that nothing of them happens before what was recorded earlier,
-and nothing that was recorded later happens before them. A signal before which nothing is held is taken at once, too;
-any other may find what waits for it withdrawn, and is for somebody else then.
+and nothing that was recorded later happens before them. A signal is taken at once, too, unless what is held could
+withdraw what waits for it (`places.may_take`): then it may be for somebody else.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Raw
 
 from wfe.core.groups import length_of, number_in, page_range, total_of
-from wfe.core.plan import Arm, Plan, PlanNode
+from wfe.core.plan import Arm, Op, Plan, PlanNode
 from wfe.core.values import decode_items, encode, split_items
 from wfe.limits import BLOB_BYTES_MIN, MAP_PAGE_ITEMS
 from wfe.model.blob import compact, name_of, ref_to, whole
@@ -34,6 +34,8 @@ from wfe.model.state import (
 from wfe.model.tables import Items, Table, add, items_of, put
 
 Enabled = list[int]
+_WITHDRAW_NOTHING = frozenset({Op.TASK, Op.SLEEP, Op.SIGNAL, Op.APPROVAL, Op.WORKFLOW, Op.START})
+"""Nodes that open, and then only wait."""
 Evolve = Callable[[RunState, Plan, Any, Enabled], None]
 """Books one type of event, see `evolve`."""
 
@@ -98,6 +100,12 @@ def may_move(node: PlanNode, group: Group) -> bool:
     """Whether the end of an item can matter to its map by now: for most of many items, it does not."""
     total = group.count or len(group.items)
     return group.next < total or group.done + len(group.results) + len(group.errors) >= total or node.watched
+
+
+def may_take(run: RunState, plan: Plan) -> bool:
+    """Whether a signal in a pause may be taken at once: nothing that is held can withdraw what waits for it."""
+    nodes, stride = plan.nodes, plan.stride
+    return not run.deferred and all(key >= 0 and nodes[key % stride].op in _WITHDRAW_NOTHING for key in run.held)
 
 
 def keep(run: RunState, value: Raw) -> Raw:

@@ -16,6 +16,7 @@ from wfe.core.durable.calls import check_asked
 from wfe.core.nets.boundaries import hear
 from wfe.core.nodes import TAKE
 from wfe.core.nodes.maps import check_growth
+from wfe.core.places import may_take
 from wfe.core.plan import Plan
 from wfe.core.schemas import compile_schema
 from wfe.core.turn import Turn
@@ -50,13 +51,13 @@ def signal(turn: Turn, name: str, payload: Raw, event_id: str, correlation: str 
     if count and _buffered_bytes(run, count) + len(payload) > SIGNALS_BUFFERED_BYTES_MAX:
         message = f"run {run.id} has signals of {SIGNALS_BUFFERED_BYTES_MAX} bytes that nothing has taken yet"
         raise Busy(message, retry_after_s=1.0)
-    first = not (run.held or run.deferred)
+    at_once = run.status != PAUSED or may_take(run, plan)
     turn.emit(CommandApplied(event_id))
     turn.emit(SignalArrived(name, payload, event_id, correlation))
     if run.status != PAUSED:
         hand_over(turn)
         advance(turn)
-    elif run.durable is None and first:  # what else comes in the pause comes after it
+    elif run.durable is None and at_once:  # what else comes in the pause comes after it
         _to_waits(turn, NOTHING)
 
 

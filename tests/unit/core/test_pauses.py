@@ -161,7 +161,7 @@ CAUGHT_LATE = """
 IN_TIME = """
 - parallel:
   - {signal: go, id: s, timeout: 1s, default: late}
-  - branch: [{task: inc, id: a, with: {x: 1}}, {task: inc, id: b, with: {x: 1}}]
+  - branch: [{task: inc, id: a, with: {x: 1}}, {when: "true", do: [{task: inc, id: b, with: {x: 1}}]}]
 - {end: "${s}"}
 """
 LISTENS_TO_TWO = """
@@ -172,6 +172,12 @@ LISTENS_TO_TWO = """
   - {task: inc, id: b, with: {x: 1}, boundary: [{signal: other, port: more}]}
   - {task: inc, id: c, with: {x: 1}}
   edges: [a -> e, {from: a, to: s, port: stopped}, {from: b, to: c, port: more}]
+"""
+RACE_BESIDE = """
+- parallel:
+  - {race: [{signal: go, id: s}, {task: inc, id: a, with: {x: 1}}], id: r}
+  - branch: [{task: inc, id: b, with: {x: 1}}, {task: inc, id: c, with: {x: 1}}]
+- {end: "${r.winner}"}
 """
 CASES: dict[str, tuple[str, tuple[Step, ...], Any]] = {
     "a result that ends the run, then a failure": (END, (ends("a"), fails("b")), "over"),
@@ -202,6 +208,7 @@ CASES: dict[str, tuple[str, tuple[Step, ...], Any]] = {
     "a failure, then a signal that its block need not take": (AFTER_CATCH, (fails("a"), go), "came"),
     "a signal, a failure, then a signal that its block need not take": (CAUGHT_LATE, (other, fails("a"), go), "came"),
     "a result, then a signal in time, then its time limit": (IN_TIME, (ends("a"), go, timer), "came"),
+    "a result elsewhere, a signal, then a result in its race": (RACE_BESIDE, (ends("b"), go, ends("a")), "s"),
     "a result, a time limit, then the signal": (IN_TIME, (ends("a"), timer, go), "late"),
     "another signal, a result, then the signal at its node's boundary": (
         LISTENS_TO_TWO,
