@@ -87,7 +87,10 @@ async def test_answers_that_are_no_yes_are_errors_and_redirects_are_not_followed
 
 
 async def test_a_receiver_that_speaks_no_http_is_an_error_of_its_own() -> None:
-    async def speak(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")  # all of it is read, or closing would cut off what is sent
+        _, _, rest = head.lower().partition(b"content-length:")
+        await reader.readexactly(int(rest.split()[0]))
         writer.write(b"220 this is a mail server\r\n")
         writer.close()
 

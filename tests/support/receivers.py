@@ -36,12 +36,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
         status = self.server.answers.pop(0) if self.server.answers else 204
         self.send_response(status)
         if status == 302:
             self.send_header("location", self.server.url)
         self.end_headers()
-        self.server.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
         self.server.came.release()
 
     def log_message(self, *_: Any) -> None:
