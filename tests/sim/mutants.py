@@ -27,7 +27,8 @@ from mutants_pools import pool_patches
 from mutants_worlds import WHERE, seeds
 from planting import always, around, no_match, nothing
 
-from wfe.coordinator.peers import Peer
+from wfe.coordinator.peers import Commands
+from wfe.coordinator.routing import FrontDoor
 from wfe.core import advance, decide, evolve, faults
 from wfe.core.nodes import blocks
 from wfe.journal.log import ShardLog
@@ -230,6 +231,12 @@ def _ignores_cancel(control: Any, turn: Any, action: str, command_id: str) -> No
         control(turn, action, command_id)
 
 
+def _commands_again(once: Any, self: Any, peer: Any, *rest: Any) -> Any:
+    peer.changes.clear()
+    self._commands = Commands()
+    return once(self, peer, *rest)
+
+
 def _patches() -> dict[str, Any]:
     rooms = durable_patches() | expiry_patches() | kind_patches() | line_patches() | move_patches() | pool_patches()
     return _engine_patches() | rooms
@@ -259,7 +266,7 @@ def _engine_patches() -> dict[str, Any]:
         "results of other attempts count": around(decide, "task_result", _stale_counts),
         "a repeated start starts again": around(starts.Starts, "_known_or_new", _always_new),
         "keys name nothing": around(loading.Loader, "key", _no_keys),
-        "commands on definitions count again": around(Peer, "changed", nothing),
+        "commands on definitions count again": around(FrontDoor, "_once", _commands_again),
         "signals count twice": around(decide, "signal", _signals_again),
         "signals are acknowledged and dropped": around(decide, "signal", nothing),
         "a cancel is acknowledged and dropped": around(decide, "control", _ignores_cancel),
