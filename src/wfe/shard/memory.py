@@ -45,6 +45,8 @@ class MemoryGate:
 
 def give_back() -> None:
     """What glibc has free goes to the system, some 10 ms for 100 MB. Other C libraries do so unasked, or cannot."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (TypeError, OSError, AttributeError):  # Windows has no library of that name; others no such function
+        return
+    trim(0)

@@ -139,3 +139,11 @@ def test_give_back_returns_what_lies_between_things_that_are_held() -> None:
     give_back()
     assert len(held) == 400
     assert full_bytes - memory_of(process)[1] > 40_000_000
+
+
+def test_where_no_c_library_can_be_asked_nothing_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_windows_does(name: str | None) -> None:
+        raise TypeError("argument of type 'NoneType' is not iterable")
+
+    monkeypatch.setattr(ctypes, "CDLL", as_windows_does)
+    give_back()
